@@ -1,5 +1,5 @@
-//! Upgrades to a protocol that any channel can carry: the same over connections and in memory.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! Upgrades to a protocol on a channel, over connections and in memory.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,13 +11,13 @@ use uptick_http::channel::{Channel, ChannelSession};
 use uptick_http::{HttpServer, Request, Response};
 use uptick_socket::{Connection, ConnectorInterface, Error};
 
-/// Sends back what it receives in upper case, notes what happens, and ends with `.`.
-struct Upper {
+/// A session that echoes received text in upper case, logs its events, and ends after `.`.
+struct UpperCaseEcho {
     channel: Channel,
     events: Rc<RefCell<Vec<&'static str>>>,
 }
 
-impl ChannelSession<Error> for Upper {
+impl ChannelSession<Error> for UpperCaseEcho {
     fn data(&self, bytes: &mut BytesMut) {
         bytes.make_ascii_uppercase();
         let last = bytes.ends_with(b".");
@@ -41,7 +41,7 @@ impl ChannelSession<Error> for Upper {
     }
 }
 
-/// Notes what comes.
+/// A session that collects received bytes.
 #[derive(Default)]
 struct Client {
     received: RefCell<Vec<u8>>,
@@ -66,7 +66,7 @@ fn server() -> (HttpServer, Events) {
     http.get("/", move |_: Request| {
         let events = Rc::clone(&seen);
         Response::upgrade_channel("upper", move |channel: Channel| {
-            channel.set_session(Rc::new(Upper { channel, events }));
+            channel.set_session(Rc::new(UpperCaseEcho { channel, events }));
         })
     });
     (http, events)
@@ -87,7 +87,7 @@ fn in_memory(http: HttpServer) -> Channel {
     exchange.take_channel().unwrap()
 }
 
-/// Returns the client's end of an upgrade over a connection, which has sent nothing behind its request.
+/// Returns the client's end of an upgrade over a connection, which has sent no bytes after its request.
 fn connected(http: HttpServer) -> Channel {
     let target = "tcp://127.0.0.1:1".parse().unwrap();
     let connecting = http.test().connector().connect_target(target);
@@ -113,7 +113,7 @@ fn check(open: fn(HttpServer) -> Channel) {
     settle();
     assert_eq!(client.received.take(), b"ONE, TWO, ");
 
-    // Paused: nothing is delivered, and everything is in order afterwards.
+    // While the channel is paused, no bytes are delivered. Afterwards they are in order.
     channel.pause();
     channel.write("three, ");
     settle();
@@ -123,7 +123,7 @@ fn check(open: fn(HttpServer) -> Channel) {
     settle();
     assert_eq!(client.received.take(), b"zero, THREE, ");
 
-    assert!(channel.session::<Client>().is_some() && channel.session::<Upper>().is_none());
+    assert!(channel.session::<Client>().is_some() && channel.session::<UpperCaseEcho>().is_none());
     assert_eq!(
         channel.write_for(|_: &Client| false, |out| out.push(b'!')),
         None
@@ -204,7 +204,7 @@ fn a_write_above_the_hard_limit_fails_the_channel() {
 }
 
 #[test]
-fn a_channel_whose_peer_takes_nothing_fails_although_more_is_written() {
+fn a_channel_with_a_stalled_peer_fails_although_more_is_written() {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     let (http, events) = server();

@@ -1,4 +1,4 @@
-//! How many requests are handled at a time.
+//! Concurrency limits.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -12,7 +12,7 @@ use uptick_http::{HttpServer, LimitConcurrency, Request};
 
 type Gates = Rc<RefCell<Vec<oneshot::Sender<&'static str>>>>;
 
-/// A server whose handlers wait until the test opens their gates, one handler at a time, and one request more may wait.
+/// Returns a server whose handlers wait for the test. One handler runs at a time, and one more request can wait.
 fn gated() -> (HttpServer, Gates) {
     let gates = Gates::default();
     let added = Rc::clone(&gates);
@@ -25,7 +25,7 @@ fn gated() -> (HttpServer, Gates) {
     (http, gates)
 }
 
-fn ask(http: HttpServer) -> Client {
+fn fetch(http: HttpServer) -> Client {
     let mut client = Client::new(http);
     client.send(get("/"));
     settle();
@@ -33,28 +33,28 @@ fn ask(http: HttpServer) -> Client {
 }
 
 #[test]
-fn a_request_waits_until_another_is_answered_and_one_too_many_is_503() {
+fn a_request_over_the_limit_waits_and_one_over_the_queue_is_503() {
     let (http, gates) = gated();
-    let (mut first, mut second, mut third) = (ask(http), ask(http), ask(http));
-    assert_eq!(third.answer().status(), 503);
+    let (mut first, mut second, mut third) = (fetch(http), fetch(http), fetch(http));
+    assert_eq!(third.response().status(), 503);
     assert_eq!(gates.borrow().len(), 1);
     gates.borrow_mut().remove(0).send("first").unwrap();
-    assert_eq!(first.answer().body, "first");
+    assert_eq!(first.response().body, "first");
     settle();
     gates.borrow_mut().remove(0).send("second").unwrap();
-    assert_eq!(second.answer().body, "second");
+    assert_eq!(second.response().body, "second");
 }
 
 #[test]
-fn clients_that_go_away_give_their_places_back() {
+fn disconnected_clients_release_their_permits() {
     let (http, gates) = gated();
-    let (first, second) = (ask(http), ask(http));
+    let (first, second) = (fetch(http), fetch(http));
     second.reset();
     settle();
-    let mut third = ask(http);
+    let mut third = fetch(http);
     first.reset();
     settle();
     assert_eq!(gates.borrow().len(), 2);
     gates.borrow_mut().remove(1).send("third").unwrap();
-    assert_eq!(third.answer().body, "third");
+    assert_eq!(third.response().body, "third");
 }

@@ -1,4 +1,4 @@
-//! `Cors`: what pages of other origins may read.
+//! Cross-origin resource sharing.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,7 +9,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Answer, Client, Log, manual_clock, server, settle};
+use support::{Client, ClientResponse, Log, manual_clock, server, settle};
 use uptick_event_loop::add_timer;
 use uptick_http::{
     Compression, Cors, HttpError, HttpServer, Next, Reply, Request, Responder, Response, StatusCode,
@@ -26,9 +26,9 @@ const EXPOSE_HEADERS: &str = "access-control-expose-headers";
 const MAX_AGE: &str = "access-control-max-age";
 const ALLOW_NETWORK: &str = "access-control-allow-private-network";
 
-/// The response to a request with more headers: `name: value` lines.
+/// Sends a request with additional headers, and returns the response.
 #[track_caller]
-fn ask(http: HttpServer, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+fn fetch(http: HttpServer, method: &str, path: &str, headers: &[(&str, &str)]) -> ClientResponse {
     let mut client = Client::new(http);
     let lines = headers
         .iter()
@@ -37,30 +37,30 @@ fn ask(http: HttpServer, method: &str, path: &str, headers: &[(&str, &str)]) -> 
     client.send(format!(
         "{method} {path} HTTP/1.1\r\nHost: test\r\n{lines}\r\n"
     ));
-    client.answer()
+    client.response()
 }
 
 #[track_caller]
-fn get_from(http: HttpServer, path: &str, origin: &str) -> Answer {
-    ask(http, "GET", path, &[("Origin", origin)])
+fn get_from(http: HttpServer, path: &str, origin: &str) -> ClientResponse {
+    fetch(http, "GET", path, &[("Origin", origin)])
 }
 
 #[track_caller]
-fn preflight(http: HttpServer, path: &str, origin: &str) -> Answer {
+fn preflight(http: HttpServer, path: &str, origin: &str) -> ClientResponse {
     let headers = [("Origin", origin), ("Access-Control-Request-Method", "PUT")];
-    ask(http, "OPTIONS", path, &headers)
+    fetch(http, "OPTIONS", path, &headers)
 }
 
-/// All `Access-Control` headers and `Vary`, as lines.
-fn cors_headers(answer: &Answer) -> Vec<&str> {
-    let lines = answer.head.lines();
+/// Returns `Vary` and all `Access-Control` headers, as lines.
+fn cors_headers(response: &ClientResponse) -> Vec<&str> {
+    let lines = response.head.lines();
     lines
         .filter(|line| line.starts_with("access-control-") || line.starts_with("vary"))
         .collect()
 }
 
-fn vary(answer: &Answer) -> Vec<&str> {
-    let lines = answer.head.lines();
+fn vary(response: &ClientResponse) -> Vec<&str> {
+    let lines = response.head.lines();
     lines
         .filter_map(|line| line.strip_prefix("vary: "))
         .collect()
@@ -73,10 +73,10 @@ fn app() -> Cors {
 #[test]
 fn pages_of_an_allowed_origin_may_read_responses_and_others_may_not() {
     let http = server().wrap(app()).get("/", |_: Request| "hello");
-    let answer = get_from(http, "/", APP);
-    assert_eq!((answer.status(), answer.body.as_str()), (200, "hello"));
+    let response = get_from(http, "/", APP);
+    assert_eq!((response.status(), response.body.as_str()), (200, "hello"));
     assert_eq!(
-        cors_headers(&answer),
+        cors_headers(&response),
         [
             "vary: origin",
             "access-control-allow-origin: https://app.example"
@@ -88,19 +88,19 @@ fn pages_of_an_allowed_origin_may_read_responses_and_others_may_not() {
         "https://app.example.evil.test",
         "http://app.example",
     ] {
-        let answer = get_from(http, "/", origin);
-        assert_eq!((answer.status(), answer.body.as_str()), (200, "hello"));
-        assert_eq!(cors_headers(&answer), ["vary: origin"], "{origin}");
+        let response = get_from(http, "/", origin);
+        assert_eq!((response.status(), response.body.as_str()), (200, "hello"));
+        assert_eq!(cors_headers(&response), ["vary: origin"], "{origin}");
     }
-    // A cache must not pass this response on to the page.
-    let answer = ask(http, "GET", "/", &[]);
-    assert_eq!(cors_headers(&answer), ["vary: origin"]);
-    let answer = ask(http, "GET", "/", &[("Origin", APP), ("Origin", OTHER)]);
-    assert_eq!(cors_headers(&answer), ["vary: origin"]);
+    // A cache must not send this response to the page.
+    let response = fetch(http, "GET", "/", &[]);
+    assert_eq!(cors_headers(&response), ["vary: origin"]);
+    let response = fetch(http, "GET", "/", &[("Origin", APP), ("Origin", OTHER)]);
+    assert_eq!(cors_headers(&response), ["vary: origin"]);
 }
 
 #[test]
-fn nobody_is_allowed_by_default() {
+fn no_origin_is_allowed_by_default() {
     let http = server().wrap(Cors::new()).get("/", |_: Request| "hello");
     assert_eq!(cors_headers(&get_from(http, "/", APP)), ["vary: origin"]);
     assert_eq!(preflight(http, "/", APP).field(ALLOW_ORIGIN), None);
@@ -118,11 +118,15 @@ fn a_preflight_is_answered_before_middleware_and_routes() {
     http.put("/", |_: Request| "hello");
     http.options("/options", move |_: Request| called.add("options"));
     for path in ["/", "/options", "/nowhere"] {
-        let answer = preflight(http, path, APP);
-        assert_eq!((answer.status(), answer.body.as_str()), (204, ""), "{path}");
-        assert_eq!(answer.field("content-length"), None);
+        let response = preflight(http, path, APP);
         assert_eq!(
-            cors_headers(&answer),
+            (response.status(), response.body.as_str()),
+            (204, ""),
+            "{path}"
+        );
+        assert_eq!(response.field("content-length"), None);
+        assert_eq!(
+            cors_headers(&response),
             [
                 "vary: origin, access-control-request-method, access-control-request-headers",
                 "access-control-allow-origin: https://app.example",
@@ -131,15 +135,15 @@ fn a_preflight_is_answered_before_middleware_and_routes() {
         );
     }
     assert_eq!(log.text(), "");
-    // The request that follows is the guard's.
-    let answer = ask(
+    // The actual request is refused by the guard.
+    let response = fetch(
         http,
         "PUT",
         "/",
         &[("Origin", APP), ("Content-Length", "0")],
     );
     assert_eq!(
-        (answer.status(), answer.field(ALLOW_ORIGIN)),
+        (response.status(), response.field(ALLOW_ORIGIN)),
         (401, Some(APP))
     );
     assert_eq!(log.text(), "guard");
@@ -157,10 +161,10 @@ fn a_preflight_of_another_origin_allows_nothing() {
         ("Access-Control-Request-Headers", "x-a"),
         ("Access-Control-Request-Private-Network", "true"),
     ];
-    let answer = ask(http, "OPTIONS", "/", &headers);
-    assert_eq!(answer.status(), 204);
+    let response = fetch(http, "OPTIONS", "/", &headers);
+    assert_eq!(response.status(), 204);
     assert_eq!(
-        cors_headers(&answer),
+        cors_headers(&response),
         [
             "vary: origin, access-control-request-method, access-control-request-headers, \
              access-control-request-private-network"
@@ -169,14 +173,14 @@ fn a_preflight_of_another_origin_allows_nothing() {
 }
 
 #[test]
-fn options_that_are_no_preflight_are_passed_on() {
+fn options_requests_without_a_preflight_are_handled() {
     let http = server().wrap(app());
     http.get("/", |_: Request| "hello");
     http.options("/own", |_: Request| "own");
     let allow = |headers: &[(&str, &str)]| {
-        let answer = ask(http, "OPTIONS", "/", headers);
-        let allow = answer.field("allow").map(str::to_owned);
-        (allow, answer.field(ALLOW_ORIGIN).map(str::to_owned))
+        let response = fetch(http, "OPTIONS", "/", headers);
+        let allow = response.field("allow").map(str::to_owned);
+        (allow, response.field(ALLOW_ORIGIN).map(str::to_owned))
     };
     let routes = || Some("GET, HEAD, OPTIONS".to_owned());
     assert_eq!(allow(&[]), (routes(), None));
@@ -185,11 +189,14 @@ fn options_that_are_no_preflight_are_passed_on() {
         allow(&[("Access-Control-Request-Method", "GET")]),
         (routes(), None)
     );
-    assert_eq!(ask(http, "OPTIONS", "/own", &[("Origin", APP)]).body, "own");
+    assert_eq!(
+        fetch(http, "OPTIONS", "/own", &[("Origin", APP)]).body,
+        "own"
+    );
 }
 
 #[test]
-fn the_headers_that_a_preflight_asks_for_are_allowed() {
+fn the_headers_that_a_preflight_lists_are_allowed() {
     let http = server().wrap(app());
     let allowed = |names: &[&str]| {
         let mut headers = vec![("Origin", APP), ("Access-Control-Request-Method", "GET")];
@@ -198,9 +205,9 @@ fn the_headers_that_a_preflight_asks_for_are_allowed() {
                 .iter()
                 .map(|names| ("Access-Control-Request-Headers", *names)),
         );
-        let answer = ask(http, "OPTIONS", "/", &headers);
-        assert_eq!(answer.field(ALLOW_ORIGIN), Some(APP));
-        answer.field(ALLOW_HEADERS).map(str::to_owned)
+        let response = fetch(http, "OPTIONS", "/", &headers);
+        assert_eq!(response.field(ALLOW_ORIGIN), Some(APP));
+        response.field(ALLOW_HEADERS).map(str::to_owned)
     };
     assert_eq!(allowed(&[]), None);
     assert_eq!(
@@ -214,7 +221,7 @@ fn the_headers_that_a_preflight_asks_for_are_allowed() {
 }
 
 #[test]
-fn methods_headers_and_times_are_those_that_were_set() {
+fn methods_headers_and_max_age_can_be_set() {
     let cors = app()
         .allow_methods(["GET", "PURGE"])
         .allow_headers(["Authorization", "X-Request-Id"])
@@ -226,25 +233,28 @@ fn methods_headers_and_times_are_those_that_were_set() {
         ("Access-Control-Request-Method", "GET"),
         ("Access-Control-Request-Headers", "x-other"),
     ];
-    let answer = ask(http, "OPTIONS", "/", &headers);
-    assert_eq!(answer.field(ALLOW_METHODS), Some("GET, PURGE"));
+    let response = fetch(http, "OPTIONS", "/", &headers);
+    assert_eq!(response.field(ALLOW_METHODS), Some("GET, PURGE"));
     assert_eq!(
-        answer.field(ALLOW_HEADERS),
+        response.field(ALLOW_HEADERS),
         Some("Authorization, X-Request-Id")
     );
-    assert_eq!(answer.field(MAX_AGE), Some("600"));
-    assert_eq!(answer.field(EXPOSE_HEADERS), None);
-    assert_eq!(vary(&answer), ["origin, access-control-request-method"]);
-    let answer = get_from(http, "/", APP);
-    assert_eq!(answer.field(EXPOSE_HEADERS), Some("ETag, X-Total"));
+    assert_eq!(response.field(MAX_AGE), Some("600"));
+    assert_eq!(response.field(EXPOSE_HEADERS), None);
+    assert_eq!(vary(&response), ["origin, access-control-request-method"]);
+    let response = get_from(http, "/", APP);
+    assert_eq!(response.field(EXPOSE_HEADERS), Some("ETag, X-Total"));
     assert_eq!(
-        (answer.field(ALLOW_METHODS), answer.field(MAX_AGE)),
+        (response.field(ALLOW_METHODS), response.field(MAX_AGE)),
         (None, None)
     );
 
     let http = server().wrap(app().allow_headers([""; 0]));
-    let answer = ask(http, "OPTIONS", "/", &headers);
-    assert_eq!((answer.status(), answer.field(ALLOW_HEADERS)), (204, None));
+    let response = fetch(http, "OPTIONS", "/", &headers);
+    assert_eq!(
+        (response.status(), response.field(ALLOW_HEADERS)),
+        (204, None)
+    );
 }
 
 #[test]
@@ -252,32 +262,35 @@ fn any_origin_is_a_wildcard_on_every_response() {
     let http = server().wrap(Cors::new().allow_any_origin());
     http.get("/", |_: Request| "hello");
     for headers in [&[("Origin", APP)][..], &[("Origin", "null")], &[]] {
-        let answer = ask(http, "GET", "/", headers);
-        assert_eq!(cors_headers(&answer), ["access-control-allow-origin: *"]);
+        let response = fetch(http, "GET", "/", headers);
+        assert_eq!(cors_headers(&response), ["access-control-allow-origin: *"]);
     }
-    let answer = preflight(http, "/", OTHER);
-    assert_eq!(answer.field(ALLOW_ORIGIN), Some("*"));
+    let response = preflight(http, "/", OTHER);
+    assert_eq!(response.field(ALLOW_ORIGIN), Some("*"));
     assert_eq!(
-        vary(&answer),
+        vary(&response),
         ["access-control-request-method, access-control-request-headers"]
     );
 }
 
 #[test]
-fn any_origin_with_credentials_is_the_one_of_the_request() {
+fn any_origin_with_credentials_returns_the_origin_of_the_request() {
     let http = server().wrap(Cors::new().allow_any_origin().allow_credentials(true));
     http.get("/", |_: Request| "hello");
     for origin in [APP, OTHER, "null"] {
-        for answer in [get_from(http, "/", origin), preflight(http, "/", origin)] {
-            assert_eq!(answer.field(ALLOW_ORIGIN), Some(origin));
-            assert_eq!(answer.field(ALLOW_CREDENTIALS), Some("true"));
+        for response in [get_from(http, "/", origin), preflight(http, "/", origin)] {
+            assert_eq!(response.field(ALLOW_ORIGIN), Some(origin));
+            assert_eq!(response.field(ALLOW_CREDENTIALS), Some("true"));
         }
     }
-    assert_eq!(cors_headers(&ask(http, "GET", "/", &[])), ["vary: origin"]);
+    assert_eq!(
+        cors_headers(&fetch(http, "GET", "/", &[])),
+        ["vary: origin"]
+    );
 }
 
 #[test]
-fn credentials_are_allowed_to_allowed_origins_only() {
+fn credentials_are_allowed_only_for_allowed_origins() {
     let http = server()
         .wrap(app().allow_credentials(true))
         .get("/", |_: Request| "hello");
@@ -311,9 +324,9 @@ fn origins_are_allowed_by_lists_patterns_expressions_and_callbacks() {
         ("/local", OTHER, false),
         ("/", "", false),
     ] {
-        let answer = get_from(http, path, origin);
+        let response = get_from(http, path, origin);
         let wanted = allowed.then_some(origin);
-        assert_eq!(answer.field(ALLOW_ORIGIN), wanted, "{path} from {origin}");
+        assert_eq!(response.field(ALLOW_ORIGIN), wanted, "{path} from {origin}");
         assert_eq!(preflight(http, path, origin).field(ALLOW_ORIGIN), wanted);
     }
 }
@@ -331,7 +344,7 @@ fn null_is_allowed_if_it_is_listed() {
 }
 
 #[test]
-fn errors_and_responses_by_the_responder_have_the_headers() {
+fn errors_and_responses_of_the_responder_have_the_headers() {
     let clock = manual_clock();
     let http = server().wrap(app()).body_limit(4);
     http.get("/error", |_: Request| {
@@ -361,15 +374,15 @@ fn errors_and_responses_by_the_responder_have_the_headers() {
         ("/later", 200),
         ("/started", 200),
     ] {
-        let answer = get_from(http, path, APP);
-        assert_eq!(answer.status(), status, "{path}");
-        assert_eq!(answer.field(ALLOW_ORIGIN), Some(APP), "{path}");
-        assert_eq!(vary(&answer), ["origin"], "{path}");
+        let response = get_from(http, path, APP);
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.field(ALLOW_ORIGIN), Some(APP), "{path}");
+        assert_eq!(vary(&response), ["origin"], "{path}");
     }
     let headers = [("Origin", APP), ("Content-Length", "5")];
-    let answer = ask(http, "POST", "/body", &headers);
+    let response = fetch(http, "POST", "/body", &headers);
     assert_eq!(
-        (answer.status(), answer.field(ALLOW_ORIGIN)),
+        (response.status(), response.field(ALLOW_ORIGIN)),
         (413, Some(APP))
     );
 
@@ -382,9 +395,9 @@ fn errors_and_responses_by_the_responder_have_the_headers() {
         settle();
         clock.advance(Duration::from_secs(5));
     }
-    let answer = client.answer();
+    let response = client.response();
     assert_eq!(
-        (answer.status(), answer.field(ALLOW_ORIGIN)),
+        (response.status(), response.field(ALLOW_ORIGIN)),
         (500, Some(APP))
     );
 }
@@ -408,30 +421,30 @@ fn vary_is_appended_once() {
 }
 
 #[test]
-fn a_response_keeps_the_origin_that_it_allows_itself() {
+fn a_response_keeps_its_own_allowed_origin() {
     let http = server().wrap(app().allow_credentials(true).expose_headers(["etag"]));
     http.get("/", |_: Request| {
         Response::plain("x").header(ALLOW_ORIGIN, "*")
     });
-    let answer = get_from(http, "/", APP);
+    let response = get_from(http, "/", APP);
     assert_eq!(
-        cors_headers(&answer),
+        cors_headers(&response),
         ["access-control-allow-origin: *", "vary: origin"]
     );
 }
 
 #[test]
-fn private_networks_are_allowed_to_browsers_that_ask() {
+fn private_networks_are_allowed_for_browsers_that_request_it() {
     let http = server().wrap(app().allow_private_network(true));
-    let asked = |value: Option<&'static str>| {
+    let requested = |value: Option<&'static str>| {
         let mut headers = vec![("Origin", APP), ("Access-Control-Request-Method", "GET")];
         headers.extend(value.map(|value| ("Access-Control-Request-Private-Network", value)));
-        let answer = ask(http, "OPTIONS", "/", &headers);
-        answer.field(ALLOW_NETWORK).map(str::to_owned)
+        let response = fetch(http, "OPTIONS", "/", &headers);
+        response.field(ALLOW_NETWORK).map(str::to_owned)
     };
-    assert_eq!(asked(Some("true")).as_deref(), Some("true"));
-    assert_eq!(asked(Some("false")), None);
-    assert_eq!(asked(None), None);
+    assert_eq!(requested(Some("true")).as_deref(), Some("true"));
+    assert_eq!(requested(Some("false")), None);
+    assert_eq!(requested(None), None);
     let without = server().wrap(app());
     let headers = [
         ("Origin", APP),
@@ -439,7 +452,7 @@ fn private_networks_are_allowed_to_browsers_that_ask() {
         ("Access-Control-Request-Private-Network", "true"),
     ];
     assert_eq!(
-        ask(without, "OPTIONS", "/", &headers).field(ALLOW_NETWORK),
+        fetch(without, "OPTIONS", "/", &headers).field(ALLOW_NETWORK),
         None
     );
 }
@@ -458,19 +471,21 @@ fn a_group_answers_the_preflights_of_its_routes() {
         });
     });
     http.group("/plain", |plain| {
-        plain.wrap(|_: Request, _: Next| -> Reply { panic!("it is not called for OPTIONS") });
+        plain.wrap(|_: Request, _: Next| -> Reply {
+            panic!("the middleware is not called for OPTIONS")
+        });
         plain.put("/", |_: Request| "changed");
     });
     http.get("/api/users/{id}", |_: Request| "of the server");
     for path in ["/api/users/7", "/api/inner"] {
-        let answer = preflight(http, path, APP);
+        let response = preflight(http, path, APP);
         assert_eq!(
-            (answer.status(), answer.field(ALLOW_ORIGIN)),
+            (response.status(), response.field(ALLOW_ORIGIN)),
             (204, Some(APP)),
             "{path}"
         );
     }
-    let refused = ask(
+    let refused = fetch(
         http,
         "PUT",
         "/api/users/7",
@@ -480,7 +495,7 @@ fn a_group_answers_the_preflights_of_its_routes() {
         (refused.status(), refused.field(ALLOW_ORIGIN)),
         (401, Some(APP))
     );
-    // Paths and routes outside the group are not the group's.
+    // The group has no effect on other paths and routes.
     assert_eq!(
         get_from(http, "/api/users/7", APP).field(ALLOW_ORIGIN),
         None
@@ -489,23 +504,26 @@ fn a_group_answers_the_preflights_of_its_routes() {
         get_from(http, "/api/nowhere", APP).field(ALLOW_ORIGIN),
         None
     );
-    let answer = preflight(http, "/plain/", APP);
-    assert_eq!(answer.field("allow"), Some("PUT, OPTIONS"));
-    assert_eq!(answer.field(ALLOW_ORIGIN), None);
-    // Without a preflight, OPTIONS is answered as ever.
-    let answer = ask(http, "OPTIONS", "/api/users/7", &[("Origin", APP)]);
-    assert_eq!((answer.status(), answer.field(ALLOW_ORIGIN)), (204, None));
+    let response = preflight(http, "/plain/", APP);
+    assert_eq!(response.field("allow"), Some("PUT, OPTIONS"));
+    assert_eq!(response.field(ALLOW_ORIGIN), None);
+    // OPTIONS without a preflight is answered as usual.
+    let response = fetch(http, "OPTIONS", "/api/users/7", &[("Origin", APP)]);
+    assert_eq!(
+        (response.status(), response.field(ALLOW_ORIGIN)),
+        (204, None)
+    );
 }
 
 #[test]
-fn a_group_within_decides_about_its_responses() {
+fn an_inner_group_determines_its_responses() {
     let http = server().wrap(app());
     http.group("/public", |public| {
         public.wrap(Cors::new().allow_any_origin());
         public.get("/", |_: Request| "public");
     });
-    let answer = get_from(http, "/public/", OTHER);
-    assert_eq!(answer.field(ALLOW_ORIGIN), Some("*"));
+    let response = get_from(http, "/public/", OTHER);
+    assert_eq!(response.field(ALLOW_ORIGIN), Some("*"));
     assert_eq!(get_from(http, "/", OTHER).field(ALLOW_ORIGIN), None);
 }
 
@@ -514,7 +532,7 @@ fn a_callback_that_panics_makes_the_response_an_error() {
     let cors = Cors::new().allow_origin_if(|_, _| panic!("on purpose"));
     let http = server().wrap(cors).get("/", |_: Request| "hello");
     assert_eq!(get_from(http, "/", APP).status(), 500);
-    assert_eq!(ask(http, "GET", "/", &[]).status(), 200);
+    assert_eq!(fetch(http, "GET", "/", &[]).status(), 200);
 }
 
 #[test]
@@ -549,12 +567,12 @@ fn a_malformed_header_is_refused() {
 
 #[test]
 #[should_panic(expected = "allowing the header \"*\" for CORS failed: it is a wildcard")]
-fn a_wildcard_of_headers_is_refused() {
+fn a_header_wildcard_is_refused() {
     let _ = Cors::new().expose_headers(["*"]);
 }
 
 #[test]
-fn an_origin_of_a_configuration_is_refused_with_an_error() {
+fn try_allow_origin_returns_an_error_for_a_malformed_origin() {
     let error = Cors::new().try_allow_origin("app.example").unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -1,4 +1,4 @@
-//! Files that are sent, and forms that come, over TCP.
+//! Static files and forms over TCP.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -16,22 +16,22 @@ use uptick_socket::engine::Engine;
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 
-/// A directory that is removed at the end.
-struct Place(PathBuf);
+/// A directory that is removed on drop.
+struct TestDirectory(PathBuf);
 
-impl Place {
-    fn new(name: &str) -> Place {
+impl TestDirectory {
+    fn new(name: &str) -> TestDirectory {
         let name = format!("uptick-http-{name}-{}", std::process::id());
-        let place = Place(std::env::temp_dir().join(name));
-        fs::create_dir_all(place.0.join("site/docs")).unwrap();
-        fs::write(place.0.join("secret"), "secret").unwrap();
-        fs::write(place.0.join("site/index.html"), "home").unwrap();
-        fs::write(place.0.join("site/docs/index.html"), "docs").unwrap();
+        let directory = TestDirectory(std::env::temp_dir().join(name));
+        fs::create_dir_all(directory.0.join("site/docs")).unwrap();
+        fs::write(directory.0.join("secret"), "secret").unwrap();
+        fs::write(directory.0.join("site/index.html"), "home").unwrap();
+        fs::write(directory.0.join("site/docs/index.html"), "docs").unwrap();
         let large: Vec<u8> = (0..1_000_000)
             .map(|index| b'a' + (index % 23) as u8)
             .collect();
-        fs::write(place.0.join("site/large.txt"), large).unwrap();
-        place
+        fs::write(directory.0.join("site/large.txt"), large).unwrap();
+        directory
     }
 
     fn serve(&self) -> HttpServer {
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -52,12 +52,12 @@ fn request(line: &str, fields: &str) -> String {
 
 #[test]
 fn a_directory_is_served_by_routes() {
-    let place = Place::new("routes");
-    let http = place.serve();
+    let directory = TestDirectory::new("routes");
+    let http = directory.serve();
     let mut client = Client::new(http);
     let mut get = |path: &str| {
         client.send(request(&format!("GET {path}"), ""));
-        client.answer()
+        client.response()
     };
     assert_eq!(get("/s/").body, "home");
     let redirect = get("/s/docs?a=1");
@@ -69,7 +69,7 @@ fn a_directory_is_served_by_routes() {
     let large = get("/s/large.txt");
     assert_eq!(
         large.body.as_bytes(),
-        fs::read(place.0.join("site/large.txt")).unwrap()
+        fs::read(directory.0.join("site/large.txt")).unwrap()
     );
     for path in [
         "/s/../secret",
@@ -81,27 +81,30 @@ fn a_directory_is_served_by_routes() {
         "/s/%2fetc/passwd",
         "/s/docs%00",
     ] {
-        let answer = get(path);
-        assert!(matches!(answer.status(), 400 | 404), "{path}: {answer:?}");
+        let response = get(path);
+        assert!(
+            matches!(response.status(), 400 | 404),
+            "{path}: {response:?}"
+        );
     }
 }
 
 #[test]
 fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
-    let place = Place::new("parts");
-    let http = place.serve();
+    let directory = TestDirectory::new("parts");
+    let http = directory.serve();
     let mut client = Client::new(http);
     client.send(request(
         "GET /s/large.txt",
         "Range: bytes=100000-799999\r\n",
     ));
-    let part = client.answer();
+    let part = client.response();
     assert_eq!(part.status(), 206);
     assert_eq!(
         part.field("content-range"),
         Some("bytes 100000-799999/1000000")
     );
-    let whole = fs::read(place.0.join("site/large.txt")).unwrap();
+    let whole = fs::read(directory.0.join("site/large.txt")).unwrap();
     assert!(part.body.as_bytes() == &whole[100_000..800_000]);
 
     client.send(request("HEAD /s/large.txt", "Connection: close\r\n"));
@@ -115,16 +118,16 @@ fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
 }
 
 #[test]
-fn compressed_files_have_the_same_fields_however_they_are_asked_for() {
-    let place = Place::new("compressed");
-    fs::write(place.0.join("site/small.txt"), "hello ".repeat(1000)).unwrap();
-    let http = place.serve().wrap(Compression::new());
+fn compressed_files_have_the_same_headers_for_all_kinds_of_requests() {
+    let directory = TestDirectory::new("compressed");
+    fs::write(directory.0.join("site/small.txt"), "hello ".repeat(1000)).unwrap();
+    let http = directory.serve().wrap(Compression::new());
     let mut client = Client::new(http);
     for (name, length) in [("small.txt", 6000), ("large.txt", 1_000_000)] {
         for accept in ["Accept-Encoding: gzip\r\n", ""] {
             let line = format!("/s/{name}");
             client.send(request(&format!("GET {line}"), accept));
-            let whole = client.answer();
+            let whole = client.response();
             assert_eq!(whole.status(), 200);
             let coding = (!accept.is_empty()).then_some("gzip");
             assert_eq!(whole.field("content-encoding"), coding, "{name}");
@@ -139,11 +142,11 @@ fn compressed_files_have_the_same_fields_however_they_are_asked_for() {
             let same = format!("{accept}If-None-Match: {tag}\r\n");
             for (fields, status) in [(part, 206), (parts, 206), (same, 304)] {
                 client.send(request(&format!("GET {line}"), &fields));
-                let answer = client.answer();
-                assert_eq!(answer.status(), status, "{fields}");
-                assert_eq!(answer.field("content-encoding"), None);
+                let response = client.response();
+                assert_eq!(response.status(), status, "{fields}");
+                assert_eq!(response.field("content-encoding"), None);
                 for name in ["vary", "etag"] {
-                    assert_eq!(answer.field(name), whole.field(name), "{fields} {name}");
+                    assert_eq!(response.field(name), whole.field(name), "{fields} {name}");
                 }
             }
             let mut client = Client::new(http);
@@ -168,30 +171,30 @@ fn compressed_files_have_the_same_fields_however_they_are_asked_for() {
 }
 
 #[test]
-fn a_file_is_followed_by_the_next_answer_however_slowly_it_is_read() {
-    let place = Place::new("pipelined");
-    let mut client = Client::new(place.serve());
+fn the_next_response_follows_a_file() {
+    let directory = TestDirectory::new("pipelined");
+    let mut client = Client::new(directory.serve());
     let large = request("GET /s/large.txt", "");
     let small = request("GET /s/docs/", "");
     client.send([large.as_str(), &small, &large, &small].concat());
-    let whole = fs::read(place.0.join("site/large.txt")).unwrap();
+    let whole = fs::read(directory.0.join("site/large.txt")).unwrap();
     for _ in 0..2 {
-        assert!(client.answer().body.as_bytes() == whole);
-        assert_eq!(client.answer().body, "docs");
+        assert!(client.response().body.as_bytes() == whole);
+        assert_eq!(client.response().body, "docs");
     }
 }
 
 #[test]
-fn a_file_that_becomes_shorter_ends_the_connection_and_nothing_is_taken_for_its_rest() {
-    let place = Place::new("truncated");
-    let path = place.0.join("site/large.txt");
-    // More than any socket takes at once.
+fn a_file_that_becomes_shorter_closes_the_connection_without_other_bytes() {
+    let directory = TestDirectory::new("truncated");
+    let path = directory.0.join("site/large.txt");
+    // The file is larger than any socket buffer.
     fs::write(&path, vec![b'x'; 50_000_000]).unwrap();
-    let mut client = Client::new(place.serve());
+    let mut client = Client::new(directory.serve());
     client.send(request("GET /s/large.txt", "") + &request("GET /s/docs/", ""));
     let mut begun = String::new();
     run_until(|| {
-        begun += &client.so_far();
+        begun += &client.take_received();
         !begun.is_empty()
     });
     assert!(begun.contains("content-length: 50000000\r\n"));
@@ -204,55 +207,55 @@ fn a_file_that_becomes_shorter_ends_the_connection_and_nothing_is_taken_for_its_
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_of_a_file_leaves_nothing_behind() {
-    let place = Place::new("gone");
-    let path = place.0.join("site/large.txt");
+fn the_file_is_closed_when_the_client_disconnects() {
+    let directory = TestDirectory::new("gone");
+    let path = directory.0.join("site/large.txt");
     fs::write(&path, vec![b'x'; 50_000_000]).unwrap();
     let open = || {
         let descriptors = fs::read_dir("/proc/self/fd").unwrap();
         let links = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
         links.filter(|link| *link == path).count()
     };
-    let mut client = Client::new(place.serve());
+    let mut client = Client::new(directory.serve());
     client.send(request("GET /s/large.txt", ""));
     run_until(|| open() == 1);
-    client.so_far();
+    client.take_received();
     assert_eq!(open(), 1);
     client.reset();
     run_until(|| open() == 0);
 }
 
 #[test]
-fn a_client_of_the_old_version_gets_the_file_and_the_end() {
-    let place = Place::new("old");
-    let mut client = Client::new(place.serve());
+fn an_http_1_0_client_receives_the_file_and_the_end_of_stream() {
+    let directory = TestDirectory::new("old");
+    let mut client = Client::new(directory.serve());
     client.send("GET /s/large.txt HTTP/1.0\r\n\r\n");
     let all = client.rest();
-    let whole = fs::read_to_string(place.0.join("site/large.txt")).unwrap();
+    let whole = fs::read_to_string(directory.0.join("site/large.txt")).unwrap();
     assert!(all.ends_with(&format!("\r\n\r\n{whole}")));
 }
 
 #[test]
-fn a_file_of_the_programs_own_is_a_body() {
-    let place = Place::new("own");
-    let path = place.0.join("site/large.txt");
+fn a_file_range_is_a_body() {
+    let directory = TestDirectory::new("own");
+    let path = directory.0.join("site/large.txt");
     let http = server().get("/part", move |_: Request| {
         let file = fs::File::open(&path)?;
         Ok::<_, HttpError>(Response::plain(FileRange::new(file, 23, 5)))
     });
     let mut client = Client::new(http);
     client.send(request("GET /part", ""));
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.body.as_str()), (200, "abcde"));
+    let response = client.response();
+    assert_eq!((response.status(), response.body.as_str()), (200, "abcde"));
     client.send(request("HEAD /part", "Connection: close\r\n"));
     let head = client.rest();
     assert!(head.contains("content-length: 5\r\n") && head.ends_with("\r\n\r\n"));
 }
 
-/// A layer that changes nothing, as TLS would change all.
-struct Layer;
+/// A filter that does not change the bytes.
+struct IdentityFilter;
 
-impl Filter for Layer {
+impl Filter for IdentityFilter {
     fn received(
         &mut self,
         bytes: &mut [u8],
@@ -269,25 +272,25 @@ impl Filter for Layer {
 }
 
 #[test]
-fn a_file_goes_through_the_layers_of_its_connection() {
-    let place = Place::new("layers");
-    let path = place.0.join("site/large.txt");
+fn a_file_passes_through_the_filters_of_its_connection() {
+    let directory = TestDirectory::new("layers");
+    let path = directory.0.join("site/large.txt");
     let http = server().get("/large", move |req: Request| {
-        req.connection().unwrap().add_filter(Layer);
+        req.connection().unwrap().add_filter(IdentityFilter);
         Response::file(&req, &path)
     });
     let mut client = Client::new(http);
     client.send(request("GET /large", ""));
-    let whole = fs::read(place.0.join("site/large.txt")).unwrap();
-    assert!(client.answer().body.as_bytes() == whole);
+    let whole = fs::read(directory.0.join("site/large.txt")).unwrap();
+    assert!(client.response().body.as_bytes() == whole);
 }
 
 #[test]
-fn several_parts_of_a_file_are_one_answer() {
-    let place = Place::new("several");
-    let mut client = Client::new(place.serve());
+fn several_parts_of_a_file_are_one_response() {
+    let directory = TestDirectory::new("several");
+    let mut client = Client::new(directory.serve());
     client.send(request("GET /s/large.txt", "Range: bytes=23-27,-2\r\n"));
-    let parts = client.answer();
+    let parts = client.response();
     assert_eq!(parts.status(), 206);
     let kind = parts.field("content-type").unwrap();
     assert!(kind.starts_with("multipart/byteranges; boundary="));
@@ -297,39 +300,39 @@ fn several_parts_of_a_file_are_one_answer() {
 }
 
 #[test]
-fn errors_that_files_are_answered_with_are_shaped_as_all_others() {
-    let place = Place::new("shaped");
-    let http = place.serve().error(|error: HttpError, _: &Request| {
+fn the_error_callback_renders_the_errors_of_files() {
+    let directory = TestDirectory::new("shaped");
+    let http = directory.serve().error(|error: HttpError, _: &Request| {
         Response::plain(format!("shaped {}", error.status().as_u16()))
     });
     let mut client = Client::new(http);
     client.send(request("GET /s/docs/", "Range: bytes=10-\r\n"));
-    let range = client.answer();
+    let range = client.response();
     assert_eq!((range.status(), range.body.as_str()), (416, "shaped 416"));
     assert_eq!(range.field("content-range"), Some("bytes */4"));
     client.send(request("GET /s/docs/", "If-Match: \"other\"\r\n"));
-    let changed = client.answer();
+    let changed = client.response();
     assert_eq!(
         (changed.status(), changed.body.as_str()),
         (412, "shaped 412")
     );
     client.send(request("GET /s/docs/", "If-None-Match: *\r\n"));
-    let same = client.answer();
+    let same = client.response();
     assert_eq!((same.status(), same.body.as_str()), (304, ""));
 }
 
 #[test]
-fn one_file_is_a_response() {
-    let place = Place::new("file");
-    let path = place.0.join("secret");
+fn a_single_file_is_a_response() {
+    let directory = TestDirectory::new("file");
+    let path = directory.0.join("secret");
     let http = server().get("/report", move |req: Request| Response::file(&req, &path));
     let mut client = Client::new(http);
     client.send(request("GET /report", ""));
-    let answer = client.answer();
-    assert_eq!(answer.body, "secret");
-    let etag = format!("If-None-Match: {}\r\n", answer.field("etag").unwrap());
+    let response = client.response();
+    assert_eq!(response.body, "secret");
+    let etag = format!("If-None-Match: {}\r\n", response.field("etag").unwrap());
     client.send(request("GET /report", &etag));
-    assert_eq!(client.answer().status(), 304);
+    assert_eq!(client.response().status(), 304);
 }
 
 fn post(kind: &str, body: &str) -> String {
@@ -339,7 +342,7 @@ fn post(kind: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_form_in_url_encoding_is_decoded() {
+fn a_url_encoded_form_is_decoded() {
     let http = server().post("/", async |req: Request| {
         let form: Form = req.form().await?;
         let pairs = form.iter().map(|(name, value)| format!("[{name}|{value}]"));
@@ -348,7 +351,7 @@ fn a_form_in_url_encoding_is_decoded() {
     let mut client = Client::new(http);
     let kind = "application/x-www-form-urlencoded; charset=utf-8";
     client.send(post(kind, "a=1+2&b=%26&a=3"));
-    assert_eq!(client.answer().body, "[a|1 2][b|&][a|3]");
+    assert_eq!(client.response().body, "[a|1 2][b|&][a|3]");
 }
 
 #[test]
@@ -373,14 +376,14 @@ fn a_form_with_files_is_read_part_by_part() {
         "data".repeat(50_000)
     );
     client.send(post("multipart/form-data; boundary=x", &body));
-    assert_eq!(client.answer().body, "[a|5][f|200000]");
-    // The connection goes on.
+    assert_eq!(client.response().body, "[a|5][f|200000]");
+    // The connection is kept.
     client.send(post("multipart/form-data; boundary=x", &body));
-    assert_eq!(client.answer().body, "[a|5][f|200000]");
+    assert_eq!(client.response().body, "[a|5][f|200000]");
 }
 
 #[test]
-fn a_file_keeps_its_blanks_and_the_query_is_no_part_of_the_form() {
+fn a_file_keeps_its_white_space_and_the_query_is_not_part_of_the_form() {
     let http = server().post("/", async |req: Request| {
         let query = req.query_value("a").unwrap_or_default().into_owned();
         let mut form = req.multipart()?;
@@ -399,11 +402,11 @@ fn a_file_keeps_its_blanks_and_the_query_is_no_part_of_the_form() {
         format!("content-TYPE: multipart/form-data; boundary=x\r\nCONTENT-length: {length}\r\n");
     let mut client = Client::new(http);
     client.send(request("POST /?a=query", &fields) + body);
-    assert_eq!(client.answer().body, r#"query:[a|true|" \r\n\0 \n"]"#);
+    assert_eq!(client.response().body, r#"query:[a|true|" \r\n\0 \n"]"#);
 }
 
 #[test]
-fn a_file_whose_name_has_a_charset_has_the_limit_of_files() {
+fn a_part_with_an_extended_file_name_has_the_file_limit() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().field(10).file(100))?;
         let mut read = String::new();
@@ -413,7 +416,7 @@ fn a_file_whose_name_has_a_charset_has_the_limit_of_files() {
         }
         Ok::<_, HttpError>(read)
     });
-    // As aiohttp and React Native send them.
+    // aiohttp and React Native send this form.
     let body = format!(
         "--*****\r\nContent-Disposition: form-data; name*=utf-8''gr%C3%B6%C3%9Fe; \
          filename*=utf-8''na%C3%AFve.txt\r\n\r\n{}\r\n--*****--\r\n",
@@ -421,11 +424,11 @@ fn a_file_whose_name_has_a_charset_has_the_limit_of_files() {
     );
     let mut client = Client::new(http);
     client.send(post("multipart/form-data; boundary=*****", &body));
-    assert_eq!(client.answer().body, "[größe|Some(\"naïve.txt\")|100]");
+    assert_eq!(client.response().body, "[größe|Some(\"naïve.txt\")|100]");
 }
 
 #[test]
-fn a_form_that_is_none_or_too_long_is_answered_for_it() {
+fn malformed_and_long_forms_have_the_matching_status() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().field(10))?;
         while let Some(part) = form.next_part().await? {
@@ -447,13 +450,13 @@ fn a_form_that_is_none_or_too_long_is_answered_for_it() {
     ] {
         let mut client = Client::new(http);
         client.send(post(kind, &body));
-        let answer = client.answer();
-        assert_eq!(answer.status(), status, "{kind}, {body}: {answer:?}");
+        let response = client.response();
+        assert_eq!(response.status(), status, "{kind}, {body}: {response:?}");
     }
 }
 
 #[test]
-fn a_form_that_announces_more_than_its_limit_is_413_at_once() {
+fn a_form_with_an_announced_length_over_the_limit_is_413_immediately() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().total(1000))?;
         while form.next_part().await?.is_some() {}
@@ -469,8 +472,8 @@ fn a_form_that_announces_more_than_its_limit_is_413_at_once() {
         client.send(format!(
             "POST / HTTP/1.1\r\nHost: a\r\n{kind}{framing}\r\n{body}"
         ));
-        let answer = client.answer();
-        assert_eq!(answer.status(), 413, "{framing}{body}");
-        assert_eq!(answer.body, "the body is longer than 1000 bytes\n");
+        let response = client.response();
+        assert_eq!(response.status(), 413, "{framing}{body}");
+        assert_eq!(response.body, "the body is longer than 1000 bytes\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests of `HttpServer::test`: the same exchanges as those of connections, in memory.
+//! Requests of `HttpServer::test`: exchanges in memory.
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
 use std::cell::{Cell, RefCell};
@@ -19,14 +19,14 @@ use uptick_http::{
     HttpServer, Next, Request, Responder, Response, ServerEvent, StatusCode, TrustedProxies,
 };
 
-/// A loop that has no system poller, so that nothing here can use a socket, and whose clock waits move.
+/// Installs a loop without a system poller, so that no test can use a socket, and with a clock that waits advance.
 fn no_sockets() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     clock
 }
 
-/// A record of what happened.
+/// A log of events.
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -51,7 +51,7 @@ fn get(http: HttpServer, target: &str) -> TestResponse {
 }
 
 #[test]
-fn a_request_goes_through_middleware_routes_handlers_and_hooks() {
+fn a_request_passes_middleware_routes_handlers_and_hooks() {
     no_sockets();
     let log = Log::default();
     let http = HttpServer::new();
@@ -233,7 +233,7 @@ fn pieces_of_a_response_are_read_one_by_one_with_backpressure() {
 }
 
 #[test]
-fn server_sent_events_come_one_by_one() {
+fn server_sent_events_are_received_one_by_one() {
     no_sockets();
     let http = HttpServer::new();
     http.get("/", |_: Request| {
@@ -283,7 +283,7 @@ fn files_streams_and_trailers_are_sent() {
 }
 
 #[test]
-fn a_response_that_breaks_off_is_an_error() {
+fn an_aborted_response_is_an_error() {
     no_sockets();
     let http = HttpServer::new();
     http.get("/error", |_: Request| {
@@ -309,7 +309,7 @@ fn a_response_that_breaks_off_is_an_error() {
 }
 
 #[test]
-fn a_handler_that_never_answers_is_a_500_after_the_response_timeout() {
+fn a_handler_that_never_responds_is_a_500_after_the_response_timeout() {
     let clock = no_sockets();
     let http = HttpServer::new();
     http.get("/", |_: Request| std::future::pending::<&str>());
@@ -329,7 +329,7 @@ fn a_handler_that_never_answers_is_a_500_after_the_response_timeout() {
 }
 
 #[test]
-fn the_time_for_a_response_starts_when_the_body_was_read() {
+fn the_response_timeout_starts_when_the_body_has_been_read() {
     let clock = no_sockets();
     let http = HttpServer::new();
     http.post("/", |req: Request| async move {
@@ -353,7 +353,7 @@ fn the_time_for_a_response_starts_when_the_body_was_read() {
 }
 
 #[test]
-fn a_client_that_goes_away_emits_close_and_cancels_the_handler() {
+fn a_disconnect_emits_close_and_cancels_the_handler() {
     struct Dropped(Log);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -408,7 +408,7 @@ fn a_response_can_be_awaited_on_the_loop() {
 }
 
 #[test]
-fn the_peer_is_the_one_of_the_request() {
+fn a_request_can_set_its_peer() {
     no_sockets();
     let http = HttpServer::new();
     http.trusted_proxies(TrustedProxies::parse("10.0.0.0/8").unwrap());
@@ -432,7 +432,7 @@ fn the_peer_is_the_one_of_the_request() {
 }
 
 #[test]
-fn a_request_that_is_not_valid_is_refused_with_the_status_of_a_connection() {
+fn an_invalid_request_is_refused_with_the_status_of_a_connection() {
     no_sockets();
     let http = HttpServer::new();
     let refused = |target: &str, name: &'static str, value: &str| {
@@ -450,7 +450,7 @@ fn a_request_that_is_not_valid_is_refused_with_the_status_of_a_connection() {
 }
 
 #[test]
-fn compression_and_upgrades_see_a_request_as_any_other() {
+fn compression_and_upgrades_work_in_memory() {
     no_sockets();
     let http = HttpServer::new();
     http.wrap(Compression::new());

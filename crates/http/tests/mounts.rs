@@ -1,4 +1,4 @@
-//! Services that are mounted at a path of a server.
+//! Mounted services.
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
 use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller};
@@ -74,7 +74,7 @@ fn the_middleware_of_the_server_runs_around_a_mounted_service() {
 
 #[test]
 #[should_panic(expected = "/hello")]
-fn mounting_where_a_route_is_taken_panics() {
+fn mounting_over_an_existing_route_panics() {
     no_sockets();
     HttpServer::new()
         .get("/hello", |_: Request| "taken")

@@ -1,4 +1,4 @@
-//! `Request::on_response_headers`: the headers of every response of a request.
+//! Callbacks for response headers (`Request::on_response_headers`).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,14 +10,14 @@ mod support;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use support::{Client, Log, get, logged, manual_clock, post, run_until, server, settle};
+use support::{Client, Log, capture_logs, get, manual_clock, post, run_until, server, settle};
 use uptick_event_loop::{add_timer, sleep};
 use uptick_http::{
     BodyError, HeaderValue, HttpError, HttpServer, Next, Reply, Request, Responder, Response,
     StatusCode,
 };
 
-/// Middleware that adds a header to every response.
+/// A middleware that adds a header to every response.
 fn marked(req: Request, next: Next) -> Reply {
     req.on_response_headers(|status, headers| {
         headers.append("x-status", status.as_u16().into());
@@ -29,8 +29,11 @@ fn marked(req: Request, next: Next) -> Reply {
 fn status_and_mark(http: HttpServer, request: &str) -> (u16, Option<String>) {
     let mut client = Client::new(http);
     client.send(request);
-    let answer = client.answer();
-    (answer.status(), answer.field("x-status").map(str::to_owned))
+    let response = client.response();
+    (
+        response.status(),
+        response.field("x-status").map(str::to_owned),
+    )
 }
 
 fn mark(status: u16) -> (u16, Option<String>) {
@@ -38,7 +41,7 @@ fn mark(status: u16) -> (u16, Option<String>) {
 }
 
 #[test]
-fn responses_have_the_header_however_they_are_made() {
+fn all_kinds_of_responses_have_the_header() {
     let http = server().wrap(marked);
     http.get("/plain", |_: Request| "hello");
     http.get("/long", |_: Request| "x".repeat(100_000));
@@ -84,7 +87,7 @@ fn responses_have_the_header_however_they_are_made() {
 }
 
 #[test]
-fn errors_have_the_header_however_they_are_made() {
+fn all_kinds_of_errors_have_the_header() {
     let http = server().wrap(marked).body_limit(10);
     http.get("/error", |_: Request| {
         Err::<String, _>(HttpError::not_found())
@@ -126,27 +129,27 @@ fn errors_have_the_header_however_they_are_made() {
 }
 
 #[test]
-fn the_error_for_a_handler_that_takes_too_long_has_the_header() {
+fn the_error_for_a_response_timeout_has_the_header() {
     let clock = manual_clock();
     let http = server().wrap(marked);
     http.get("/", |_: Request, _: Responder| ());
     let mut client = Client::new(http);
     client.send(get("/"));
     settle();
-    // The deadline is looked at every few seconds.
+    // The deadline is checked every few seconds.
     for _ in 0..14 {
         clock.advance(Duration::from_secs(5));
         settle();
     }
-    let answer = client.answer();
+    let response = client.response();
     assert_eq!(
-        (answer.status(), answer.field("x-status")),
+        (response.status(), response.field("x-status")),
         (500, Some("500"))
     );
 }
 
 #[test]
-fn the_error_for_a_body_that_breaks_off_has_the_header() {
+fn the_error_for_a_malformed_body_has_the_header() {
     let http = server().wrap(marked);
     http.post("/", |req: Request, res: Responder| {
         use uptick_emitter::Emitter;
@@ -159,7 +162,7 @@ fn the_error_for_a_body_that_breaks_off_has_the_header() {
 }
 
 #[test]
-fn the_next_request_of_a_connection_has_callbacks_of_its_own() {
+fn each_request_of_a_connection_has_its_own_callbacks() {
     let http = server().get("/", |req: Request| {
         if req.query_string() == Some("mark") {
             req.on_response_headers(|_, headers| {
@@ -175,12 +178,12 @@ fn the_next_request_of_a_connection_has_callbacks_of_its_own() {
         ("/?mark", Some("yes")),
     ] {
         client.send(get(path));
-        assert_eq!(client.answer().field("x-mark"), mark, "{path}");
+        assert_eq!(client.response().field("x-mark"), mark, "{path}");
     }
 }
 
 #[test]
-fn callbacks_of_outer_middleware_see_what_inner_ones_and_the_hook_of_the_server_have_set() {
+fn callbacks_of_outer_middleware_run_after_inner_ones_and_the_server_hook() {
     let http = server().get("/", |_: Request| "hello");
     let append = |name: &'static str| {
         move |req: Request, next: Next| {
@@ -196,12 +199,12 @@ fn callbacks_of_outer_middleware_see_what_inner_ones_and_the_hook_of_the_server_
     http.on_response(|res| res.header("x-order", "server"));
     let mut client = Client::new(http);
     client.send(get("/"));
-    let answer = client.answer();
-    assert_eq!(answer.field("x-order"), Some("server inner outer"));
+    let response = client.response();
+    assert_eq!(response.field("x-order"), Some("server inner outer"));
 }
 
 #[test]
-fn a_callback_that_panics_is_logged_and_makes_the_response_an_error() {
+fn a_callback_panic_is_logged_and_the_response_is_a_500() {
     let http = server().wrap(marked).get("/", |_: Request| "hello");
     http.wrap(|req: Request, next: Next| {
         req.on_response_headers(|_, _| panic!("on purpose"));
@@ -214,30 +217,30 @@ fn a_callback_that_panics_is_logged_and_makes_the_response_an_error() {
         next.run(req)
     });
     let mut client = Client::new(http);
-    let mut answer = None;
-    let lines = logged(|| {
+    let mut response = None;
+    let lines = capture_logs(|| {
         client.send(get("/"));
-        answer = Some(client.answer());
+        response = Some(client.response());
     });
-    let answer = answer.unwrap();
-    assert_eq!(answer.status(), 500);
-    assert_eq!(answer.field("x-status"), Some("500"));
-    assert_eq!(answer.field("x-inner"), Some("yes"));
-    assert_eq!(answer.body, "Internal Server Error\n");
-    let logged =
+    let response = response.unwrap();
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.field("x-status"), Some("500"));
+    assert_eq!(response.field("x-inner"), Some("yes"));
+    assert_eq!(response.body, "Internal Server Error\n");
+    let capture_logs =
         |line: &String| line.contains("a callback for response headers panicked: on purpose");
-    assert!(lines.iter().any(logged), "{lines:?}");
+    assert!(lines.iter().any(capture_logs), "{lines:?}");
 }
 
 #[test]
-fn headers_are_edited_when_the_hook_of_the_server_panics() {
+fn headers_are_edited_even_if_the_server_hook_panics() {
     let http = server().wrap(marked).get("/", |_: Request| "hello");
     http.on_response(|_| panic!("on purpose"));
     assert_eq!(status_and_mark(http, &get("/")), mark(500));
 }
 
 #[test]
-fn a_callback_that_is_registered_after_the_response_began_is_not_called() {
+fn a_callback_registered_after_the_response_started_is_not_called() {
     let log = Log::default();
     let called = log.clone();
     let http = server().get("/", move |req: Request, res: Responder| {
@@ -248,7 +251,7 @@ fn a_callback_that_is_registered_after_the_response_began_is_not_called() {
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "one");
+    assert_eq!(client.response().body, "one");
     assert_eq!(log.text(), "");
 }
 
@@ -274,8 +277,8 @@ fn callbacks_are_dropped_with_the_exchange() {
 }
 
 #[test]
-fn the_error_of_a_body_is_still_that_of_its_listeners() {
-    // A listener of `error` decides about the response, which passes the callbacks all the same.
+fn a_body_error_listener_can_still_send_the_response() {
+    // The response of the `error` listener passes the callbacks as well.
     let http = server().wrap(marked);
     http.post("/", |req: Request, res: Responder| {
         use uptick_emitter::Emitter;

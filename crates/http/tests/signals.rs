@@ -1,5 +1,5 @@
-//! Shutdown by signals, which are those of the whole process.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! Shutdown by signals.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,9 +9,9 @@ use rustix::process::{Signal, getpid, kill_process};
 use uptick_event_loop::{Error, SIGUSR1, SIGUSR2, add_timer, run};
 use uptick_http::{HttpServer, Request};
 
-/// Signals of a process have no thread, so that the steps are in one test.
+/// Signals concern the whole process, so all steps are in one test.
 #[test]
-fn a_signal_ends_the_server_and_the_loop_and_a_second_one_at_once() {
+fn a_signal_shuts_the_server_down_and_a_second_signal_does_so_immediately() {
     let send = |signal| kill_process(getpid(), signal).unwrap();
 
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
@@ -32,11 +32,11 @@ fn a_signal_ends_the_server_and_the_loop_and_a_second_one_at_once() {
     client
         .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         .unwrap();
-    let begin = Instant::now();
+    let start = Instant::now();
     add_timer(Duration::from_millis(50), move || send(Signal::USR1));
     add_timer(Duration::from_millis(100), move || send(Signal::USR2));
     run().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(30));
+    assert!(start.elapsed() < Duration::from_secs(30));
 
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
     let refused = http.shutdown_on([SIGUSR1, 9], Duration::ZERO);

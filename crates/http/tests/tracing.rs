@@ -1,4 +1,4 @@
-//! Spans of connections and requests.
+//! `tracing` spans of connections and requests.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fmt::{self, Write as _};
@@ -10,7 +10,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
 use uptick_http::{HttpServer, Request, Responder, TraceRequests};
 
-/// Writes down what happens to spans, each on a line.
+/// A subscriber that records span events, one per line.
 #[derive(Clone)]
 struct Recorder {
     lines: Arc<Mutex<Vec<String>>>,
@@ -36,7 +36,7 @@ impl Recorder {
     }
 }
 
-/// The fields as text, without those that differ from run to run.
+/// The fields as text, without fields that differ between runs.
 struct Fields(String);
 
 impl Visit for Fields {
@@ -107,7 +107,7 @@ fn server() -> HttpServer {
 }
 
 #[test]
-fn what_a_handler_logs_is_within_the_span_of_its_request() {
+fn log_events_of_a_handler_are_in_the_span_of_its_request() {
     let recorder = Recorder::new(Level::DEBUG);
     subscriber::with_default(recorder.clone(), || {
         for path in ["/now", "/later"] {
@@ -130,7 +130,7 @@ fn what_a_handler_logs_is_within_the_span_of_its_request() {
 }
 
 #[test]
-fn without_a_subscriber_that_wants_spans_there_are_none() {
+fn no_spans_are_created_without_an_interested_subscriber() {
     let recorder = Recorder::new(Level::WARN);
     subscriber::with_default(recorder.clone(), || {
         assert_eq!(server().test().get("/now").send().unwrap().text(), "hello");
@@ -139,7 +139,7 @@ fn without_a_subscriber_that_wants_spans_there_are_none() {
 }
 
 #[test]
-fn the_requests_of_a_connection_are_within_its_span() {
+fn the_requests_of_a_connection_are_in_its_span() {
     use std::io::{Read as _, Write as _};
     let recorder = Recorder::new(Level::INFO);
     subscriber::with_default(recorder.clone(), || {
@@ -149,11 +149,11 @@ fn the_requests_of_a_connection_are_within_its_span() {
             for _ in 0..2 {
                 ours.write_all(b"GET /now HTTP/1.1\r\nHost: a\r\n\r\n")
                     .unwrap();
-                let mut answer = Vec::new();
-                while !answer.ends_with(b"hello") {
+                let mut response = Vec::new();
+                while !response.ends_with(b"hello") {
                     let mut byte = [0];
                     ours.read_exact(&mut byte).unwrap();
-                    answer.push(byte[0]);
+                    response.push(byte[0]);
                 }
             }
         });

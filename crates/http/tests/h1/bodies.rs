@@ -1,4 +1,4 @@
-//! Bodies with a length and in chunks (RFC 9112, 6 and 7).
+//! Bodies with a length and chunked bodies (RFC 9112, sections 6 and 7).
 
 use uptick_http::h1::{Decoder, Event, Limits};
 
@@ -8,7 +8,7 @@ fn chunked(body: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
 }
 
-/// What becomes of a body that is not refused with its head, whole and in bytes.
+/// Decodes a chunked body in one piece and byte by byte, which must have the same result. The head is accepted.
 #[track_caller]
 fn outcome_of(body: &str) -> Outcome {
     let input = chunked(body);
@@ -24,7 +24,7 @@ fn outcome_of(body: &str) -> Outcome {
 }
 
 #[test]
-fn a_body_is_as_long_as_its_length() {
+fn a_body_has_its_content_length() {
     let next = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     let first = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(
@@ -34,7 +34,7 @@ fn a_body_is_as_long_as_its_length() {
 }
 
 #[test]
-fn chunks_are_put_together() {
+fn chunks_are_concatenated() {
     for body in [
         "5\r\nhello\r\n0\r\n\r\n",
         "1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
@@ -59,7 +59,7 @@ fn chunks_are_put_together() {
 }
 
 #[test]
-fn sizes_of_chunks_are_hexadecimal_digits() {
+fn chunk_sizes_are_hexadecimal_digits() {
     for size in [
         "", " ", " 5", "5 ", "\t5", "5\t", "+5", "-5", "-0", "0x5", "5h", "x", "5.0", "5,",
         "\u{b}5", "5\0", "\u{ff15}", "5 5",
@@ -88,7 +88,7 @@ fn sizes_of_chunks_are_hexadecimal_digits() {
 }
 
 #[test]
-fn extensions_of_chunks_follow_rfc_9112() {
+fn chunk_extensions_follow_rfc_9112() {
     for extensions in [
         ";a",
         ";a=b",
@@ -119,7 +119,7 @@ fn extensions_of_chunks_follow_rfc_9112() {
 }
 
 #[test]
-fn malformed_extensions_of_chunks_are_refused() {
+fn malformed_chunk_extensions_are_refused() {
     for extensions in [
         ";",
         "; ",
@@ -185,7 +185,7 @@ fn malformed_extensions_of_chunks_are_refused() {
 }
 
 #[test]
-fn a_decoder_knows_how_much_of_a_body_was_announced() {
+fn a_decoder_reports_the_announced_length_of_a_body() {
     let limits = Limits::default();
     let mut decoder = Decoder::new();
     let push = |decoder: &mut Decoder, text: &str| {
@@ -214,7 +214,7 @@ fn a_decoder_knows_how_much_of_a_body_was_announced() {
 }
 
 #[test]
-fn lines_of_chunks_end_with_cr_and_lf() {
+fn chunk_lines_end_with_crlf() {
     for body in [
         "5\nhello\r\n0\r\n\r\n",
         "5\r\nhello\n0\r\n\r\n",
@@ -239,7 +239,7 @@ fn lines_of_chunks_end_with_cr_and_lf() {
 }
 
 #[test]
-fn trailers_are_kept_apart() {
+fn trailers_are_separate_from_headers() {
     let outcome = outcome_of("1\r\na\r\n0\r\nX-Sum: 5 \r\nx-sum:6\r\nEmpty:\r\n\r\n");
     let expected = [("X-Sum", "5"), ("x-sum", "6"), ("Empty", "")];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
@@ -265,7 +265,7 @@ fn trailers_are_kept_apart() {
 }
 
 #[test]
-fn trailers_that_are_none_are_refused() {
+fn malformed_trailers_are_refused() {
     for trailers in [
         "X : y",
         " X: y",
@@ -290,7 +290,7 @@ fn trailers_that_are_none_are_refused() {
 }
 
 #[test]
-fn requests_follow_bodies_of_all_kinds() {
+fn a_request_can_follow_any_kind_of_body() {
     let chunks = chunked("5\r\nhello\r\n0\r\nA: b\r\n\r\n");
     let counted = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello";
     let outcome = decode(format!("{chunks}{counted}\r\n{chunks}{counted}"));
@@ -305,7 +305,7 @@ fn requests_follow_bodies_of_all_kinds() {
 }
 
 #[test]
-fn a_body_is_handed_on_as_it_comes_and_without_a_copy() {
+fn a_body_is_passed_on_as_received_and_without_a_copy() {
     let mut decoder = Decoder::new();
     decoder.push("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n".into());
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! Answers as bytes, and that a strict parser takes them.
+//! Encoding of responses, checked by a strict parser.
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn head(status: u16, body: ResponseBody) -> ResponseHead<'static> {
     }
 }
 
-/// The bytes of an answer and what follows it.
+/// Encodes a response. Returns the bytes and the persistence of the connection.
 fn encode(head: &ResponseHead<'_>, pieces: &[&str]) -> (String, Persistence) {
     let mut out = Vec::new();
     let mut encoder = Encoder::begin(&mut out, head).unwrap();
@@ -33,7 +33,7 @@ fn encode(head: &ResponseHead<'_>, pieces: &[&str]) -> (String, Persistence) {
 }
 
 #[test]
-fn a_plain_answer_has_its_fields_in_one_order() {
+fn a_plain_response_has_its_fields_in_a_fixed_order() {
     let head = ResponseHead {
         content_type: Some("text/plain"),
         date: Some("Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -73,7 +73,7 @@ fn connection_close_among_the_headers_ends_the_connection() {
 }
 
 #[test]
-fn bytes_that_are_sent_ahead_do_not_change_the_response() {
+fn bytes_that_are_sent_early_do_not_change_the_response() {
     let mut out = Vec::new();
     let head = head(200, ResponseBody::Stream);
     let mut encoder = Encoder::begin(&mut out, &head).unwrap();
@@ -221,7 +221,7 @@ fn framing_follows_status_version_and_method() {
             "205 Reset Content\r\ncontent-length: 0\r\n\r\n",
             KeepAlive,
         ),
-        // As for GET.
+        // The same as for GET.
         (
             205,
             Bytes(2),
@@ -302,7 +302,7 @@ fn framing_follows_status_version_and_method() {
 }
 
 #[test]
-fn fields_of_framing_are_the_encoders() {
+fn the_encoder_owns_the_framing_fields() {
     let mut fields = HeaderMap::new();
     for (name, value) in [
         ("content-length", "99"),
@@ -322,9 +322,9 @@ fn fields_of_framing_are_the_encoders() {
         date: Some("never"),
         ..head(200, ResponseBody::Bytes(1))
     };
-    let (answer, _) = encode(&head, &["a"]);
+    let (response, _) = encode(&head, &["a"]);
     assert_eq!(
-        answer,
+        response,
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nx-a: 1\r\nx-a: 2\r\ncontent-type: text/html\r\ndate: today\r\n\r\na"
     );
     for (status, to_head) in [(200, true), (304, false)] {
@@ -336,7 +336,7 @@ fn fields_of_framing_are_the_encoders() {
         };
         assert!(
             encode(&head, &[]).0.contains("\r\ncontent-length: 99\r\n"),
-            "a known length is not sent with {status}"
+            "the length is sent with {status}"
         );
     }
     fields.insert("content-length", HeaderValue::from_static("9, 9"));
@@ -354,7 +354,7 @@ fn fields_of_framing_are_the_encoders() {
 }
 
 #[test]
-fn names_of_headers_and_trailers_are_in_lower_case() {
+fn header_and_trailer_names_are_in_lower_case() {
     let mut fields = HeaderMap::new();
     for name in [
         "ETag",
@@ -405,7 +405,7 @@ fn names_of_headers_and_trailers_are_in_lower_case() {
 }
 
 #[test]
-fn text_that_would_end_its_line_is_refused_and_nothing_is_written() {
+fn text_that_would_end_its_line_is_refused_without_output() {
     for text in ["a\r\nX: y", "a\n", "a\rb", "\0", "a\u{7f}", "\u{1b}"] {
         let plain = head(200, ResponseBody::Empty);
         for (what, head) in [
@@ -452,7 +452,7 @@ fn text_that_would_end_its_line_is_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn a_body_is_neither_longer_nor_shorter_than_its_head_says() {
+fn a_body_must_have_the_announced_length() {
     let mut out = Vec::new();
     let mut encoder = Encoder::begin(&mut out, &head(200, ResponseBody::Bytes(3))).unwrap();
     let length = out.len();
@@ -473,7 +473,7 @@ fn a_body_is_neither_longer_nor_shorter_than_its_head_says() {
 }
 
 #[test]
-fn pieces_can_be_sent_from_elsewhere() {
+fn pieces_can_be_sent_without_the_encoder() {
     let mut out = Vec::new();
     let mut encoder = Encoder::begin(&mut out, &head(200, ResponseBody::Stream)).unwrap();
     assert!(encoder.sends_body());
@@ -500,7 +500,7 @@ fn pieces_can_be_sent_from_elsewhere() {
 }
 
 #[test]
-fn trailers_follow_the_last_chunk_only() {
+fn trailers_follow_only_the_last_chunk() {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-sum", HeaderValue::from_static("5"));
     trailers.insert("content-length", HeaderValue::from_static("5"));
@@ -517,7 +517,7 @@ fn trailers_follow_the_last_chunk_only() {
 }
 
 #[test]
-fn the_interim_answer_is_one() {
+fn the_interim_response_is_valid() {
     let (written, follows) = encode(&head(100, ResponseBody::Empty), &[]);
     assert_eq!(
         (written.as_bytes(), follows),
@@ -526,9 +526,9 @@ fn the_interim_answer_is_one() {
 }
 
 proptest! {
-    /// Whatever is encoded is one answer to a parser that takes nothing doubtful, with the body that was given.
+    /// A strict parser decodes any encoded response to one response with the same body.
     #[test]
-    fn what_is_written_is_one_strict_answer(
+    fn any_response_is_valid_for_a_strict_parser(
         status in 200u16..600,
         reason in prop::option::of("[ -~\t]{0,10}"),
         content_type in prop::option::of("[!-~]{1,20}"),
@@ -563,7 +563,7 @@ proptest! {
 }
 
 mod strict {
-    //! A parser of answers that knows only the grammar of RFC 9112.
+    //! A strict response parser for the grammar of RFC 9112.
 
     fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
         let end = rest.windows(2).position(|pair| pair == b"\r\n").unwrap();

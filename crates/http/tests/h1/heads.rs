@@ -1,11 +1,11 @@
-//! First lines, targets, hosts and fields (RFC 9112, 2, 3 and 5).
+//! Request lines, targets, hosts and fields (RFC 9112, sections 2, 3 and 5).
 
 use uptick_http::h1::{BodyLength, Decoder, Event, Limits, TargetForm, Version};
 
 use crate::{accepted, assert_refused, decode, head_of};
 
 #[test]
-fn a_head_tells_its_parts() {
+fn a_head_has_all_its_parts() {
     let head = head_of(
         "GET /a/b?c=d&e HTTP/1.1\r\nHost: example.com:8080\r\nX-A: 1\r\nx-a:  2 \t\r\nEmpty:\r\n\r\n",
     );
@@ -31,7 +31,7 @@ fn a_head_tells_its_parts() {
 }
 
 #[test]
-fn a_request_that_comes_whole_holds_no_buffer() {
+fn a_request_in_one_piece_does_not_keep_the_read_buffer_alive() {
     let input = bytes::Bytes::from(
         "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\nGET /par".to_owned(),
     );
@@ -52,12 +52,12 @@ fn a_request_that_comes_whole_holds_no_buffer() {
     assert!(!decoder.is_idle());
     assert!(
         input.is_unique(),
-        "the beginning of a head still holds the buffer that it was read into"
+        "the start of a head keeps its read buffer alive"
     );
 }
 
 #[test]
-fn each_method_has_its_forms_of_targets() {
+fn each_method_has_its_target_forms() {
     for (line, form, path, query, host) in [
         ("GET /", TargetForm::Origin, "/", None, "h"),
         ("GET //", TargetForm::Origin, "//", None, "h"),
@@ -120,7 +120,7 @@ fn each_method_has_its_forms_of_targets() {
 }
 
 #[test]
-fn targets_that_are_none_are_refused() {
+fn malformed_targets_are_refused() {
     for line in [
         "GET *",
         "GET a",
@@ -169,7 +169,7 @@ fn targets_that_are_none_are_refused() {
 }
 
 #[test]
-fn first_lines_have_exactly_three_parts_and_a_version_that_is_known() {
+fn a_request_line_has_three_parts_and_a_known_version() {
     for end in [
         "",
         " ",
@@ -221,7 +221,7 @@ fn a_higher_minor_version_is_treated_as_1_1() {
 }
 
 #[test]
-fn a_first_line_is_refused_before_the_rest_came() {
+fn a_malformed_request_line_is_refused_before_the_rest_is_received() {
     assert_refused(400, "GET /\r\n");
     assert_refused(505, "GET / HTTP/2.0\r\n");
     assert_refused(400, "GET /#x HTTP/1.1\r\n");
@@ -243,7 +243,7 @@ fn http_1_0_needs_no_host() {
 }
 
 #[test]
-fn http_1_1_needs_exactly_one_host_that_is_one() {
+fn http_1_1_needs_exactly_one_valid_host() {
     assert_eq!(head_of("GET / HTTP/1.1\r\nHOST:\r\n\r\n").host(), Some(""));
     assert_refused(400, "GET / HTTP/1.1\r\n\r\n");
     assert_refused(400, "GET http://a/ HTTP/1.1\r\n\r\n");
@@ -266,7 +266,7 @@ fn http_1_1_needs_exactly_one_host_that_is_one() {
 }
 
 #[test]
-fn the_target_goes_before_the_host_as_rfc_9112_demands() {
+fn the_target_takes_precedence_over_the_host() {
     let head = head_of("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n");
     assert_eq!(head.host(), Some("a"));
     assert_refused(400, "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
@@ -310,7 +310,7 @@ fn fields_have_a_name_a_colon_and_a_value() {
 }
 
 #[test]
-fn lines_end_with_cr_and_lf() {
+fn lines_end_with_crlf() {
     for request in [
         "GET / HTTP/1.1\nHost: h\n\n",
         "GET / HTTP/1.1\nHost: h\r\n\r\n",
@@ -330,7 +330,7 @@ fn lines_end_with_cr_and_lf() {
 }
 
 #[test]
-fn some_empty_lines_before_a_request_are_passed_over() {
+fn some_empty_lines_before_a_request_are_skipped() {
     let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     assert_eq!(accepted(format!("\r\n{request}\r\n\r\n{request}\r\n")).0, 2);
     assert_refused(400, format!("\r\n\r\n\r\n{request}"));
@@ -361,7 +361,7 @@ fn connection_is_a_list_of_tokens() {
 }
 
 #[test]
-fn nothing_is_decoded_after_a_request_that_says_it_is_the_last() {
+fn bytes_after_a_request_with_connection_close_are_not_decoded() {
     for head in [
         "GET / HTTP/1.1\r\nHost: h\r\nConnection: close",
         "GET / HTTP/1.0\r\nHost: h",
@@ -400,7 +400,7 @@ fn an_upgrade_needs_both_fields_and_http_1_1() {
 }
 
 #[test]
-fn what_follows_an_upgrade_can_be_taken() {
+fn the_bytes_after_an_upgrade_can_be_taken() {
     let mut decoder = Decoder::new();
     decoder.push(
         "GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n\x01\x02".into(),
@@ -418,7 +418,7 @@ fn what_follows_an_upgrade_can_be_taken() {
 }
 
 #[test]
-fn an_expectation_is_for_a_body_of_http_1_1() {
+fn an_expectation_needs_http_1_1_and_a_body() {
     for (version, fields, expected) in [
         ("1.1", "Expect: 100-Continue\r\nContent-Length: 1", true),
         (

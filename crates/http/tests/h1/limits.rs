@@ -1,10 +1,10 @@
-//! What is at a limit, one below and one above it.
+//! Input below, at and above each limit.
 
 use uptick_http::h1::Limits;
 
 use crate::{Outcome, decode_split};
 
-/// What becomes of some bytes, whole and in bytes, which is the same.
+/// Decodes bytes in one piece and byte by byte, which must have the same result.
 #[track_caller]
 fn outcome_of(input: &str, limits: &Limits) -> Outcome {
     let whole = decode_split(input.as_bytes(), &[], limits);
@@ -132,7 +132,7 @@ fn chunked(body: &str) -> String {
 }
 
 #[test]
-fn the_extensions_of_all_chunks_have_a_limit_together() {
+fn the_chunk_extensions_of_a_body_have_a_common_limit() {
     let request = |length: usize| {
         chunked(&format!(
             "1;{}\r\na\r\n2;{}\r\nbc\r\n0;xx\r\n\r\n",
@@ -177,7 +177,7 @@ fn trailers_have_limits() {
 }
 
 #[test]
-fn a_limit_below_the_least_message_refuses_all() {
+fn a_limit_below_the_shortest_message_refuses_all_messages() {
     let limits = Limits::default()
         .request_line(0)
         .header_section(0)

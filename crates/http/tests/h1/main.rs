@@ -1,4 +1,4 @@
-//! The behaviour of the codec of HTTP/1.1.
+//! Tests of the HTTP/1.1 codec.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,14 +11,14 @@ mod client;
 mod encoder;
 mod heads;
 mod limits;
-mod places;
+mod positions;
 mod reference;
 mod smuggling;
 mod splits;
 
 use uptick_http::h1::{Decoder, Event, Invalid, Limits, RequestHead};
 
-/// What a decoder makes of some bytes, with the pieces of a body put together.
+/// The result of decoding bytes, with concatenated bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) requests: Vec<Decoded>,
@@ -29,14 +29,14 @@ pub(crate) struct Outcome {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decoded {
-    /// All that its head says.
+    /// The debug representation of the head.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Option<Vec<(String, Vec<u8>)>>,
     pub(crate) complete: bool,
 }
 
-/// Decodes bytes that come in pieces which end at some places.
+/// Decodes bytes that are received in pieces ending at these offsets.
 pub(crate) fn decode_split(input: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     let mut decoder = Decoder::new();
     let mut outcome = Outcome::default();
@@ -53,7 +53,7 @@ pub(crate) fn decode_split(input: &[u8], ends: &[usize], limits: &Limits) -> Out
 }
 
 fn take(outcome: &mut Outcome, event: Event) {
-    assert_eq!(outcome.refused, None, "after an error, {event:?}");
+    assert_eq!(outcome.refused, None, "{event:?} after an error");
     if let Event::Head(head) = &event {
         assert!(
             outcome
@@ -79,7 +79,10 @@ fn take(outcome: &mut Outcome, event: Event) {
         outcome.refused = Some((invalid.status().as_u16(), invalid.reason()));
         return;
     }
-    let request = outcome.requests.last_mut().expect("a head comes first");
+    let request = outcome
+        .requests
+        .last_mut()
+        .expect("the first event is a head");
     assert!(!request.complete, "{event:?} after the end");
     match event {
         Event::Body(piece) => {
@@ -97,23 +100,23 @@ fn take(outcome: &mut Outcome, event: Event) {
     }
 }
 
-/// Decodes bytes that come whole.
+/// Decodes bytes that are received in one piece.
 pub(crate) fn decode(input: impl AsRef<[u8]>) -> Outcome {
     decode_split(input.as_ref(), &[], &Limits::default())
 }
 
-/// The head of the only request in some bytes.
+/// Returns the head of the only request.
 #[track_caller]
 pub(crate) fn head_of(input: &str) -> RequestHead {
     let mut decoder = Decoder::new();
     decoder.push(input.to_owned().into());
     match decoder.next(&Limits::default()) {
         Some(Event::Head(head)) => head,
-        other => panic!("{input:?} gave {other:?}"),
+        other => panic!("{input:?} is decoded as {other:?}"),
     }
 }
 
-/// Why the first request in some bytes is refused: before anything of it was handed on, whole or in bytes.
+/// Returns the error for the first request, which is refused before any event, both in one piece and byte by byte.
 #[track_caller]
 pub(crate) fn refusal_of(input: impl AsRef<[u8]>) -> Invalid {
     let input = input.as_ref();
@@ -151,7 +154,7 @@ pub(crate) fn assert_refused(status: u16, input: impl AsRef<[u8]>) {
     );
 }
 
-/// The number of whole requests and the body of the first.
+/// Returns the number of requests, which are all complete, and the body of the first.
 #[track_caller]
 pub(crate) fn accepted(input: impl AsRef<[u8]>) -> (usize, Vec<u8>) {
     let outcome = decode(&input);

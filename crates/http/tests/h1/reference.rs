@@ -1,4 +1,4 @@
-//! Another parser, which takes more, understands what is accepted in the same way.
+//! Comparison with another, more lenient parser: accepted heads have the same meaning.
 
 use proptest::prelude::*;
 use uptick_http::h1::{Decoder, Event, Limits, Version};
@@ -9,7 +9,7 @@ fn assert_same(input: &[u8]) {
     let Some(Event::Head(head)) = decoder.next(&Limits::default()) else {
         return;
     };
-    // The other parser knows no higher minor version than 1.
+    // The other parser does not support minor versions above 1.
     let mut bytes = head.as_bytes().to_vec();
     let line_end = bytes.iter().position(|&byte| byte == b'\r').unwrap();
     bytes[line_end - 1] = bytes[line_end - 1].min(b'1');
@@ -47,9 +47,9 @@ proptest! {
             input += &format!("{name}:{value}\r\n");
         }
         let mut input = (input + "\r\n").into_bytes();
-        if let Some((place, byte)) = mutation {
-            let place = place.index(input.len());
-            input[place] = byte;
+        if let Some((index, byte)) = mutation {
+            let index = index.index(input.len());
+            input[index] = byte;
         }
         assert_same(&input);
     }

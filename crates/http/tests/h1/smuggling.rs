@@ -1,4 +1,4 @@
-//! Messages whose end two servers might see in different places (RFC 9112, 6 and 11.2).
+//! Request smuggling: messages whose end could be ambiguous (RFC 9112, sections 6 and 11.2).
 
 use crate::{accepted, assert_refused, decode};
 
@@ -35,7 +35,7 @@ fn a_length_and_chunks_together_are_refused() {
 }
 
 #[test]
-fn a_transfer_encoding_is_chunked_and_nothing_else() {
+fn the_only_transfer_encoding_is_chunked() {
     for value in ["chunked", "CHUNKED", "\tchunked ", "Chunked"] {
         assert_eq!(
             accepted(post(

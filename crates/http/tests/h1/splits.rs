@@ -1,4 +1,4 @@
-//! However bytes are cut into pieces, the events are the same.
+//! The division of the input does not change the events.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -6,7 +6,7 @@ use uptick_http::h1::Limits;
 
 use crate::{decode, decode_split};
 
-/// Parts of messages, which in a good order are messages and in most others are not.
+/// Parts of messages, which form valid messages in some orders.
 const PARTS: &[&str] = &[
     "GET / HTTP/1.1\r\n",
     "POST /a?b HTTP/1.1\r\n",
@@ -99,16 +99,19 @@ fn limits() -> impl Strategy<Value = Limits> {
     )
 }
 
-fn ends(length: usize, places: &[Index]) -> Vec<usize> {
-    let mut ends: Vec<_> = places.iter().map(|place| place.index(length + 1)).collect();
+fn ends(length: usize, indexes: &[Index]) -> Vec<usize> {
+    let mut ends: Vec<_> = indexes
+        .iter()
+        .map(|index| index.index(length + 1))
+        .collect();
     ends.sort_unstable();
     ends
 }
 
-fn assert_splits(input: &[u8], places: &[Index], limits: &Limits) {
+fn assert_splits(input: &[u8], indexes: &[Index], limits: &Limits) {
     let whole = decode_split(input, &[], limits);
     assert_eq!(
-        decode_split(input, &ends(input.len(), places), limits),
+        decode_split(input, &ends(input.len(), indexes), limits),
         whole
     );
     assert_eq!(
@@ -119,43 +122,43 @@ fn assert_splits(input: &[u8], places: &[Index], limits: &Limits) {
 
 proptest! {
     #[test]
-    fn valid_messages_are_the_same_in_any_pieces(
+    fn the_division_of_valid_messages_does_not_matter(
         messages in prop::collection::vec(message(), 1..4),
-        places in prop::collection::vec(any::<Index>(), 0..6),
+        indexes in prop::collection::vec(any::<Index>(), 0..6),
     ) {
         let input = messages.concat();
         let outcome = decode(&input);
         prop_assert_eq!(outcome.refused, None);
         prop_assert_eq!(outcome.requests.iter().filter(|request| request.complete).count(), messages.len());
         prop_assert_eq!(outcome.left, 0);
-        assert_splits(&input, &places, &Limits::default());
+        assert_splits(&input, &indexes, &Limits::default());
     }
 
     #[test]
-    fn mutated_messages_are_the_same_in_any_pieces(
+    fn the_division_of_mutated_messages_does_not_matter(
         messages in prop::collection::vec(message(), 1..3),
         mutations in prop::collection::vec((any::<Index>(), any::<Option<bool>>(), select(PARTS)), 1..4),
-        places in prop::collection::vec(any::<Index>(), 0..6),
+        indexes in prop::collection::vec(any::<Index>(), 0..6),
         limits in prop_oneof![Just(Limits::default()), limits()],
     ) {
         let mut input = messages.concat();
-        for (place, cut, part) in mutations {
-            let place = place.index(input.len() + 1);
+        for (index, cut, part) in mutations {
+            let index = index.index(input.len() + 1);
             match cut {
-                None => drop(input.splice(place..place, part.bytes())),
-                Some(true) => drop(input.drain(place..(place + part.len()).min(input.len()))),
-                Some(false) => input.iter_mut().skip(place).take(1).for_each(|byte| *byte = part.as_bytes()[0]),
+                None => drop(input.splice(index..index, part.bytes())),
+                Some(true) => drop(input.drain(index..(index + part.len()).min(input.len()))),
+                Some(false) => input.iter_mut().skip(index).take(1).for_each(|byte| *byte = part.as_bytes()[0]),
             }
         }
-        assert_splits(&input, &places, &limits);
+        assert_splits(&input, &indexes, &limits);
     }
 
     #[test]
-    fn parts_of_messages_are_the_same_in_any_pieces(
+    fn the_division_of_message_parts_does_not_matter(
         parts in prop::collection::vec(select(PARTS), 0..12),
-        places in prop::collection::vec(any::<Index>(), 0..6),
+        indexes in prop::collection::vec(any::<Index>(), 0..6),
         limits in prop_oneof![Just(Limits::default()), limits()],
     ) {
-        assert_splits(parts.concat().as_bytes(), &places, &limits);
+        assert_splits(parts.concat().as_bytes(), &indexes, &limits);
     }
 }

@@ -1,11 +1,11 @@
-//! What is true of `Forwarded` and `X-Forwarded-For` whatever they say: nobody who is not trusted is believed, nobody becomes
-//! a proxy by what he sends, and a client cannot change what the proxies behind it have added.
+//! Invariants of `Forwarded` and `X-Forwarded-For` for any values: the headers of an untrusted peer are ignored, a client cannot pose as a
+//! proxy, and a client cannot change the values that proxies add.
 
 use std::net::IpAddr;
 
 use uptick_http::{ClientInfo, ForwardedFields, TrustedProxies};
 
-/// Checks all that has to be true of what stands in the fields of a request.
+/// Checks the invariants for the headers of a request.
 pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto: &[u8]) {
     let proxy = IpAddr::from([10, 0, 0, 1]);
     let stranger = IpAddr::from([203, 0, 113, 9]);
@@ -19,7 +19,7 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
     let info = trusted().client_info(received(stranger), fields);
     assert_eq!(info, received(stranger));
 
-    // Several fields of a name are one list.
+    // Repeated headers are one list.
     let comma = x_forwarded_for.iter().position(|byte| *byte == b',');
     if let Some(comma) = comma.filter(|_| !x_forwarded_for.contains(&b'"')) {
         let (first, second) = (&x_forwarded_for[..comma], &x_forwarded_for[comma + 1..]);
@@ -31,7 +31,7 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
         );
     }
 
-    // A proxy adds to the right what it knows, whatever the client has sent before.
+    // The value that a proxy appends is used, regardless of the values from the client.
     let added = [x_forwarded_for, b", 192.0.2.7".as_slice()].concat();
     for fields in [
         vec![("X-Forwarded-For", added.as_slice())],
@@ -50,7 +50,7 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
         ("Forwarded", b"for=192.0.2.7;proto=https".as_slice()),
     ];
     let info = proxies.client_info(received(proxy), fields);
-    // Where the list is malformed nobody is named, rather than the wrong one.
+    // A malformed list names no client instead of a wrong one.
     assert!(info.ip.is_none() || info.ip == Some(IpAddr::from([192, 0, 2, 7])));
 }
 

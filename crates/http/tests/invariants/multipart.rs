@@ -1,5 +1,4 @@
-//! What is true of forms with files whatever comes: nothing panics, the parts are the same in any pieces, and no limit is
-//! exceeded.
+//! Invariants of multipart forms for any input: no panic, the same parts for any division of the input, and no exceeded limit.
 
 use bytes::Bytes;
 use futures::{FutureExt as _, stream};
@@ -10,14 +9,14 @@ const FIELD: usize = 50;
 const FILE: usize = 100;
 const PARTS: usize = 5;
 
-/// A form as far as it could be read: what the parts say of themselves, their bytes, and whether they ended well.
+/// The readable parts of a form: their headers and bytes, and the error, if there is one.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Read {
     parts: Vec<(String, Vec<u8>)>,
     error: Option<String>,
 }
 
-/// Checks all that has to be true of a form, in pieces of `size` bytes and in other ones.
+/// Checks the invariants for a form, whole, in pieces of `size` bytes and in single bytes.
 pub(crate) fn check(content_type: &str, body: &[u8], size: usize) {
     let Some(whole) = read(content_type, body, body.len().max(1)) else {
         return;
@@ -37,7 +36,7 @@ pub(crate) fn check(content_type: &str, body: &[u8], size: usize) {
         if whole.error.is_none() {
             assert_eq!(pieces, whole, "in pieces of {size}");
         }
-        // How much of a part that is refused was given out depends on the pieces.
+        // The number of returned bytes of a refused part depends on the division.
         let complete = |read: &Read| {
             read.parts.len() - usize::from(read.error.is_some() && !read.parts.is_empty())
         };
@@ -46,7 +45,7 @@ pub(crate) fn check(content_type: &str, body: &[u8], size: usize) {
     }
 }
 
-/// Reads a form whose body comes in pieces; `None` when the `Content-Type` is none of a form.
+/// Reads a form whose body is received in pieces; `None` if the `Content-Type` is not multipart/form-data.
 fn read(content_type: &str, body: &[u8], size: usize) -> Option<Read> {
     let limits = MultipartLimits::new()
         .head(HEAD)
@@ -65,7 +64,7 @@ fn read(content_type: &str, body: &[u8], size: usize) -> Option<Read> {
                 format!("{name:?} file: {file:?} {:?}", part.content_type()),
                 Vec::new(),
             ));
-            let bytes = &mut parts.last_mut().expect("it was just added").1;
+            let bytes = &mut parts.last_mut().expect("a part was added").1;
             while let Some(chunk) = part.chunk().await? {
                 assert!(!chunk.is_empty());
                 bytes.extend_from_slice(&chunk);
@@ -73,7 +72,7 @@ fn read(content_type: &str, body: &[u8], size: usize) -> Option<Read> {
         }
         Ok::<_, MultipartError>(())
     };
-    let ended = reading.now_or_never().expect("the pieces are there");
+    let ended = reading.now_or_never().expect("all pieces are ready");
     read.error = ended.err().map(|error| error.to_string());
     Some(read)
 }

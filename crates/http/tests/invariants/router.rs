@@ -1,14 +1,13 @@
-//! What is true of routes whatever their patterns are: nothing panics, a pattern that is text matches itself and nothing else,
-//! parameters are what the path has in their places, and neither the order in which patterns were added nor the spelling of the
-//! path matters.
+//! Invariants of the router for any patterns: it does not panic, a pattern without parameters matches only itself, parameters are parts of the
+//! path, and neither the order of registration nor the spelling of the path matters.
 
 use uptick_http::Method;
 use uptick_http::router::{Found, Router};
 
-/// What makes a pattern a regular expression.
+/// The characters that make a pattern a regular expression.
 const REGEX: [char; 11] = ['(', ')', '[', ']', '*', '+', '?', '^', '$', '|', '\\'];
 
-/// Checks all that has to be true of a table with these patterns, asked for a path.
+/// Checks the invariants for a table with these patterns and a path.
 pub(crate) fn check(patterns: &[&str], path: &str) {
     let mut router = Router::new();
     let mut backwards = Router::new();
@@ -21,7 +20,7 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
         .iter()
         .enumerate()
         .filter(|(index, _)| added[*index]);
-    // Some pairs of patterns are taken in one order only.
+    // Some pairs of patterns are accepted in only one order.
     let same = kept
         .rev()
         .all(|(index, pattern)| backwards.add("GET", pattern, index).is_ok());
@@ -66,7 +65,7 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
             }
         }
     }
-    // Every pattern that is only text is found, whatever stands beside it.
+    // Every pattern without parameters is found, regardless of other patterns.
     for (index, pattern) in patterns.iter().enumerate() {
         let text = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!&',;=:@".contains(&byte);
         if added[index] && pattern.bytes().all(text) {

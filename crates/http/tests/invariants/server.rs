@@ -1,8 +1,7 @@
-//! What is true of a server whatever comes, in whatever pieces: nothing panics, what it sends are answers, in the order of
-//! the requests, none to what follows a request that is refused, the same however the bytes were cut, and nothing is left of
-//! a connection that is over.
+//! Invariants of a server for any input: it does not panic; it sends valid responses, in the order of the requests, and none after a refused
+//! request; the division of the input does not change the responses; and a closed connection leaves no resources behind.
 //!
-//! The loop has a scripted poller and a clock of its own: nothing here waits, and whatever would wait for ever fails.
+//! The loop has a scripted poller and a manual clock, so no test waits, and an endless wait fails.
 
 use std::convert::Infallible;
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,80 +17,80 @@ use uptick_http::h1::{Decoder, Event, Limits};
 use uptick_http::{HttpError, HttpServer, Method, Next, Request, Response};
 use uptick_socket::Connection;
 
-/// The field in which answers name the request that they are to.
-const TO: &str = "x-to";
+/// The header with the name of the request.
+const REQUEST_HEADER: &str = "x-to";
 
-/// The longest of the bodies that the server sends.
-const LONG: usize = 70_000;
+/// Length of the longest response body.
+const LONG_BODY: usize = 70_000;
 
-/// What the server keeps for a client that does not read: the soft limit of its queue, and the answer that crosses it.
-const MOST_BUFFERED: usize = 64 * 1024 + LONG + 1024;
+/// Maximum number of buffered bytes for a client that does not read: the soft limit, and the response that exceeds it.
+const MAX_BUFFERED: usize = 64 * 1024 + LONG_BODY + 1024;
 
-/// How many iterations without any progress mean that the server waits.
-const IDLE: usize = 8;
+/// Number of iterations without progress after which the server is considered idle.
+const IDLE_ITERATIONS: usize = 8;
 
 thread_local! {
-    static WORLD: World = World::new();
+    static SERVER: TestServer = TestServer::new();
 }
 
-/// Checks all that has to be true of what a server answers to `input`, in pieces of `size` bytes and in other ones.
+/// Checks the invariants for `input`, whole, in pieces of `size` bytes and in single bytes.
 pub(crate) fn check(input: &[u8], size: usize) {
-    WORLD.with(|world| {
+    SERVER.with(|server| {
         let expected = Expected::of(input);
-        let whole = expected.parse(&world.answers([input], Reading::AtOnce));
-        expected.assert_met(&whole);
+        let whole = expected.parse(&server.run_client([input], ReadTiming::Immediate));
+        expected.assert_responses(&whole);
         let size = size.max(1);
-        for (size, reading) in [
-            (size, Reading::AtOnce),
-            (size, Reading::Late),
-            (1, Reading::AtOnce),
+        for (size, timing) in [
+            (size, ReadTiming::Immediate),
+            (size, ReadTiming::Late),
+            (1, ReadTiming::Immediate),
         ] {
             if input.len() / size <= 512 {
-                let came = world.answers(input.chunks(size), reading);
-                assert_eq!(expected.parse(&came), whole, "{size} {reading:?}");
+                let received = server.run_client(input.chunks(size), timing);
+                assert_eq!(expected.parse(&received), whole, "{size} {timing:?}");
             }
         }
     });
 }
 
-/// When the client reads what the server sends.
+/// The time at which the client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    AtOnce,
-    /// Only when it can send nothing more.
+enum ReadTiming {
+    Immediate,
+    /// Only when it cannot send any more.
     Late,
 }
 
-/// An answer without its date, with the body as it was before it was sent.
+/// A response without its date, with the decoded body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
+struct ParsedResponse {
     status: u16,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl ParsedResponse {
     fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.fields.iter();
         fields
-            .find(|(found, _)| found == name)
+            .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 }
 
-/// A server on a loop that stands still unless it is turned.
-struct World {
+/// A server on a loop that is run step by step.
+struct TestServer {
     event_loop: EventLoop,
     poller: ScriptedPoller,
     http: HttpServer,
 }
 
-impl World {
-    fn new() -> World {
+impl TestServer {
+    fn new() -> TestServer {
         let clock = ManualClock::new();
         let poller = ScriptedPoller::new(&clock);
         let event_loop = EventLoop::install(poller.clone(), clock).unwrap();
-        // Without limits of time the server waits only for what the client still has to send.
+        // Without timeouts, the server waits only for the client.
         let http = HttpServer::new()
             .first_octet_timeout(None)
             .head_timeout(None)
@@ -100,15 +99,19 @@ impl World {
             .body_rate(0, Duration::ZERO)
             .body_limit(500);
         add_routes(http);
-        World {
+        TestServer {
             event_loop,
             poller,
             http,
         }
     }
 
-    /// What a client that sends these pieces and then no more is answered.
-    fn answers<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>, reading: Reading) -> Vec<u8> {
+    /// Returns the bytes received by a client that sends these pieces and half-closes.
+    fn run_client<'a>(
+        &self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        timing: ReadTiming,
+    ) -> Vec<u8> {
         let before = self.http.open_connections();
         let (socket, other) = UnixStream::pair().unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -116,34 +119,34 @@ impl World {
         let conn = Connection::adopt(other).unwrap();
         self.http.serve(conn);
         let mut client = Client {
-            world: self,
+            server: self,
             socket,
             fd,
             conn,
-            came: Vec::new(),
+            received: Vec::new(),
             ended: false,
         };
         for piece in pieces {
-            client.send(piece, reading);
+            client.send(piece, timing);
         }
-        let came = client.finish();
+        let received = client.finish();
         assert_eq!(self.http.open_connections(), before);
-        came
+        received
     }
 }
 
 struct Client<'a> {
-    world: &'a World,
+    server: &'a TestServer,
     socket: UnixStream,
-    /// The server's end.
+    /// The descriptor of the server's end.
     fd: RawFd,
     conn: Connection,
-    came: Vec<u8>,
+    received: Vec<u8>,
     ended: bool,
 }
 
 impl Client<'_> {
-    fn send(&mut self, mut piece: &[u8], reading: Reading) {
+    fn send(&mut self, mut piece: &[u8], timing: ReadTiming) {
         let mut blocked = 0;
         while !piece.is_empty() {
             match rustix::net::send(&self.socket, piece, SendFlags::NOSIGNAL) {
@@ -152,22 +155,22 @@ impl Client<'_> {
                     blocked = 0;
                 }
                 Err(Errno::AGAIN) => blocked += 1,
-                // It does not want any more.
+                // The server has closed the connection.
                 Err(_) => return,
             }
-            assert!(blocked < 1000, "the server takes nothing more");
-            if reading == Reading::AtOnce || blocked > IDLE {
+            assert!(blocked < 1000, "the server has stopped reading");
+            if timing == ReadTiming::Immediate || blocked > IDLE_ITERATIONS {
                 self.read();
             }
-            self.turn(Duration::from_millis(u64::from(blocked > 0)));
+            self.run_once(Duration::from_millis(u64::from(blocked > 0)));
         }
-        if reading == Reading::AtOnce {
-            self.turn(Duration::ZERO);
+        if timing == ReadTiming::Immediate {
+            self.run_once(Duration::ZERO);
             self.read();
         }
     }
 
-    /// Ends the client's side once it has all that is answered without that; gives everything that came.
+    /// Half-closes the connection after the pending responses, and returns all received bytes.
     fn finish(mut self) -> Vec<u8> {
         self.settle(Duration::from_millis(1));
         // The server may have closed already.
@@ -176,40 +179,40 @@ impl Client<'_> {
             self.settle(Duration::ZERO);
             if !self.conn.is_open() && self.ended {
                 let sent = rustix::net::send(&self.socket, b"?", SendFlags::NOSIGNAL);
-                assert_eq!(sent, Err(Errno::PIPE), "the server's end is still there");
-                return self.came;
+                assert_eq!(sent, Err(Errno::PIPE), "the server's end is still open");
+                return self.received;
             }
-            self.step();
-            self.world.event_loop.run_once(None).unwrap();
+            self.push_readiness();
+            self.server.event_loop.run_once(None).unwrap();
         }
         panic!("the connection is still open");
     }
 
-    /// Turns the loop for as long as anything happens.
+    /// Runs the loop until it makes no progress.
     fn settle(&mut self, time: Duration) {
         let mut idle = 0;
-        while idle < IDLE {
-            let before = (self.came.len(), self.conn.bytes_read());
-            self.turn(time);
+        while idle < IDLE_ITERATIONS {
+            let before = (self.received.len(), self.conn.bytes_read());
+            self.run_once(time);
             self.read();
-            let after = (self.came.len(), self.conn.bytes_read());
+            let after = (self.received.len(), self.conn.bytes_read());
             idle = if before == after { idle + 1 } else { 0 };
         }
     }
 
-    fn turn(&self, time: Duration) {
-        self.step();
-        self.world.event_loop.run_once(Some(time)).unwrap();
+    fn run_once(&self, time: Duration) {
+        self.push_readiness();
+        self.server.event_loop.run_once(Some(time)).unwrap();
         if !time.is_zero() {
-            self.world.event_loop.run_once(Some(time)).unwrap();
+            self.server.event_loop.run_once(Some(time)).unwrap();
         }
-        assert!(self.conn.buffered() <= MOST_BUFFERED);
+        assert!(self.conn.buffered() <= MAX_BUFFERED);
     }
 
-    /// Both ways are always ready, as far as the server is told.
-    fn step(&self) {
+    /// Reports the socket as readable and writable.
+    fn push_readiness(&self) {
         let ready = Readiness::READABLE.union(Readiness::WRITABLE);
-        self.world.poller.push(Step::Ready(vec![(self.fd, ready)]));
+        self.server.poller.push(Step::Ready(vec![(self.fd, ready)]));
     }
 
     fn read(&mut self) {
@@ -218,7 +221,7 @@ impl Client<'_> {
             match rustix::io::read(&self.socket, &mut buffer) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
-                    self.came.extend_from_slice(&buffer[..count]);
+                    self.received.extend_from_slice(&buffer[..count]);
                     continue;
                 }
                 Err(Errno::AGAIN) => {}
@@ -230,12 +233,12 @@ impl Client<'_> {
     }
 }
 
-/// Answers of every kind.
+/// Adds routes with all kinds of responses.
 fn add_routes(http: HttpServer) {
     http.wrap(|request: Request, next: Next| {
         let to = name_of(request.method(), request.target());
         next.run(request)
-            .map(move |response| response.header(TO, to))
+            .map(move |response| response.header(REQUEST_HEADER, to))
     });
     http.any("/", |_: Request| "whole");
     http.any("/echo", |req: Request| async move {
@@ -246,7 +249,7 @@ fn add_routes(http: HttpServer) {
         sleep(Duration::from_millis(1)).await;
         "later"
     });
-    http.any("/long", |_: Request| Bytes::from_static(&[b'x'; LONG]));
+    http.any("/long", |_: Request| Bytes::from_static(&[b'x'; LONG_BODY]));
     http.any("/stream", |_: Request| {
         let pieces = (0..3).map(|n| Ok::<_, Infallible>(format!("piece {n}\n")));
         Response::plain(uptick_http::BodyStream::new(futures::stream::iter(pieces)))
@@ -254,12 +257,12 @@ fn add_routes(http: HttpServer) {
     http.any("/empty", |_: Request| uptick_http::StatusCode::NO_CONTENT);
     http.any("/listen", |req: Request| {
         let responder = req.responder();
-        // What the responder answers passes middlewares by.
+        // Responses sent by a responder do not pass through the middleware.
         let to = name_of(req.method(), req.target());
         let mut body = Vec::new();
         req.on("data", move |piece: Bytes| body.extend_from_slice(&piece));
         req.on("end", move |()| {
-            responder.send(Response::plain("heard").header(TO, to.as_str()))
+            responder.send(Response::plain("heard").header(REQUEST_HEADER, to.as_str()))
         });
         req.on("error", move |error: uptick_http::BodyError| {
             responder.send(HttpError::from(error))
@@ -270,17 +273,17 @@ fn add_routes(http: HttpServer) {
     });
 }
 
-/// A request, in characters that a field can have.
+/// Returns the name of a request, in characters that are allowed in a header.
 fn name_of(method: &Method, target: &str) -> String {
     format!("{method} {}", target.escape_default())
 }
 
-/// What the codec finds in the input: the names and bodies of the requests, and whether an error ends them.
+/// The result of decoding the input.
 struct Expected {
     requests: Vec<(String, Vec<u8>)>,
-    /// What follows them is no request.
+    /// Set if an error follows the requests.
     refused: bool,
-    /// Whether the last request has come whole.
+    /// Set if the last request is complete.
     complete: bool,
 }
 
@@ -306,114 +309,121 @@ impl Expected {
                 }
                 Event::Trailers(_) => {}
                 Event::Complete => expected.complete = true,
-                // In a body it may come when the answer is already sent.
+                // An error in a body may follow after the response was sent.
                 Event::Error(_) => expected.refused = expected.complete,
             }
         }
         expected
     }
 
-    /// Checks that these are the answers to the requests.
-    fn assert_met(&self, answers: &[Answer]) {
+    /// Checks that these are the responses to the requests.
+    fn assert_responses(&self, responses: &[ParsedResponse]) {
         let mut named = 0;
-        for (index, answer) in answers.iter().enumerate() {
-            let last = index + 1 == answers.len();
-            let Some(to) = answer.field(TO) else {
-                // What is no request, or has a body that is none.
-                assert!(last && answer.status >= 400, "{answer:?} of {answers:?}");
-                assert_eq!(answer.field("connection"), Some("close"), "{answer:?}");
+        for (index, response) in responses.iter().enumerate() {
+            let last = index + 1 == responses.len();
+            let Some(to) = response.field(REQUEST_HEADER) else {
+                // The response to a malformed request or body.
+                assert!(
+                    last && response.status >= 400,
+                    "{response:?} of {responses:?}"
+                );
+                assert_eq!(response.field("connection"), Some("close"), "{response:?}");
                 continue;
             };
             let (name, body) = self
                 .requests
                 .get(index)
-                .unwrap_or_else(|| panic!("{answer:?} is to nothing"));
+                .unwrap_or_else(|| panic!("{response:?} has no request"));
             assert_eq!(to, name);
-            if answer.status == 200 && name.ends_with(" /echo") && !name.starts_with("HEAD") {
-                assert_eq!(&answer.body, body);
+            if response.status == 200 && name.ends_with(" /echo") && !name.starts_with("HEAD") {
+                assert_eq!(&response.body, body);
             }
             named += 1;
-            let closes = answer.field("connection") == Some("close");
-            assert!(last || !closes, "answers follow {answer:?}");
+            let closes = response.field("connection") == Some("close");
+            assert!(last || !closes, "responses follow {response:?}");
         }
         assert!(named <= self.requests.len());
-        let closed = answers
+        let closed = responses
             .last()
             .is_some_and(|last| last.field("connection") == Some("close"));
         if !closed {
-            // Nothing has ended the connection before its time, so everything was answered.
+            // The connection was not closed early, so all requests have a response.
             let whole = self.requests.len() - usize::from(!self.complete);
-            assert!(answers.len() >= whole, "{answers:?}");
-            assert!(!self.refused, "an error is not answered: {answers:?}");
+            assert!(responses.len() >= whole, "{responses:?}");
+            assert!(!self.refused, "the error has no response: {responses:?}");
         }
     }
 
-    /// Takes what a server has sent apart, as a strict client would that knows what it has asked for.
-    fn parse(&self, mut bytes: &[u8]) -> Vec<Answer> {
-        let mut answers = Vec::new();
+    /// Parses the bytes sent by the server strictly, as a client that knows its requests.
+    fn parse(&self, mut bytes: &[u8]) -> Vec<ParsedResponse> {
+        let mut responses = Vec::new();
         while !bytes.is_empty() {
-            let end = position(bytes, b"\r\n\r\n").expect("a head without its end");
-            let head = str::from_utf8(&bytes[..end]).expect("a head that is not text");
+            let end = position(bytes, b"\r\n\r\n").expect("the head has no end");
+            let head = str::from_utf8(&bytes[..end]).expect("the head is not text");
             bytes = &bytes[end + 4..];
             let mut lines = head.split("\r\n");
             let status = status_of(lines.next().unwrap_or_default());
             let mut fields = Vec::new();
             for line in lines {
-                let (name, value) = line.split_once(": ").expect("a field without a colon");
+                let (name, value) = line.split_once(": ").expect("a field has no colon");
                 assert!(!name.is_empty() && name.bytes().all(is_token), "{name:?}");
                 assert!(value.bytes().all(|b| b == b'\t' || (b >= b' ' && b != 127)));
                 fields.push((name.to_ascii_lowercase(), value.to_owned()));
             }
-            let mut answer = Answer {
+            let mut response = ParsedResponse {
                 status,
                 fields,
                 body: Vec::new(),
             };
-            let request = self.requests.get(answers.len());
+            let request = self.requests.get(responses.len());
             let to_head = request.is_some_and(|(name, _)| name.starts_with("HEAD "));
-            let length = answer.field("content-length").map(str::to_owned);
-            let chunked = answer.field("transfer-encoding").map(str::to_owned);
-            assert!(length.is_none() || chunked.is_none(), "{answer:?}");
+            let length = response.field("content-length").map(str::to_owned);
+            let chunked = response.field("transfer-encoding").map(str::to_owned);
+            assert!(length.is_none() || chunked.is_none(), "{response:?}");
             if matches!(status, 100..200 | 204 | 304) || to_head {
-                assert!(status >= 200 || status == 100, "{answer:?}");
+                assert!(status >= 200 || status == 100, "{response:?}");
             } else if let Some(length) = length {
                 let body;
-                (body, bytes) = bytes.split_at(length.parse().expect("no length"));
-                answer.body = body.to_vec();
+                (body, bytes) = bytes.split_at(length.parse().expect("the length is not a number"));
+                response.body = body.to_vec();
             } else if let Some(chunked) = chunked {
                 assert_eq!(chunked, "chunked");
-                (answer.body, bytes) = unchunk(bytes);
+                (response.body, bytes) = unchunk(bytes);
             } else {
-                answer.body = std::mem::take(&mut bytes).to_vec();
+                response.body = std::mem::take(&mut bytes).to_vec();
             }
             if status >= 200 {
-                answer.fields.retain(|(name, _)| name != "date");
-                answers.push(answer);
+                response.fields.retain(|(name, _)| name != "date");
+                responses.push(response);
             }
         }
-        answers
+        responses
     }
 }
 
 fn status_of(line: &str) -> u16 {
-    let rest = line.strip_prefix("HTTP/1.1 ").expect("no status line");
+    let rest = line
+        .strip_prefix("HTTP/1.1 ")
+        .expect("the status line is malformed");
     let (status, _) = rest
         .split_once(' ')
-        .expect("no reason, not even an empty one");
+        .expect("the status line has no space before the reason");
     assert_eq!(status.len(), 3, "{line}");
-    status.parse().expect("a status is a number")
+    status.parse().expect("the status is not a number")
 }
 
-/// The body in a chunked message, and what follows.
+/// Decodes a chunked body. Returns the body and the remaining bytes.
 fn unchunk(mut bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut body = Vec::new();
     loop {
-        let end = position(bytes, b"\r\n").expect("a chunk without its line");
-        let size = str::from_utf8(&bytes[..end]).expect("a size is text");
-        let size = usize::from_str_radix(size, 16).expect("a size is a number");
+        let end = position(bytes, b"\r\n").expect("a chunk has no size line");
+        let size = str::from_utf8(&bytes[..end]).expect("a chunk size is not text");
+        let size = usize::from_str_radix(size, 16).expect("a chunk size is not a number");
         let (chunk, rest) = bytes[end + 2..].split_at(size);
         body.extend_from_slice(chunk);
-        bytes = rest.strip_prefix(b"\r\n").expect("a chunk without its end");
+        bytes = rest
+            .strip_prefix(b"\r\n")
+            .expect("a chunk has no line break");
         if size == 0 {
             return (body, bytes);
         }

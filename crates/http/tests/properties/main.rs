@@ -1,4 +1,4 @@
-//! What is true of the server and its parts whatever comes. The fuzz targets check the same for longer.
+//! Property tests of the server and its parts. The fuzz targets check the same invariants for longer.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What the server is made of: forms, the fields of proxies, routes.
+//! Properties of multipart forms, proxy headers and routes.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -46,18 +46,18 @@ fn text(parts: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn forms_are_the_same_in_any_pieces_and_within_their_limits(
+    fn the_division_of_a_form_does_not_change_its_parts_and_limits(
         body in text(FORM),
-        begins in any::<bool>(),
+        has_start in any::<bool>(),
         size in 1..40_usize,
     ) {
-        let begin = if begins { FORM[10] } else { "" };
-        let body = format!("{begin}{body}");
+        let start = if has_start { FORM[10] } else { "" };
+        let body = format!("{start}{body}");
         multipart_invariants::check("multipart/form-data; boundary=x", body.as_bytes(), size);
     }
 
     #[test]
-    fn nobody_is_believed_but_proxies(
+    fn only_trusted_proxies_determine_the_client(
         forwarded in text(HOPS),
         x_forwarded_for in text(HOPS),
         scheme in "[a-z,\" ]{0,12}",
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn routes_are_found_whatever_stands_beside_them(
+    fn routes_are_found_regardless_of_other_routes(
         patterns in prop::collection::vec("(/([ab%2.]{0,3}|\\{[ab]\\}|a\\{b\\}|\\{\\*r\\})){1,4}/?|[ -~]{0,10}", 0..8),
         path in "(/[ab.%2]{0,3}){1,5}|[ -~é]{0,10}",
     ) {

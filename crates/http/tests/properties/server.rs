@@ -1,11 +1,11 @@
-//! The server, with requests that are good, bad, and cut in any way.
+//! Properties of the server for valid, malformed and divided requests.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::server_invariants::check;
 
-/// Parts of requests, which in a good order are requests and in most others are not.
+/// Parts of requests, which form valid requests in some orders.
 const PARTS: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: h\r\n",
     "HEAD /long HTTP/1.1\r\nHost: h\r\n",
@@ -98,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn requests_are_answered_in_order_and_the_same_in_any_pieces(
+    fn requests_are_answered_in_order_for_any_division_of_the_input(
         requests in prop::collection::vec(request(), 1..6),
         size in 1..200_usize,
     ) {
@@ -106,25 +106,25 @@ proptest! {
     }
 
     #[test]
-    fn nothing_behind_a_broken_request_is_answered(
+    fn bytes_after_a_malformed_request_get_no_response(
         requests in prop::collection::vec(request(), 1..4),
         mutations in prop::collection::vec((any::<Index>(), any::<Option<bool>>(), select(PARTS)), 1..4),
         size in 1..100_usize,
     ) {
         let mut input = requests.concat();
-        for (place, cut, part) in mutations {
-            let place = place.index(input.len() + 1);
+        for (index, cut, part) in mutations {
+        let index = index.index(input.len() + 1);
             match cut {
-                None => drop(input.splice(place..place, part.bytes())),
-                Some(true) => drop(input.drain(place..(place + part.len()).min(input.len()))),
-                Some(false) => input.truncate(place),
+                None => drop(input.splice(index..index, part.bytes())),
+                Some(true) => drop(input.drain(index..(index + part.len()).min(input.len()))),
+                Some(false) => input.truncate(index),
             }
         }
         check(&input, size);
     }
 
     #[test]
-    fn parts_of_requests_bring_nothing_down(
+    fn any_sequence_of_request_parts_is_handled(
         parts in prop::collection::vec(select(PARTS), 0..12),
         size in 1..50_usize,
     ) {
@@ -133,7 +133,7 @@ proptest! {
 }
 
 #[test]
-fn a_client_that_reads_late_holds_the_server_back() {
+fn a_client_that_reads_late_causes_backpressure() {
     check(
         "GET /long HTTP/1.1\r\nHost: h\r\n\r\n"
             .repeat(40)

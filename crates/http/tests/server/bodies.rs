@@ -20,43 +20,43 @@ fn echo() -> HttpServer {
 }
 
 #[test]
-fn a_body_comes_whole_and_the_next_request_follows() {
+fn a_body_is_read_completely_and_the_next_request_follows() {
     let mut client = Client::new(echo());
     client.send([post("/", "one"), post("/", ""), get("/"), post("/", "two")].concat());
-    let bodies: Vec<String> = (0..4).map(|_| client.answer().body).collect();
+    let bodies: Vec<String> = (0..4).map(|_| client.response().body).collect();
     assert_eq!(bodies, ["one", "", "get", "two"]);
 }
 
 #[test]
-fn a_body_that_comes_byte_by_byte_is_the_same() {
+fn a_body_can_be_received_byte_by_byte() {
     let mut client = Client::new(echo());
     for byte in [post("/", "slowly"), post("/", "again")].concat().bytes() {
         client.send([byte]);
         settle();
     }
-    assert_eq!(client.answer().body, "slowly");
-    assert_eq!(client.answer().body, "again");
+    assert_eq!(client.response().body, "slowly");
+    assert_eq!(client.response().body, "again");
 }
 
 #[test]
-fn a_chunked_body_is_read_without_its_chunks() {
+fn a_chunked_body_is_decoded() {
     let mut client = Client::new(echo());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.send("3\r\nabc\r\n");
     settle();
     client.send("2;x=y\r\nde\r\n0\r\nTrailer: t\r\n\r\n");
-    assert_eq!(client.answer().body, "abcde");
+    assert_eq!(client.response().body, "abcde");
     client.send(get("/"));
-    assert_eq!(client.answer().body, "get");
+    assert_eq!(client.response().body, "get");
 }
 
 #[test]
-fn a_body_over_the_limit_is_413_while_the_client_is_still_sending() {
+fn a_body_over_the_limit_is_413_while_the_client_is_sending() {
     let mut client = Client::new(echo());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nxxx");
-    let answer = client.answer();
-    assert_eq!(answer.status(), 413);
-    assert!(answer.closes());
+    let response = client.response();
+    assert_eq!(response.status(), 413);
+    assert!(response.closes());
     assert_eq!(client.rest(), "");
 }
 
@@ -66,13 +66,13 @@ fn a_chunked_body_over_the_limit_is_413_too() {
     client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
     client.send(chunk.repeat(7));
-    let answer = client.answer();
-    assert_eq!(answer.status(), 413);
-    assert!(answer.closes());
+    let response = client.response();
+    assert_eq!(response.status(), 413);
+    assert!(response.closes());
 }
 
 #[test]
-fn a_chunk_size_over_what_the_limit_leaves_is_413_at_once() {
+fn a_chunk_size_over_the_remaining_limit_is_413_immediately() {
     for (before, size) in [
         ("", "186a1"),
         ("", "186A1;a=\"b\""),
@@ -85,29 +85,33 @@ fn a_chunk_size_over_what_the_limit_leaves_is_413_at_once() {
         settle();
         client.send(format!("{before}{size}\r"));
         settle();
-        assert_eq!(client.so_far(), "", "{size}");
+        assert_eq!(client.take_received(), "", "{size}");
         client.send("\n");
-        let answer = client.answer();
-        assert_eq!((answer.status(), answer.closes()), (413, true), "{size}");
+        let response = client.response();
+        assert_eq!(
+            (response.status(), response.closes()),
+            (413, true),
+            "{size}"
+        );
         assert_eq!(client.rest(), "");
     }
 }
 
 #[test]
-fn a_chunked_body_may_be_as_long_as_the_limit() {
+fn a_chunked_body_can_be_as_long_as_the_limit() {
     let mut client = Client::new(echo());
     let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
     let body = "x".repeat(99_998);
     client.send(format!(
         "{head}2\r\nab\r\n1869e ; a = b\r\n{body}\r\n0\r\n\r\n"
     ));
-    assert_eq!(client.answer().body, format!("ab{body}"));
+    assert_eq!(client.response().body, format!("ab{body}"));
     client.send(get("/"));
-    assert_eq!(client.answer().body, "get");
+    assert_eq!(client.response().body, "get");
 }
 
 #[test]
-fn an_answer_before_a_large_chunk_closes_the_connection() {
+fn a_response_before_a_large_chunk_closes_the_connection() {
     let http = server();
     http.post("/", |req: Request| async move {
         let mut body = req.body_stream();
@@ -118,13 +122,16 @@ fn an_answer_before_a_large_chunk_closes_the_connection() {
         let mut client = Client::new(http);
         let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
         client.send(format!("{head}{size}\r\nab"));
-        let answer = client.answer();
-        assert_eq!((answer.body.as_str(), answer.closes()), ("enough", closes));
+        let response = client.response();
+        assert_eq!(
+            (response.body.as_str(), response.closes()),
+            ("enough", closes)
+        );
     }
 }
 
 #[test]
-fn continue_is_sent_when_the_body_is_wanted_and_not_when_it_is_not() {
+fn continue_is_sent_only_if_the_body_is_read() {
     let http = echo();
     http.post("/no", |_: Request| "no, thanks");
     let head = |path| {
@@ -135,28 +142,28 @@ fn continue_is_sent_when_the_body_is_wanted_and_not_when_it_is_not() {
     let mut client = Client::new(http);
     client.send(head("/"));
     settle();
-    assert_eq!(client.so_far(), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(client.take_received(), "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("body");
-    assert_eq!(client.answer().body, "body");
+    assert_eq!(client.response().body, "body");
     client.send(head("/no"));
-    let answer = client.answer();
-    assert_eq!(answer.body, "no, thanks");
-    // The client may send the body, or may not: what follows cannot be told from it.
-    assert!(answer.closes());
+    let response = client.response();
+    assert_eq!(response.body, "no, thanks");
+    // The client may or may not send the body, so the next bytes are ambiguous.
+    assert!(response.closes());
 }
 
 #[test]
-fn what_is_not_read_of_a_short_body_is_thrown_away() {
+fn the_unread_rest_of_a_short_body_is_discarded() {
     let http = server();
     http.post("/", |_: Request| "unread");
     let mut client = Client::new(http);
     client.send([post("/", &"x".repeat(60_000)), post("/", "y")].concat());
-    assert_eq!(client.answer().body, "unread");
-    assert_eq!(client.answer().body, "unread");
+    assert_eq!(client.response().body, "unread");
+    assert_eq!(client.response().body, "unread");
 }
 
 #[test]
-fn thousands_of_chunks_that_nobody_reads_are_thrown_away() {
+fn thousands_of_unread_chunks_are_discarded() {
     let http = server();
     http.post("/", |_: Request| "unread");
     http.get("/", |_: Request| "next");
@@ -164,23 +171,26 @@ fn thousands_of_chunks_that_nobody_reads_are_thrown_away() {
     let head = "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunks = "1\r\nx\r\n".repeat(50_000);
     client.send([head, &chunks, "0\r\n\r\n", &get("/")].concat());
-    assert_eq!(client.answer().body, "unread");
-    assert_eq!(client.answer().body, "next");
+    assert_eq!(client.response().body, "unread");
+    assert_eq!(client.response().body, "next");
 }
 
 #[test]
-fn a_long_body_that_nobody_reads_ends_the_connection() {
+fn a_long_unread_body_closes_the_connection() {
     let http = server();
     http.post("/", |_: Request| "unread");
     let mut client = Client::new(http);
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10000000\r\n\r\nxxx");
-    let answer = client.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("unread", true));
+    let response = client.response();
+    assert_eq!(
+        (response.body.as_str(), response.closes()),
+        ("unread", true)
+    );
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn listeners_get_the_pieces_and_the_end_in_order() {
+fn listeners_receive_the_pieces_and_the_end_in_order() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.post("/", move |req: Request| {
@@ -203,12 +213,12 @@ fn listeners_get_the_pieces_and_the_end_in_order() {
         client.send(piece);
         settle();
     }
-    assert_eq!(client.answer().body, "done");
+    assert_eq!(client.response().body, "done");
     assert_eq!(log.text(), "ab cd ef end");
 }
 
 #[test]
-fn listeners_are_told_once_of_the_end_of_a_body_that_is_empty() {
+fn end_is_emitted_once_for_an_empty_body() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     let listen = Rc::new(move |req: Request| {
@@ -231,13 +241,13 @@ fn listeners_are_told_once_of_the_end_of_a_body_that_is_empty() {
     let mut client = Client::new(http);
     for request in [get("/"), post("/", ""), get("/later"), post("/later", "")] {
         client.send(request);
-        assert_eq!(client.answer().body, "done");
+        assert_eq!(client.response().body, "done");
     }
     assert_eq!(log.text(), "end end end end");
 }
 
 #[test]
-fn a_client_that_vanishes_in_its_body_is_an_error_and_a_close() {
+fn a_disconnect_during_the_body_emits_error_and_close() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.post("/", move |req: Request| {
@@ -264,7 +274,7 @@ fn a_client_that_vanishes_in_its_body_is_an_error_and_a_close() {
 }
 
 #[test]
-fn a_body_that_ends_too_early_is_an_error_of_its_reader() {
+fn a_truncated_body_is_an_error_of_the_reader() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.post("/", move |req: Request| {
@@ -278,39 +288,39 @@ fn a_body_that_ends_too_early_is_an_error_of_its_reader() {
     let mut client = Client::new(http);
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
     client.end();
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (400, true));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (400, true));
     assert_eq!(log.text(), "true");
 }
 
 #[test]
-fn a_body_that_is_not_read_stops_the_client() {
-    let (http, asked) = (server(), Rc::new(Cell::new(false)));
-    let flag = Rc::clone(&asked);
+fn an_unread_body_causes_backpressure() {
+    let (http, requested) = (server(), Rc::new(Cell::new(false)));
+    let flag = Rc::clone(&requested);
     http.post("/", move |req: Request| {
         flag.set(true);
-        // Kept, so that it may be read later.
+        // The exchange is kept, so that the body can be read later.
         let _ = Box::leak(Box::new(req.responder()));
     });
     let mut client = Client::new(http);
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000000\r\n\r\n");
     settle();
-    assert!(asked.get());
+    assert!(requested.get());
     let sent = client.fill();
-    assert!(sent < 20_000_000, "{sent} bytes were taken");
+    assert!(sent < 20_000_000, "{sent} bytes were accepted");
 }
 
 #[test]
-fn a_malformed_chunk_is_refused_and_ends_the_connection() {
+fn a_malformed_chunk_is_refused_and_closes_the_connection() {
     let mut client = Client::new(echo());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (400, true));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (400, true));
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn text_that_is_not_utf_8_and_json_that_is_none_are_400() {
+fn invalid_utf_8_and_malformed_json_are_400() {
     let http = server();
     http.post("/text", |req: Request| async move { req.text().await });
     http.post("/json", |req: Request| async move {
@@ -319,19 +329,19 @@ fn text_that_is_not_utf_8_and_json_that_is_none_are_400() {
     });
     let mut client = Client::new(http);
     client.send(b"POST /text HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\n\r\n\xff");
-    assert_eq!(client.answer().status(), 400);
+    assert_eq!(client.response().status(), 400);
     let json = |body| {
         let fields = "Host: t\r\nContent-Type: application/json; charset=utf-8\r\n";
         post("/json", body).replacen("Host: test\r\n", fields, 1)
     };
     client.send(json("[1,2"));
-    assert_eq!(client.answer().status(), 400);
+    assert_eq!(client.response().status(), 400);
     client.send(json("[1,2]"));
-    assert_eq!(client.answer().body, "3");
+    assert_eq!(client.response().body, "3");
 }
 
 #[test]
-fn a_body_of_another_type_is_415_and_the_connection_goes_on() {
+fn a_body_of_another_type_is_415_and_the_connection_is_kept() {
     let http = server();
     http.post("/json", |req: Request| async move {
         req.json::<u32>().await.map(|_| "read")
@@ -345,14 +355,14 @@ fn a_body_of_another_type_is_415_and_the_connection_goes_on() {
     let mut client = Client::new(http);
     for path in ["/json", "/form", "/multipart"] {
         client.send(post(path, "1"));
-        let none = client.answer();
+        let none = client.response();
         assert_eq!(none.status(), 415, "{path}: {none:?}");
         let other = "Host: t\r\nContent-Type: text/plain\r\n";
         client.send(post(path, "1").replacen("Host: test\r\n", other, 1));
-        let other = client.answer();
+        let other = client.response();
         assert_eq!(other.status(), 415, "{path}: {other:?}");
     }
     client.send(post("/json", "1"));
-    let answer = client.answer();
-    assert!(answer.body.contains("application/json"), "{answer:?}");
+    let response = client.response();
+    assert!(response.body.contains("application/json"), "{response:?}");
 }

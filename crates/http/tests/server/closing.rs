@@ -1,17 +1,17 @@
-//! Responses that close their connection, and headers that the server owns.
+//! Responses that close the connection, and headers that the server owns.
 
 use std::convert::Infallible;
 
 use uptick_http::{HttpError, HttpServer, Request, Response, StatusCode};
 
-use crate::support::{Client, get, logged, server};
+use crate::support::{Client, capture_logs, get, server};
 
 fn closing(http: HttpServer, request: &str) {
     let mut client = Client::new(http);
     client.send([request, &get("/")].concat());
-    let answer = client.answer();
-    assert!(answer.closes(), "{request}: {}", answer.head);
-    assert_eq!(answer.body, "abc", "{request}");
+    let response = client.response();
+    assert!(response.closes(), "{request}: {}", response.head);
+    assert_eq!(response.body, "abc", "{request}");
     assert_eq!(client.rest(), "", "{request}");
 }
 
@@ -60,7 +60,7 @@ fn a_default_header_connection_close_closes_all_connections() {
 }
 
 #[test]
-fn a_header_of_the_server_that_a_handler_set_is_replaced_and_logged() {
+fn a_server_owned_header_that_a_handler_sets_is_replaced_and_logged() {
     let http = server();
     http.get("/", |_: Request| {
         Response::plain("abc")
@@ -75,12 +75,12 @@ fn a_header_of_the_server_that_a_handler_set_is_replaced_and_logged() {
             .header("connection", "keep-alive")
     });
     let mut client = Client::new(http);
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         client.send(get("/"));
-        let answer = client.answer();
-        assert_eq!(answer.field("content-length"), Some("3"));
+        let response = client.response();
+        assert_eq!(response.field("content-length"), Some("3"));
         for name in ["transfer-encoding", "keep-alive", "connection"] {
-            assert_eq!(answer.field(name), None);
+            assert_eq!(response.field(name), None);
         }
     });
     for header in [
@@ -94,9 +94,9 @@ fn a_header_of_the_server_that_a_handler_set_is_replaced_and_logged() {
             .any(|line| line.starts_with("DEBUG") && line.contains(header));
         assert!(found, "{header} is not in {lines:?}");
     }
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         client.send(get("/same"));
-        assert_eq!(client.answer().body, "abc");
+        assert_eq!(client.response().body, "abc");
     });
     assert!(
         !lines

@@ -1,4 +1,4 @@
-//! Shutdowns with a window: event streams, upgrades, and requests that are on their way.
+//! Shutdowns with a drain window: event streams, upgrades, and requests in flight.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use uptick_http::{
 };
 use uptick_socket::{Connection, Server};
 
-use crate::support::{Client, Log, get, manual_clock, run_to_the_end, run_until, server, settle};
+use crate::support::{Client, Log, get, manual_clock, run_until, run_until_idle, server, settle};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Begins a shutdown; the cell gets how many connections were cut.
+/// Starts a shutdown. The cell is set to the number of connections closed at the deadline.
 fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize>>> {
     let cut: Rc<Cell<Option<usize>>> = Rc::default();
     let result = Rc::clone(&cut);
@@ -25,7 +25,7 @@ fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize
     cut
 }
 
-/// Lets time pass in steps of 10 ms.
+/// Advances the clock in steps of 10 ms.
 fn pass(clock: &ManualClock, time: Duration) {
     for _ in 0..time.as_millis() / 10 {
         clock.advance(Duration::from_millis(10));
@@ -33,7 +33,7 @@ fn pass(clock: &ManualClock, time: Duration) {
     }
 }
 
-/// A server with streams of events at `/events`, and the streams.
+/// Returns a server with event streams at `/events`, and the streams.
 fn with_streams() -> (HttpServer, Rc<RefCell<Vec<EventStream>>>) {
     let (http, streams) = (server(), Rc::<RefCell<Vec<EventStream>>>::default());
     let all = Rc::clone(&streams);
@@ -46,12 +46,12 @@ fn with_streams() -> (HttpServer, Rc<RefCell<Vec<EventStream>>>) {
     (http, streams)
 }
 
-/// Clients that have asked for events, and got the first.
+/// Returns clients that have received the first event.
 fn listeners(http: HttpServer, count: usize) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..count).map(|_| Client::new(http)).collect();
     for client in &mut clients {
         client.send(get("/events"));
-        run_until(|| client.so_far().contains("data: hello\n\n"));
+        run_until(|| client.take_received().contains("data: hello\n\n"));
     }
     clients
 }
@@ -66,7 +66,7 @@ fn open(streams: &RefCell<Vec<EventStream>>) -> usize {
 
 const UPGRADE: &str = "GET /raw HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n";
 
-/// A server with another protocol at `/raw`, which does nothing.
+/// Returns a server with an upgrade at `/raw` to a protocol that does nothing.
 fn with_upgrades() -> HttpServer {
     let http = server();
     http.get("/raw", |_: Request| {
@@ -78,22 +78,22 @@ fn with_upgrades() -> HttpServer {
 }
 
 #[test]
-fn a_request_that_came_before_the_shutdown_is_answered_though_it_was_not_read() {
+fn an_unread_request_from_before_the_shutdown_is_answered() {
     let http = server();
     http.get("/", |_: Request| "here");
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert!(!client.answer().closes());
+    assert!(!client.response().closes());
     client.send(get("/"));
     let cut = shut_down(http, ShutdownOptions::new());
-    let answer = client.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("here", true));
+    let response = client.response();
+    assert_eq!((response.body.as_str(), response.closes()), ("here", true));
     drop(client);
     run_until(|| cut.get() == Some(0));
 }
 
 #[test]
-fn a_request_that_waits_behind_a_full_write_queue_is_answered() {
+fn a_request_after_a_full_write_queue_is_answered() {
     let http = server();
     http.get("/long", |_: Request| vec![b'x'; 40 << 20]);
     http.get("/", |_: Request| "hello");
@@ -103,9 +103,9 @@ fn a_request_that_waits_behind_a_full_write_queue_is_answered() {
     settle();
     let cut = shut_down(http, ShutdownOptions::new());
     settle();
-    let long = client.answer();
+    let long = client.response();
     assert_eq!((long.body.len(), long.closes()), (40 << 20, false));
-    let hello = client.answer();
+    let hello = client.response();
     assert_eq!((hello.body.as_str(), hello.closes()), ("hello", true));
     assert_eq!(client.rest(), "");
     drop(client);
@@ -114,14 +114,14 @@ fn a_request_that_waits_behind_a_full_write_queue_is_answered() {
 }
 
 #[test]
-fn a_head_that_has_begun_is_waited_for() {
+fn the_shutdown_waits_for_a_partial_head() {
     let clock = manual_clock();
     let http = server();
     http.get("/", |_: Request| "here");
     let mut clients: Vec<Client> = (0..2).map(|_| Client::new(http)).collect();
-    // One on a new connection, one behind another request.
+    // One head is on a new connection, the other one after another request.
     clients[1].send(get("/"));
-    assert_eq!(clients[1].answer().body, "here");
+    assert_eq!(clients[1].response().body, "here");
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHo");
     }
@@ -130,12 +130,12 @@ fn a_head_that_has_begun_is_waited_for() {
     pass(&clock, SECOND);
     for mut client in clients {
         client.send("st: test\r\n\r\n");
-        let answer = client.answer();
-        assert_eq!((answer.body.as_str(), answer.closes()), ("here", true));
+        let response = client.response();
+        assert_eq!((response.body.as_str(), response.closes()), ("here", true));
     }
 }
 
-/// Ends 24 event streams in a shutdown with a window of 2 s; returns the times after which they are to reconnect.
+/// Ends 24 event streams in a shutdown with a window of 2 s. Returns their reconnection times.
 fn end_streams(restarting: bool) -> Vec<Option<u64>> {
     let clock = manual_clock();
     let (http, streams) = with_streams();
@@ -152,7 +152,10 @@ fn end_streams(restarting: bool) -> Vec<Option<u64>> {
     drop(clients);
     run_until(|| cut.get() == Some(0));
     let time = |rest: &String| {
-        assert!(rest.ends_with("0\r\n\r\n"), "it is cut off: {rest:?}");
+        assert!(
+            rest.ends_with("0\r\n\r\n"),
+            "the response is truncated: {rest:?}"
+        );
         let (_, after) = rest.split_once("retry: ")?;
         after.split_once("\n\n")?.0.parse().ok()
     };
@@ -165,16 +168,16 @@ fn event_streams_end_within_the_window() {
 }
 
 #[test]
-fn before_a_restart_event_streams_say_when_to_reconnect() {
+fn event_streams_send_a_reconnection_time_before_a_restart() {
     let times = end_streams(true);
     let least = times.iter().min().copied().flatten();
     let most = times.iter().max().copied().flatten();
     assert!(least >= Some(1000) && most <= Some(5000), "{times:?}");
-    assert!(least < most, "all of them reconnect at once");
+    assert!(least < most, "all clients reconnect at the same time");
 }
 
 #[test]
-fn an_event_stream_that_begins_during_the_shutdown_ends_within_the_window() {
+fn an_event_stream_that_starts_during_the_shutdown_ends_within_the_window() {
     let clock = manual_clock();
     let (http, streams) = with_streams();
     let (sender, go) = oneshot::channel::<()>();
@@ -195,14 +198,14 @@ fn an_event_stream_that_begins_during_the_shutdown_ends_within_the_window() {
     shut_down(http, ShutdownOptions::new().window(SECOND).restarting(true));
     pass(&clock, SECOND / 2);
     sender.send(()).unwrap();
-    run_until(|| client.so_far().starts_with("HTTP/1.1 200 "));
+    run_until(|| client.take_received().starts_with("HTTP/1.1 200 "));
     pass(&clock, SECOND / 2 + Duration::from_millis(20));
     assert_eq!(open(&streams), 0);
     assert!(client.rest().contains("retry: "));
 }
 
 #[test]
-fn a_long_response_that_is_no_event_stream_continues_behind_the_window() {
+fn a_long_response_other_than_an_event_stream_continues_after_the_window() {
     let clock = manual_clock();
     let http = server();
     let (pieces, coming) = futures::channel::mpsc::unbounded::<Result<&str, std::io::Error>>();
@@ -217,8 +220,8 @@ fn a_long_response_that_is_no_event_stream_continues_behind_the_window() {
     pass(&clock, 5 * SECOND);
     pieces.unbounded_send(Ok("still here")).unwrap();
     drop(pieces);
-    let answer = client.answer();
-    assert_eq!(answer.body, "still here");
+    let response = client.response();
+    assert_eq!(response.body, "still here");
     drop(client);
     run_until(|| cut.get() == Some(0));
 }
@@ -250,21 +253,21 @@ fn a_second_call_shortens_the_window_and_moves_the_deadline() {
 }
 
 #[test]
-fn an_upgrade_during_the_shutdown_is_refused_with_a_time_to_come_back() {
+fn an_upgrade_during_the_shutdown_is_refused_with_retry_after() {
     let http = with_upgrades();
     let mut client = Client::new(http);
     client.send(&UPGRADE[..10]);
     settle();
     shut_down(http, ShutdownOptions::new().window(3 * SECOND));
     client.send(&UPGRADE[10..]);
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (503, true));
-    let after: u64 = answer.field("retry-after").unwrap().parse().unwrap();
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (503, true));
+    let after: u64 = response.field("retry-after").unwrap().parse().unwrap();
     assert!((1..=3).contains(&after), "{after}");
 }
 
 #[test]
-fn a_server_is_over_when_the_last_connection_of_another_protocol_is_gone() {
+fn the_shutdown_ends_when_the_last_upgraded_connection_closes() {
     for shuts_down in [false, true] {
         let (http, log) = (with_upgrades(), Log::default());
         let notes = log.clone();
@@ -272,7 +275,7 @@ fn a_server_is_over_when_the_last_connection_of_another_protocol_is_gone() {
         let mut clients: Vec<Client> = (0..3).map(|_| Client::new(http)).collect();
         for client in &mut clients {
             client.send(UPGRADE);
-            assert_eq!(client.answer().status(), 101);
+            assert_eq!(client.response().status(), 101);
         }
         let cut = match shuts_down {
             true => shut_down(http, ShutdownOptions::new()),
@@ -283,18 +286,18 @@ fn a_server_is_over_when_the_last_connection_of_another_protocol_is_gone() {
         };
         settle();
         clients[0].send("ping");
-        run_until(|| clients[0].so_far() == "ping");
+        run_until(|| clients[0].take_received() == "ping");
         clients.truncate(1);
         settle();
         assert_eq!((log.text(), http.open_upgrades()), (String::new(), 1));
         drop(clients);
         run_until(|| log.text() == "close" && cut.get() == Some(0));
-        run_to_the_end();
+        run_until_idle();
     }
 }
 
 #[test]
-fn connections_of_other_protocols_are_cut_at_the_deadline_also_where_no_listener_has_them() {
+fn upgraded_connections_without_a_listener_are_closed_at_the_deadline() {
     let clock = manual_clock();
     let http = with_upgrades();
     let other = Server::bind("127.0.0.1:0").unwrap();
@@ -302,20 +305,20 @@ fn connections_of_other_protocols_are_cut_at_the_deadline_also_where_no_listener
     let mut clients = [Client::new(http), Client::of(&other.address().unwrap())];
     for client in &mut clients {
         client.send(UPGRADE);
-        assert_eq!(client.answer().status(), 101);
+        assert_eq!(client.response().status(), 101);
     }
     let cut = shut_down(http, ShutdownOptions::new().deadline(SECOND));
     pass(&clock, SECOND * 9 / 10);
     assert_eq!(cut.get(), None);
     pass(&clock, SECOND / 5);
     assert_eq!(cut.get(), Some(2));
-    assert!(clients.iter_mut().all(Client::is_over));
+    assert!(clients.iter_mut().all(Client::is_closed));
     other.close();
-    run_to_the_end();
+    run_until_idle();
 }
 
 #[test]
-fn the_servers_of_a_thread_are_those_that_have_not_closed() {
+fn the_servers_of_a_thread_are_the_open_ones() {
     let servers: Vec<HttpServer> = (0..3).map(|_| server()).collect();
     assert_eq!(HttpServer::of_thread(), servers);
     servers[1].close();

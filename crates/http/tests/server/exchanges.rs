@@ -1,4 +1,4 @@
-//! Handles that are kept after their exchange, and handlers that end their connection or server.
+//! Handles that outlive their exchange, and handlers that close their connection or server.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,7 +18,7 @@ fn closing(path: &str) -> String {
 }
 
 #[test]
-fn handles_that_are_kept_do_not_reach_the_next_exchange() {
+fn stale_handles_do_not_affect_the_next_exchange() {
     let http = server();
     let kept: Rc<RefCell<Vec<(Request, Responder, BodyReader)>>> = Rc::default();
     let keep = Rc::clone(&kept);
@@ -33,7 +33,7 @@ fn handles_that_are_kept_do_not_reach_the_next_exchange() {
     let mut client = Client::new(http);
     for n in 0..100 {
         client.send(post(&format!("/{n}"), "abc"));
-        assert_eq!(client.answer().body, n.to_string());
+        assert_eq!(client.response().body, n.to_string());
     }
     client.send(get("/held"));
     settle();
@@ -41,7 +41,7 @@ fn handles_that_are_kept_do_not_reach_the_next_exchange() {
         assert_eq!(req.path(), format!("/{n}"));
         assert!(!responder.is_open() && !responder.send("late") && !responder.write("late"));
         assert!(!req.responder().send("late"));
-        req.on("data", |_: Bytes| panic!("there is no more of the body"));
+        req.on("data", |_: Bytes| panic!("the body has ended"));
         req.resume();
         let read = Rc::new(RefCell::new(None));
         let result = Rc::clone(&read);
@@ -51,13 +51,13 @@ fn handles_that_are_kept_do_not_reach_the_next_exchange() {
         settle();
         assert!(matches!(*read.borrow(), Some(Err(BodyError::Closed))));
     }
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.take_received(), "");
     assert!(held.get().unwrap().send("the next one"));
-    assert_eq!(client.answer().body, "the next one");
+    assert_eq!(client.response().body, "the next one");
 }
 
 #[test]
-fn close_is_not_emitted_for_a_request_that_has_its_response() {
+fn close_is_not_emitted_after_the_response() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |req: Request| {
@@ -70,17 +70,17 @@ fn close_is_not_emitted_for_a_request_that_has_its_response() {
     for request in [closing("/"), "GET / HTTP/1.0\r\n\r\n".to_owned()] {
         let mut client = Client::new(http);
         client.send(request);
-        assert_eq!(client.answer().body, "done");
+        assert_eq!(client.response().body, "done");
         assert_eq!(client.rest(), "");
         run_until(|| http.open_connections() == 0);
     }
     assert_eq!(log.text(), "");
 }
 
-/// Panics as it is dropped.
-struct Bomb;
+/// A value that panics on drop.
+struct PanicOnDrop;
 
-impl Drop for Bomb {
+impl Drop for PanicOnDrop {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             panic!("on purpose");
@@ -89,10 +89,10 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_connection_is_counted_as_closed_when_the_drop_of_a_listener_panics() {
+fn a_panic_in_the_drop_of_a_listener_does_not_leak_the_connection() {
     let http = server();
     http.get("/", move |req: Request| {
-        let bomb = Bomb;
+        let bomb = PanicOnDrop;
         req.on("close", move |()| {
             let _ = &bomb;
         });
@@ -108,10 +108,10 @@ fn a_connection_is_counted_as_closed_when_the_drop_of_a_listener_panics() {
 }
 
 #[test]
-fn an_upgrade_follows_when_the_drop_of_a_listener_panics() {
+fn a_panic_in_the_drop_of_a_listener_does_not_prevent_an_upgrade() {
     let http = server();
     http.get("/", move |req: Request| {
-        let bomb = Bomb;
+        let bomb = PanicOnDrop;
         req.on("close", move |()| {
             let _ = &bomb;
         });
@@ -119,7 +119,7 @@ fn an_upgrade_follows_when_the_drop_of_a_listener_panics() {
     });
     let mut client = Client::new(http);
     client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
-    assert_eq!(client.answer().status(), 101);
+    assert_eq!(client.response().status(), 101);
     assert_eq!(client.rest(), "next");
     assert_eq!(http.open_connections(), http.open_upgrades());
     drop(client);
@@ -145,11 +145,11 @@ fn a_handler_that_closes_its_connection_ends_the_pipeline() {
     assert_eq!(http.open_connections(), 0);
     let mut client = Client::new(http);
     client.send(get("/3"));
-    assert_eq!(client.answer().body, "x");
+    assert_eq!(client.response().body, "x");
 }
 
 #[test]
-fn a_panic_in_a_pipeline_follows_the_responses_before_it_and_ends_the_connection() {
+fn the_500_for_a_panic_in_a_pipeline_is_in_order_and_closes_the_connection() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/{n}", move |req: Request| {
@@ -159,7 +159,7 @@ fn a_panic_in_a_pipeline_follows_the_responses_before_it_and_ends_the_connection
     });
     let mut client = Client::new(http);
     client.send([get("/1"), get("/2"), get("/panic"), get("/3")].concat());
-    let statuses: Vec<u16> = (0..3).map(|_| client.answer().status()).collect();
+    let statuses: Vec<u16> = (0..3).map(|_| client.response().status()).collect();
     assert_eq!(statuses, [200, 200, 500]);
     assert_eq!(client.rest(), "");
     assert_eq!(log.text(), "/1 /2 /panic");
@@ -178,17 +178,17 @@ fn a_handler_that_shuts_the_server_down_ends_the_pipeline_with_its_response() {
     });
     let mut idle = Client::new(http);
     idle.send(get("/0"));
-    assert!(!idle.answer().closes());
+    assert!(!idle.response().closes());
     let mut client = Client::new(http);
     client.send([get("/1"), get("/stop"), get("/2")].concat());
-    assert!(!client.answer().closes());
-    assert!(client.answer().closes());
+    assert!(!client.response().closes());
+    assert!(client.response().closes());
     assert_eq!((client.rest(), idle.rest()), (String::new(), String::new()));
     assert_eq!(log.text(), "/0 /1 /stop");
 }
 
 #[test]
-fn requests_behind_a_body_an_expectation_and_a_slow_handler_are_handled_in_order() {
+fn requests_after_a_body_an_expectation_and_a_slow_handler_are_handled_in_order() {
     let http = server();
     http.post("/echo", |req: Request| async move { req.text().await });
     http.post("/ignore", |_: Request| "ignored");
@@ -217,9 +217,9 @@ fn requests_behind_a_body_an_expectation_and_a_slow_handler_are_handled_in_order
         }
         let mut bodies = Vec::new();
         while bodies.len() < 6 {
-            let answer = client.answer();
-            if answer.status() != 100 {
-                bodies.push(answer.body);
+            let response = client.response();
+            if response.status() != 100 {
+                bodies.push(response.body);
             }
         }
         assert_eq!(bodies, ["one", "slow", "abc", "ignored", "slow", "slow"]);
@@ -228,7 +228,7 @@ fn requests_behind_a_body_an_expectation_and_a_slow_handler_are_handled_in_order
 }
 
 #[test]
-fn bytes_behind_an_upgrade_are_the_next_protocols_however_they_are_split() {
+fn bytes_after_an_upgrade_belong_to_the_new_protocol_for_any_division() {
     let http = server();
     http.get("/{how}", |req: Request| async move {
         if req.path() == "/later" {
@@ -256,8 +256,8 @@ fn bytes_behind_an_upgrade_are_the_next_protocols_however_they_are_split() {
             client.send(first);
             settle();
             client.send(second);
-            assert_eq!(client.answer().body, "refused");
-            assert_eq!(client.answer().status(), 101);
+            assert_eq!(client.response().body, "refused");
+            assert_eq!(client.response().status(), 101);
             client.end();
             assert_eq!(client.rest(), "GET / HTTP/1.1 is data", "{path} {at}");
         }

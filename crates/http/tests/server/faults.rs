@@ -9,10 +9,12 @@ use uptick_emitter::Emitter;
 use uptick_event_loop::sleep;
 use uptick_http::{BodyStream, HttpError, Request, Responder, Response, StatusCode};
 
-use crate::support::{Client, Log, beside, get, post, run_until, server, settle, socket_address};
+use crate::support::{
+    Client, Log, get, post, run_on_thread, run_until, server, settle, socket_address,
+};
 
 #[test]
-fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
+fn a_handler_that_panics_is_a_500_and_the_server_continues() {
     let http = server();
     http.get("/now", |_: Request| -> &str { panic!("now") });
     http.get("/later", |_: Request| async {
@@ -25,18 +27,18 @@ fn a_handler_that_panics_is_a_500_and_the_server_goes_on() {
     for path in ["/now", "/later"] {
         let mut client = Client::new(http);
         client.send(get(path));
-        let answer = client.answer();
-        assert_eq!((answer.status(), answer.closes()), (500, true));
-        assert!(!answer.body.contains(&path[1..]), "{}", answer.body);
+        let response = client.response();
+        assert_eq!((response.status(), response.closes()), (500, true));
+        assert!(!response.body.contains(&path[1..]), "{}", response.body);
         assert_eq!(client.rest(), "");
     }
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "fine");
+    assert_eq!(client.response().body, "fine");
 }
 
 #[test]
-fn a_body_whose_stream_panics_is_cut_off() {
+fn a_panic_in_a_body_stream_aborts_the_response() {
     let http = server();
     http.get("/", |_: Request| {
         let pieces = (0..2).map(|n| match n {
@@ -53,14 +55,14 @@ fn a_body_whose_stream_panics_is_cut_off() {
 }
 
 #[test]
-fn a_body_that_breaks_off_does_not_look_whole_to_http_1_0() {
+fn an_aborted_body_is_a_reset_in_http_1_0() {
     let http = server();
     http.get("/", |_: Request| {
         let pieces = [Ok("piece"), Err(std::io::Error::other("no more"))];
         Response::plain(BodyStream::new(futures::stream::iter(pieces)))
     });
     let address = socket_address(http);
-    let end = beside(move || {
+    let end = run_on_thread(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
         std::io::copy(&mut stream, &mut std::io::sink())
@@ -68,7 +70,7 @@ fn a_body_that_breaks_off_does_not_look_whole_to_http_1_0() {
     assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
-/// A stream that is always ready, and would be endless, up to a limit that no test should reach.
+/// Returns a stream that is always ready, with a limit that no test should reach.
 fn endless(taken: &Rc<Cell<usize>>) -> BodyStream {
     let taken = Rc::clone(taken);
     BodyStream::new(futures::stream::iter((0..MOST).map(move |_| {
@@ -80,7 +82,7 @@ fn endless(taken: &Rc<Cell<usize>>) -> BodyStream {
 const MOST: usize = 200_000;
 
 #[test]
-fn an_endless_stream_stops_when_its_client_goes() {
+fn an_endless_stream_stops_when_its_client_disconnects() {
     let (http, taken) = (server(), Rc::new(Cell::new(0)));
     let pieces = Rc::clone(&taken);
     http.get("/", move |_: Request| Response::plain(endless(&pieces)));
@@ -96,7 +98,7 @@ fn an_endless_stream_stops_when_its_client_goes() {
 }
 
 #[test]
-fn a_status_that_is_no_answer_is_a_500() {
+fn a_status_that_is_not_a_final_response_is_a_500() {
     let http = server();
     let status = |req: &Request| StatusCode::from_bytes(&req.path().as_bytes()[1..]).unwrap();
     http.get("/{status}", move |req: Request| Response::new(status(&req)));
@@ -109,15 +111,15 @@ fn a_status_that_is_no_answer_is_a_500() {
     for path in ["/100", "/101", "/103"] {
         for request in [get(path), post(path, "")] {
             client.send(request);
-            let answer = client.answer();
-            assert_eq!((answer.status(), answer.closes()), (500, false));
+            let response = client.response();
+            assert_eq!((response.status(), response.closes()), (500, false));
         }
     }
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.take_received(), "");
 }
 
 #[test]
-fn an_answer_that_cannot_be_begun_is_a_500() {
+fn a_response_that_cannot_be_started_is_a_500() {
     let http = server();
     http.get("/field", |req: Request| {
         let responder = req.responder();
@@ -131,25 +133,25 @@ fn an_answer_that_cannot_be_begun_is_a_500() {
     let mut client = Client::new(http);
     for path in ["/field", "/stream"] {
         client.send(get(path));
-        let answer = client.answer();
-        assert_eq!(answer.status(), 500);
-        assert_eq!(answer.body, "Internal Server Error\n");
+        let response = client.response();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.body, "Internal Server Error\n");
     }
 }
 
 #[test]
-fn a_handler_that_neither_answers_nor_takes_the_responder_is_a_500() {
+fn a_handler_that_neither_responds_nor_takes_the_responder_is_a_500() {
     let http = server();
     http.get("/", |_: Request| ());
     http.get("/later", |_: Request| async {});
     let mut client = Client::new(http);
     client.send([get("/"), get("/later")].concat());
-    assert_eq!(client.answer().status(), 500);
-    assert_eq!(client.answer().status(), 500);
+    assert_eq!(client.response().status(), 500);
+    assert_eq!(client.response().status(), 500);
 }
 
 #[test]
-fn a_second_answer_does_nothing() {
+fn a_second_response_is_ignored() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |req: Request| {
@@ -161,14 +163,14 @@ fn a_second_answer_does_nothing() {
     });
     let mut client = Client::new(http);
     client.send([get("/"), get("/")].concat());
-    assert_eq!(client.answer().body, "first");
-    assert_eq!(client.answer().body, "first");
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.response().body, "first");
+    assert_eq!(client.response().body, "first");
+    assert_eq!(client.take_received(), "");
     assert_eq!(log.text(), "true false false true false false");
 }
 
 #[test]
-fn an_answer_to_a_client_that_has_gone_does_nothing() {
+fn a_response_to_a_disconnected_client_is_ignored() {
     let (http, log) = (server(), Log::default());
     let held: Rc<RefCell<Option<Responder>>> = Rc::default();
     let (hold, notes) = (Rc::clone(&held), log.clone());
@@ -189,7 +191,7 @@ fn an_answer_to_a_client_that_has_gone_does_nothing() {
 }
 
 #[test]
-fn the_future_of_a_client_that_has_gone_is_dropped() {
+fn the_future_of_a_disconnected_client_is_dropped() {
     struct Dropped(Log);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -215,7 +217,7 @@ fn the_future_of_a_client_that_has_gone_is_dropped() {
 }
 
 #[test]
-fn a_response_with_a_field_that_cannot_be_sent_is_a_500_without_it() {
+fn a_response_with_an_invalid_header_is_a_500_without_it() {
     let http = server();
     http.get("/", |req: Request| {
         let value = req.query_value("v").unwrap_or_default().into_owned();
@@ -223,15 +225,15 @@ fn a_response_with_a_field_that_cannot_be_sent_is_a_500_without_it() {
     });
     let mut client = Client::new(http);
     client.send(get("/?v=a%0d%0aSet-Cookie:%20b"));
-    let answer = client.answer();
-    assert_eq!(answer.status(), 500);
-    assert_eq!(answer.field("set-cookie"), None);
+    let response = client.response();
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.field("set-cookie"), None);
     client.send(get("/?v=fine"));
-    assert_eq!(client.answer().field("x-echo"), Some("fine"));
+    assert_eq!(client.response().field("x-echo"), Some("fine"));
 }
 
 #[test]
-fn errors_are_shaped_by_the_callback_also_when_they_come_later() {
+fn the_error_callback_renders_asynchronous_errors_too() {
     let http = server();
     http.get("/now", |_: Request| HttpError::not_found());
     http.get("/later", |_: Request| async { HttpError::not_found() });
@@ -242,9 +244,9 @@ fn errors_are_shaped_by_the_callback_also_when_they_come_later() {
     let mut client = Client::new(http);
     for path in ["/now", "/later", "/sent", "/nowhere"] {
         client.send(get(path));
-        let answer = client.answer();
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND.as_u16());
-        assert_eq!(answer.body, format!("404 {path}"));
+        let response = client.response();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND.as_u16());
+        assert_eq!(response.body, format!("404 {path}"));
     }
 }
 
@@ -262,12 +264,12 @@ fn a_thousand_idle_connections_do_not_disturb_a_busy_one() {
     let mut busy = Client::new(http);
     for _ in 0..200 {
         busy.send(get("/"));
-        assert_eq!(busy.answer().body, "busy");
+        assert_eq!(busy.response().body, "busy");
     }
     assert_eq!(http.open_connections(), 1001);
     for client in idle.iter_mut().step_by(100) {
         client.send(get("/"));
-        assert_eq!(client.answer().body, "busy");
+        assert_eq!(client.response().body, "busy");
     }
     drop((idle, busy));
     settle();

@@ -1,4 +1,4 @@
-//! Guards of paths: routes, groups and middlewares cannot be passed by another spelling of the path that they guard.
+//! Path guards: routes, groups and middleware cannot be bypassed with another spelling of the path.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use uptick_http::{HttpError, HttpServer, Next, Reply, Request, StaticFiles, Stat
 
 use crate::support::{Client, server};
 
-/// A directory with `private/x.txt` and `public.txt`, and names that have to be escaped or may be.
+/// Returns a directory with `private/x.txt` and `public.txt`, and with names that must or may be escaped.
 fn site() -> tempfile::TempDir {
     let site = tempfile::tempdir().unwrap();
     for name in ["private", "@private", "a \"b|c"] {
@@ -18,7 +18,7 @@ fn site() -> tempfile::TempDir {
     site
 }
 
-/// Spellings that a file system, a browser or a careless program takes for `/a/private/x.txt`, or for a way to it.
+/// Spellings that a file system, a browser or a careless program could resolve to `/a/private/x.txt`.
 const SPELLINGS: [&str; 26] = [
     "/a/private/x.txt",
     "/a/private%2Fx.txt",
@@ -48,17 +48,17 @@ const SPELLINGS: [&str; 26] = [
     "/a/private%00/x.txt",
 ];
 
-/// Asks for each path, also in the absolute form, and for its head; none may be answered with the file.
+/// Requests each path with GET and HEAD, also in the absolute form. No response may contain the file.
 fn check(http: HttpServer, paths: &[&str]) {
     let mut client = Client::new(http);
     for path in paths {
         for target in [path.to_string(), format!("http://a{path}")] {
             client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            let answer = client.answer();
-            let refused = matches!(answer.status(), 400 | 403 | 404);
+            let response = client.response();
+            let refused = matches!(response.status(), 400 | 403 | 404);
             assert!(
-                refused && !answer.body.contains("secret"),
-                "{target}: {answer:?}"
+                refused && !response.body.contains("secret"),
+                "{target}: {response:?}"
             );
         }
     }
@@ -67,11 +67,11 @@ fn check(http: HttpServer, paths: &[&str]) {
 fn status(http: HttpServer, path: &str) -> u16 {
     let mut client = Client::new(http);
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    client.answer().status()
+    client.response().status()
 }
 
 #[test]
-fn a_file_is_not_reached_past_the_route_that_guards_it() {
+fn the_route_that_guards_a_file_cannot_be_bypassed() {
     let site = site();
     let http = server();
     http.get("/a/private/{*path}", |_: Request| StatusCode::FORBIDDEN);
@@ -85,7 +85,7 @@ fn a_file_is_not_reached_past_the_route_that_guards_it() {
 }
 
 #[test]
-fn the_index_of_a_directory_is_not_reached_past_the_guard_of_the_directory() {
+fn the_guard_of_a_directory_cannot_be_bypassed_for_its_index() {
     let site = site();
     let http = server();
     http.get("/{*path}", StaticFiles::new(site.path()).handler());
@@ -109,12 +109,12 @@ fn the_index_of_a_directory_is_not_reached_past_the_guard_of_the_directory() {
     );
     assert_eq!(status(http, "/private/"), 403);
     assert_eq!(status(http, "/%70rivate/"), 403);
-    // Another path, from which clients are redirected to the guarded one.
+    // This path redirects to the guarded one.
     assert_eq!(status(http, "/private"), 301);
 }
 
 #[test]
-fn a_file_is_not_reached_past_the_middleware_of_the_group_that_has_it() {
+fn the_middleware_of_a_group_cannot_be_bypassed() {
     let site = site();
     for (outer, inner) in [
         ("/a", "/private"),
@@ -139,7 +139,7 @@ fn a_file_is_not_reached_past_the_middleware_of_the_group_that_has_it() {
 }
 
 #[test]
-fn a_file_is_not_reached_past_a_middleware_that_compares_paths() {
+fn a_middleware_that_compares_paths_cannot_be_bypassed() {
     let site = site();
     let http = server();
     http.wrap(|request: Request, next: Next| {
@@ -166,7 +166,7 @@ fn a_file_is_not_reached_past_a_middleware_that_compares_paths() {
 }
 
 #[test]
-fn a_guard_of_a_name_with_special_characters_holds_for_each_spelling_of_it() {
+fn a_guard_of_a_name_with_special_characters_covers_each_spelling() {
     let site = site();
     let http = server();
     http.get("/@private/{*path}", |_: Request| StatusCode::FORBIDDEN);
@@ -186,7 +186,7 @@ fn a_guard_of_a_name_with_special_characters_holds_for_each_spelling_of_it() {
 }
 
 #[test]
-fn the_path_that_guards_compare_is_the_one_that_was_matched() {
+fn guards_compare_the_path_that_was_matched() {
     let http = server();
     http.get("/f/{*rest}", |req: Request| {
         format!(
@@ -206,6 +206,6 @@ fn the_path_that_guards_compare_is_the_one_that_was_matched() {
         ("/f/%3A%20", "/f/:%20 /f/%3A%20 : "),
     ] {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!(client.answer().body, expected);
+        assert_eq!(client.response().body, expected);
     }
 }

@@ -15,12 +15,12 @@ fn one_server_serves_several_listeners() {
     for address in addresses {
         let mut client = Client::of(&address);
         client.send(get("/"));
-        assert_eq!(client.answer().body, "both");
+        assert_eq!(client.response().body, "both");
     }
 }
 
 #[test]
-fn a_connection_from_elsewhere_is_served_too() {
+fn a_connection_from_another_server_is_served() {
     use std::io::{Read, Write};
 
     let http = uptick_http::HttpServer::new();
@@ -31,7 +31,7 @@ fn a_connection_from_elsewhere_is_served_too() {
     http.serve(Connection::adopt(ours).unwrap());
     let mut text = String::new();
     run_until(|| {
-        // What has not come yet comes later.
+        // Bytes that are not received yet are read by a later call.
         let _ = theirs.read_to_string(&mut text);
         text.ends_with("adopted")
     });
@@ -39,7 +39,7 @@ fn a_connection_from_elsewhere_is_served_too() {
 }
 
 #[test]
-fn the_client_is_the_peer_unless_a_trusted_proxy_names_another() {
+fn the_client_is_the_peer_unless_a_trusted_proxy_names_another_client() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |req: Request| {
@@ -50,24 +50,24 @@ fn the_client_is_the_peer_unless_a_trusted_proxy_names_another() {
     let request = "GET / HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n";
     let mut client = Client::new(http);
     client.send(request);
-    client.answer();
+    client.response();
     http.trusted_proxies(TrustedProxies::parse("127.0.0.1").unwrap());
     client.send(request);
-    client.answer();
+    client.response();
     assert_eq!(log.text(), "127.0.0.1 192.0.2.7");
 }
 
 #[test]
-fn the_address_of_a_client_is_whole_on_ipv6_too() {
+fn the_client_address_can_be_ipv6() {
     let http = uptick_http::HttpServer::bind("[::1]:0").unwrap();
     http.get("/", |req: Request| req.client().unwrap().to_string());
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "::1");
+    assert_eq!(client.response().body, "::1");
 }
 
 #[test]
-fn a_server_that_is_chosen_at_run_time_is_served() {
+fn a_server_selected_at_run_time_is_served() {
     for limited in [false, true] {
         let listener = Server::bind("127.0.0.1:0").unwrap();
         let listener: AnyServer = match limited {
@@ -78,7 +78,7 @@ fn a_server_that_is_chosen_at_run_time_is_served() {
         http.get("/", |_: Request| "any");
         let mut client = Client::new(http);
         client.send(get("/"));
-        assert_eq!(client.answer().body, "any");
+        assert_eq!(client.response().body, "any");
         let remote = http.remote();
         std::thread::spawn(move || remote.post(|http| http.close()))
             .join()

@@ -2,31 +2,31 @@
 
 use uptick_http::{HttpError, HttpServer, Request, Response, StatusCode};
 
-use crate::support::{Client, get, logged, server};
+use crate::support::{Client, capture_logs, get, server};
 
-/// The longest log line of a request.
-const LONGEST: usize = 2048;
+/// Maximum length of a log line of a request.
+const MAX_LINE: usize = 2048;
 
-/// The status of the response to a request, and the log lines meanwhile.
+/// Sends a request. Returns the status of the response and the log lines.
 fn lines_of(http: HttpServer, request: &str) -> (u16, Vec<String>) {
     let mut status = 0;
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         let mut client = Client::new(http);
         client.send(request);
-        status = client.answer().status();
+        status = client.response().status();
     });
     for line in &lines {
-        assert!(line.len() < LONGEST, "{} bytes: {line}", line.len());
+        assert!(line.len() < MAX_LINE, "{} bytes: {line}", line.len());
         assert!(!line.contains(['\n', '\r']), "{line}");
     }
     (status, lines)
 }
 
-/// The log line with this level.
+/// Returns the log line with this level.
 #[track_caller]
 fn line_of<'a>(level: &str, lines: &'a [String]) -> &'a str {
-    let found = lines.iter().find(|line| line.starts_with(level));
-    found.unwrap_or_else(|| panic!("no {level} in {lines:?}"))
+    let line = lines.iter().find(|line| line.starts_with(level));
+    line.unwrap_or_else(|| panic!("no {level} in {lines:?}"))
 }
 
 #[track_caller]
@@ -37,7 +37,7 @@ fn assert_no_error(lines: &[String]) {
 }
 
 #[test]
-fn an_unknown_method_is_logged_at_debug_level_and_cut() {
+fn an_unknown_method_is_logged_truncated_at_debug_level() {
     let http = server();
     http.get("/", |_: Request| "get");
     let method = "M".repeat(15_000);
@@ -52,7 +52,7 @@ fn an_unknown_method_is_logged_at_debug_level_and_cut() {
 }
 
 #[test]
-fn a_request_that_is_refused_is_no_error_of_the_server() {
+fn a_refused_request_is_not_logged_as_an_error() {
     let http = server();
     http.on_response(|response: Response| response.header("x-a", "b"));
     for (request, expected) in [
@@ -70,7 +70,7 @@ fn a_request_that_is_refused_is_no_error_of_the_server() {
 }
 
 #[test]
-fn an_error_of_a_handler_is_logged_with_the_beginnings_of_method_path_and_cause() {
+fn a_handler_error_is_logged_with_truncated_method_path_and_cause() {
     let http = server();
     http.get("/{*path}", |req: Request| {
         let error = HttpError::internal(format!("no such thing:\r\n{}", req.path()));
@@ -89,7 +89,7 @@ fn an_error_of_a_handler_is_logged_with_the_beginnings_of_method_path_and_cause(
 }
 
 #[test]
-fn a_status_without_a_cause_that_says_what_the_server_does_not_do_is_no_error() {
+fn a_503_without_a_cause_is_not_logged_as_an_error() {
     let http = server();
     http.get("/busy", |_: Request| {
         HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE)
@@ -109,7 +109,7 @@ fn a_status_without_a_cause_that_says_what_the_server_does_not_do_is_no_error() 
 }
 
 #[test]
-fn a_panic_that_quotes_the_client_is_logged_on_one_line_of_limited_length() {
+fn a_panic_that_quotes_the_client_is_logged_on_one_truncated_line() {
     let http = server();
     http.get("/{*path}", |req: Request| async move {
         assert_eq!(req.query_string(), Some("fine"), "bad path\n{}", req.path());
@@ -122,7 +122,7 @@ fn a_panic_that_quotes_the_client_is_logged_on_one_line_of_limited_length() {
 }
 
 #[test]
-fn the_response_to_json_of_another_type_quotes_little_of_it() {
+fn the_response_to_json_of_another_type_quotes_a_limited_part() {
     let http = server();
     http.post("/", |req: Request| async move {
         let value: bool = req.json().await?;
@@ -134,8 +134,8 @@ fn the_response_to_json_of_another_type_quotes_little_of_it() {
         "POST / HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     ));
-    let answer = client.answer();
-    assert_eq!(answer.status(), 422);
-    assert!(answer.body.len() < 400, "{}", answer.body);
-    assert!(answer.body.contains("invalid type"), "{}", answer.body);
+    let response = client.response();
+    assert_eq!(response.status(), 422);
+    assert!(response.body.len() < 400, "{}", response.body);
+    assert!(response.body.contains("invalid type"), "{}", response.body);
 }

@@ -4,10 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod answers;
 mod bodies;
 mod closing;
-mod departures;
+mod disconnects;
 mod draining;
 mod exchanges;
 mod faults;
@@ -18,6 +17,7 @@ mod panics;
 mod pipelining;
 mod ports;
 mod proxies;
+mod responses;
 mod sequential;
 mod settings;
 mod shutdown;

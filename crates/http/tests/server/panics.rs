@@ -1,4 +1,4 @@
-//! Handlers and middlewares that panic.
+//! Panics in handlers and middleware.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use uptick_event_loop::sleep;
 use uptick_http::{BodyStream, HttpServer, Next, Request, Response};
 
-use crate::support::{Client, Log, get, logged, server, settle};
+use crate::support::{Client, Log, capture_logs, get, server, settle};
 
-/// A server with all that a response passes on its way to the client.
+/// Returns a server with all layers that a response passes.
 fn layered() -> HttpServer {
     let http = server();
     http.wrap(|req: Request, next: Next| {
@@ -26,18 +26,22 @@ fn boom() {
 
 #[track_caller]
 fn is_shaped(http: HttpServer, path: &str) {
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         let mut client = Client::new(http);
         client.send(get(path));
-        let answer = client.answer();
-        assert_eq!((answer.status(), answer.closes()), (500, true), "{path}");
-        assert_eq!(answer.body, format!("500 Internal Server Error {path}"));
+        let response = client.response();
         assert_eq!(
-            answer.field("access-control-allow-origin"),
+            (response.status(), response.closes()),
+            (500, true),
+            "{path}"
+        );
+        assert_eq!(response.body, format!("500 Internal Server Error {path}"));
+        assert_eq!(
+            response.field("access-control-allow-origin"),
             Some("*"),
             "{path}"
         );
-        assert_eq!(answer.field("x-seen"), Some("yes"), "{path}");
+        assert_eq!(response.field("x-seen"), Some("yes"), "{path}");
         assert_eq!(client.rest(), "");
     });
     let errors: Vec<_> = lines
@@ -51,7 +55,7 @@ fn is_shaped(http: HttpServer, path: &str) {
 }
 
 #[test]
-fn a_panic_of_a_handler_becomes_the_500_that_the_error_callback_and_the_middleware_shape() {
+fn the_500_for_a_panic_passes_the_error_callback_and_the_middleware() {
     let http = layered();
     http.get("/sync", |_: Request| -> &str { panic!("on purpose") });
     http.get("/async", |_: Request| async {
@@ -105,7 +109,7 @@ fn a_panic_of_a_handler_becomes_the_500_that_the_error_callback_and_the_middlewa
 }
 
 #[test]
-fn middleware_gets_the_error_of_a_panic_before_its_page_is_made() {
+fn middleware_receives_the_error_of_a_panic_before_it_is_rendered() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.wrap(move |req: Request, next: Next| {
@@ -131,15 +135,15 @@ fn middleware_gets_the_error_of_a_panic_before_its_page_is_made() {
     http.get("/", |_: Request| -> &str { panic!("on purpose") });
     let mut client = Client::new(http);
     client.send(get("/"));
-    let answer = client.answer();
-    assert_eq!((answer.status(), &*answer.body), (500, "page"));
-    assert_eq!(answer.field("x-page"), Some("of the callback"));
-    assert_eq!(answer.field("x-layer"), Some("yes"));
+    let received = client.response();
+    assert_eq!((received.status(), &*received.body), (500, "page"));
+    assert_eq!(received.field("x-page"), Some("of the callback"));
+    assert_eq!(received.field("x-layer"), Some("yes"));
     assert_eq!(log.text(), "middleware Some(500) error on_response");
 }
 
 #[test]
-fn an_answer_that_is_whole_arrives_though_its_handler_panics_afterwards() {
+fn a_complete_response_is_sent_although_its_handler_panics_afterwards() {
     let http = layered();
     http.get("/", |req: Request| -> () {
         req.responder().send("whole");
@@ -147,19 +151,19 @@ fn an_answer_that_is_whole_arrives_though_its_handler_panics_afterwards() {
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "whole");
+    assert_eq!(client.response().body, "whole");
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn an_answer_that_has_begun_is_cut_off_when_its_handler_panics() {
+fn a_started_response_is_aborted_when_its_handler_panics() {
     let http = layered();
     http.get("/", |req: Request| -> () {
         let responder = req.responder();
         responder.start(Response::plain("part"));
         panic!("on purpose");
     });
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         let mut client = Client::new(http);
         client.send(get("/"));
         assert!(!client.rest().contains("0\r\n\r\n"));
@@ -180,7 +184,7 @@ fn the_log_names_the_request_whose_body_stream_panics() {
             .chain(std::iter::from_fn(|| panic!("on purpose")));
         Response::plain(BodyStream::new(futures::stream::iter(pieces)))
     });
-    let lines = logged(|| {
+    let lines = capture_logs(|| {
         let mut client = Client::new(http);
         client.send(get("/body"));
         client.rest();
@@ -196,16 +200,16 @@ fn the_log_names_the_request_whose_body_stream_panics() {
 }
 
 #[test]
-fn the_log_names_the_request_of_a_500_that_the_server_makes() {
+fn the_log_names_the_request_of_a_500_from_the_server() {
     let http = layered();
     http.get("/interim", |_: Request| http::StatusCode::CONTINUE);
     http.get("/silent", |_: Request| ());
     for path in ["/interim", "/silent"] {
-        let lines = logged(|| {
+        let lines = capture_logs(|| {
             let mut client = Client::new(http);
             client.send(get(path));
-            let answer = client.answer();
-            assert_eq!(answer.body, format!("500 Internal Server Error {path}"));
+            let response = client.response();
+            assert_eq!(response.body, format!("500 Internal Server Error {path}"));
         });
         let errors: Vec<_> = lines
             .iter()
@@ -219,7 +223,7 @@ fn the_log_names_the_request_of_a_500_that_the_server_makes() {
 }
 
 #[test]
-fn a_panic_in_a_listener_of_the_body_is_a_500_for_the_error_callback() {
+fn a_panic_in_a_body_listener_is_a_500_for_the_error_callback() {
     let (http, log) = (layered(), Log::default());
     let notes = log.clone();
     http.post("/data", move |req: Request| {
@@ -231,8 +235,8 @@ fn a_panic_in_a_listener_of_the_body_is_a_500_for_the_error_callback() {
     });
     let mut client = Client::new(http);
     client.send(crate::support::post("/data", "abc"));
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (500, true));
-    assert_eq!(answer.body, "500 Internal Server Error /data");
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (500, true));
+    assert_eq!(response.body, "500 Internal Server Error /data");
     settle();
 }

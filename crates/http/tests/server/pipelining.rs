@@ -14,18 +14,18 @@ fn a_request_is_answered_with_length_type_and_date() {
     http.get("/", |_: Request| Response::html("<h1>Hello</h1>"));
     let mut client = Client::new(http);
     client.send(get("/"));
-    let answer = client.answer();
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.body, "<h1>Hello</h1>");
-    assert_eq!(answer.field("content-length"), Some("14"));
+    let response = client.response();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.body, "<h1>Hello</h1>");
+    assert_eq!(response.field("content-length"), Some("14"));
     assert!(
-        answer
+        response
             .field("content-type")
             .unwrap()
             .starts_with("text/html")
     );
-    assert!(answer.field("date").unwrap().ends_with(" GMT"));
-    assert_eq!(answer.field("connection"), None);
+    assert!(response.field("date").unwrap().ends_with(" GMT"));
+    assert_eq!(response.field("connection"), None);
 }
 
 #[test]
@@ -38,12 +38,12 @@ fn pipelined_requests_are_answered_in_order() {
     let requests: String = (0..500).map(|n| get(&format!("/{n}"))).collect();
     client.send(requests);
     for n in 0..500 {
-        assert_eq!(client.answer().body, n.to_string());
+        assert_eq!(client.response().body, n.to_string());
     }
 }
 
 #[test]
-fn answers_keep_the_order_of_requests_also_when_the_first_comes_last() {
+fn responses_have_the_order_of_requests_even_if_the_first_is_late() {
     let http = server();
     http.get("/slow", |_: Request| async {
         sleep(Duration::from_millis(30)).await;
@@ -52,12 +52,12 @@ fn answers_keep_the_order_of_requests_also_when_the_first_comes_last() {
     http.get("/fast", |_: Request| "fast");
     let mut client = Client::new(http);
     client.send([get("/slow"), get("/fast"), get("/slow"), get("/fast")].concat());
-    let bodies: Vec<String> = (0..4).map(|_| client.answer().body).collect();
+    let bodies: Vec<String> = (0..4).map(|_| client.response().body).collect();
     assert_eq!(bodies, ["slow", "fast", "slow", "fast"]);
 }
 
 #[test]
-fn a_request_is_not_handled_before_the_one_before_it_is_answered() {
+fn a_request_is_not_handled_before_the_previous_one_is_answered() {
     let http = server();
     let waiting: Rc<RefCell<HashMap<String, Responder>>> = Rc::default();
     let all = Rc::clone(&waiting);
@@ -71,65 +71,65 @@ fn a_request_is_not_handled_before_the_one_before_it_is_answered() {
     assert_eq!(waiting.borrow().keys().collect::<Vec<_>>(), ["a"]);
     let first = waiting.borrow()["a"];
     assert!(first.send("A"));
-    assert_eq!(client.answer().body, "A");
+    assert_eq!(client.response().body, "A");
     settle();
     let second = waiting.borrow()["b"];
     assert!(second.send("B"));
-    assert_eq!(client.answer().body, "B");
+    assert_eq!(client.response().body, "B");
 }
 
 #[test]
-fn a_request_that_comes_byte_by_byte_is_answered_once() {
+fn a_request_received_byte_by_byte_is_answered_once() {
     let http = server();
     http.get("/", |_: Request| "whole");
     let mut client = Client::new(http);
     for byte in get("/").bytes() {
-        assert_eq!(client.so_far(), "");
+        assert_eq!(client.take_received(), "");
         client.send([byte]);
     }
-    assert_eq!(client.answer().body, "whole");
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.response().body, "whole");
+    assert_eq!(client.take_received(), "");
 }
 
 #[test]
-fn the_connection_is_kept_for_http_1_1_and_closed_where_the_client_says_so() {
+fn http_1_1_connections_are_kept_unless_the_client_sends_close() {
     let http = server();
     http.get("/", |_: Request| "x");
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert!(!client.answer().closes());
+    assert!(!client.response().closes());
     client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n");
-    assert!(client.answer().closes());
+    assert!(client.response().closes());
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn http_1_0_is_closed_unless_it_asks_to_be_kept() {
+fn http_1_0_connections_are_closed_unless_the_client_sends_keep_alive() {
     let http = server();
     http.get("/", |_: Request| "x");
     let mut client = Client::new(http);
     client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    assert_eq!(client.answer().field("connection"), Some("keep-alive"));
+    assert_eq!(client.response().field("connection"), Some("keep-alive"));
     client.send("GET / HTTP/1.0\r\n\r\n");
-    assert!(client.answer().closes());
+    assert!(client.response().closes());
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn what_is_no_request_gets_one_answer_and_the_end() {
+fn a_malformed_request_gets_one_response_and_closes_the_connection() {
     let http = server();
     http.get("/", |_: Request| "x");
     let mut client = Client::new(http);
     client.send([get("/").as_str(), "GARBAGE\r\n\r\n", &get("/")].concat());
-    assert_eq!(client.answer().body, "x");
-    let refusal = client.answer();
+    assert_eq!(client.response().body, "x");
+    let refusal = client.response();
     assert_eq!(refusal.status(), 400);
     assert!(refusal.closes());
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn a_half_closed_client_gets_its_answer() {
+fn a_half_closed_client_receives_its_response() {
     let http = server();
     http.get("/", |req: Request| {
         let responder = req.responder();
@@ -138,12 +138,12 @@ fn a_half_closed_client_gets_its_answer() {
     let mut client = Client::new(http);
     client.send(get("/"));
     client.end();
-    assert_eq!(client.answer().body, "late");
+    assert_eq!(client.response().body, "late");
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn head_gets_the_fields_of_get_without_its_body() {
+fn head_has_the_headers_of_get_without_the_body() {
     let http = server();
     http.get("/", |_: Request| "12345");
     let mut client = Client::new(http);
@@ -154,7 +154,7 @@ fn head_gets_the_fields_of_get_without_its_body() {
 }
 
 #[test]
-fn empty_lines_before_the_request_of_one_client_do_not_count_for_another() {
+fn empty_lines_before_a_request_are_counted_per_connection() {
     let http = server();
     http.get("/", |_: Request| "hello");
     for _ in 0..4 {
@@ -162,6 +162,6 @@ fn empty_lines_before_the_request_of_one_client_do_not_count_for_another() {
         client.send("\r\n");
         settle();
         client.send(get("/"));
-        assert_eq!(client.answer().status(), 200);
+        assert_eq!(client.response().status(), 200);
     }
 }

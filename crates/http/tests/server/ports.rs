@@ -7,39 +7,38 @@ use uptick_http::HttpServer;
 
 use crate::support::{server, settle, socket_address};
 
-/// Another program that listens on a port; it is killed when it is dropped.
-struct Other(Child);
+/// Another process that listens on a port. It is killed on drop.
+struct OtherProcess(Child);
 
-impl Other {
-    /// A program has what it gets as its standard input.
-    fn new() -> (Other, u16) {
+impl OtherProcess {
+    /// Starts a process that owns a listener as its standard input.
+    fn new() -> (OtherProcess, u16) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut command = Command::new("sleep");
         command
             .arg("60")
             .stdin(Stdio::from(OwnedFd::from(listener)));
-        (Other(command.spawn().unwrap()), port)
+        (OtherProcess(command.spawn().unwrap()), port)
     }
 }
 
-impl Drop for Other {
+impl Drop for OtherProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A process that a test starts has all descriptors of this one until it begins its program, ports among them: the tests
-/// wait for one another.
-fn alone() -> MutexGuard<'static, ()> {
+/// Serializes the tests: between fork and exec, a child process has all descriptors of this process, including listeners.
+fn serialize() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[test]
-fn a_port_is_free_when_nobody_listens_there() {
-    let _alone = alone();
+fn a_port_without_a_listener_is_free() {
+    let _guard = serialize();
     assert!(!HttpServer::new().is_connected());
     let http = server();
     assert!(http.is_connected());
@@ -51,8 +50,8 @@ fn a_port_is_free_when_nobody_listens_there() {
 }
 
 #[test]
-fn a_port_that_a_server_of_this_thread_has_is_freed() {
-    let _alone = alone();
+fn a_port_of_a_server_on_this_thread_is_freed() {
+    let _guard = serialize();
     let (http, other) = (server(), server());
     let port = socket_address(http).port();
     assert_eq!(HttpServer::free_port_if_stuck(port), Ok(true));
@@ -64,8 +63,8 @@ fn a_port_that_a_server_of_this_thread_has_is_freed() {
 
 #[test]
 fn a_port_of_another_process_is_not_freed_and_the_error_names_the_process() {
-    let _alone = alone();
-    let (mut other, port) = Other::new();
+    let _guard = serialize();
+    let (mut other, port) = OtherProcess::new();
     let error = HttpServer::free_port_if_stuck(port).unwrap_err();
     let pid = other.0.id();
     let text = format!("port {port} is in use (EADDRINUSE), by sleep (process {pid})");
@@ -75,9 +74,9 @@ fn a_port_of_another_process_is_not_freed_and_the_error_names_the_process() {
 }
 
 #[test]
-fn a_process_that_has_a_port_ends_only_when_it_is_asked_to() {
-    let _alone = alone();
-    let (mut other, port) = Other::new();
+fn a_process_that_owns_a_port_is_terminated_only_on_request() {
+    let _guard = serialize();
+    let (mut other, port) = OtherProcess::new();
     let holders = HttpServer::port_holders(port);
     let [holder] = holders.as_slice() else {
         panic!("{holders:?}")
@@ -90,8 +89,8 @@ fn a_process_that_has_a_port_ends_only_when_it_is_asked_to() {
 }
 
 #[test]
-fn this_process_is_not_asked_to_end() {
-    let _alone = alone();
+fn this_process_is_not_terminated() {
+    let _guard = serialize();
     let http = server();
     let port = socket_address(http).port();
     let holders = HttpServer::port_holders(port);

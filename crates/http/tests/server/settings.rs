@@ -1,4 +1,4 @@
-//! What servers are set up with at once: fields of all answers, their rewriting, events, clients that connect first.
+//! Server settings: default headers, response hooks, events, and clients that must connect first.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use uptick_http::{
 };
 use uptick_socket::Connection;
 
-use crate::support::{Answer, Client, Log, get, manual_clock, post, server, settle};
+use crate::support::{Client, ClientResponse, Log, get, manual_clock, post, server, settle};
 
-fn ask(http: HttpServer, path: &str) -> Answer {
+fn fetch(http: HttpServer, path: &str) -> ClientResponse {
     let mut client = Client::new(http);
     client.send(get(path));
-    client.answer()
+    client.response()
 }
 
 #[test]
-fn every_answer_is_rewritten_and_has_the_length_that_it_has_then() {
+fn a_hook_can_rewrite_every_response_and_its_length() {
     let http = server();
     http.get("/", |_: Request| "hello");
     http.get("/later", |_: Request| async { "later" });
@@ -40,13 +40,17 @@ fn every_answer_is_rewritten_and_has_the_length_that_it_has_then() {
         ("/nowhere", 404, "Not Found\n and more"),
         ("/started", 200, " and more"),
     ] {
-        let answer = ask(http, path);
-        assert_eq!((answer.status(), &*answer.body), (status, body), "{path}");
-        assert_eq!(answer.field("x-seen"), Some("yes"), "{path}");
+        let received = fetch(http, path);
+        assert_eq!(
+            (received.status(), &*received.body),
+            (status, body),
+            "{path}"
+        );
+        assert_eq!(received.field("x-seen"), Some("yes"), "{path}");
     }
     let mut client = Client::new(http);
     client.send("nonsense\r\n\r\n");
-    let refused = client.answer();
+    let refused = client.response();
     assert_eq!(
         (refused.status(), refused.field("x-seen")),
         (400, Some("yes"))
@@ -54,18 +58,18 @@ fn every_answer_is_rewritten_and_has_the_length_that_it_has_then() {
 }
 
 #[test]
-fn a_rewriting_that_panics_or_spoils_the_answer_is_a_500() {
+fn a_hook_that_panics_or_makes_the_response_invalid_is_a_500() {
     let http = server();
     http.get("/", |_: Request| "hello");
     http.on_response(|_| panic!("on purpose"));
-    assert_eq!(ask(http, "/").status(), 500);
+    assert_eq!(fetch(http, "/").status(), 500);
     http.on_response(|response| response.header("x", "a\r\nb: c"));
-    let spoilt = ask(http, "/");
+    let spoilt = fetch(http, "/");
     assert_eq!((spoilt.status(), spoilt.field("b")), (500, None));
 }
 
 #[test]
-fn default_fields_are_those_of_all_answers_that_do_not_have_them() {
+fn default_headers_are_added_to_all_responses_without_them() {
     let http = server();
     http.get("/", |_: Request| "hello");
     http.get("/own", |_: Request| {
@@ -79,7 +83,7 @@ fn default_fields_are_those_of_all_answers_that_do_not_have_them() {
     ];
     http.set_headers(fields).unwrap();
     http.set_header("x-b", "3").unwrap();
-    let plain = ask(http, "/");
+    let plain = fetch(http, "/");
     assert_eq!(
         (plain.field("x-a"), plain.field("x-b")),
         (Some("1"), Some("3"))
@@ -89,8 +93,8 @@ fn default_fields_are_those_of_all_answers_that_do_not_have_them() {
         Some("text/plain; charset=utf-8")
     );
     assert_eq!(plain.field("content-length"), Some("5"));
-    assert_eq!(ask(http, "/own").field("x-a"), Some("own"));
-    assert_eq!(ask(http, "/nowhere").field("x-a"), Some("1"));
+    assert_eq!(fetch(http, "/own").field("x-a"), Some("own"));
+    assert_eq!(fetch(http, "/nowhere").field("x-a"), Some("1"));
 
     let error = http.set_header("x", "a\r\nb: c").unwrap_err().to_string();
     assert_eq!(
@@ -101,7 +105,7 @@ fn default_fields_are_those_of_all_answers_that_do_not_have_them() {
 }
 
 #[test]
-fn events_tell_of_requests_answers_and_upgrades() {
+fn events_are_emitted_for_requests_responses_and_upgrades() {
     let (http, log) = (server(), Log::default());
     http.get("/", |_: Request| "hello");
     http.get("/up", |_: Request| {
@@ -118,8 +122,8 @@ fn events_tell_of_requests_answers_and_upgrades() {
     });
     let notes = log.clone();
     http.on("upgrade", move |_: Connection| notes.add("upgrade"));
-    ask(http, "/?a");
-    ask(http, "/nowhere");
+    fetch(http, "/?a");
+    fetch(http, "/nowhere");
     Client::new(http)
         .send("GET /up HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     settle();
@@ -130,53 +134,53 @@ fn events_tell_of_requests_answers_and_upgrades() {
 }
 
 #[test]
-fn a_listener_that_panics_does_not_keep_an_answer_back() {
+fn a_listener_that_panics_does_not_prevent_a_response() {
     let http = server();
     http.get("/", |_: Request| "hello");
     http.on("request", |_: RequestInfo| panic!("on purpose"));
     http.on("response", |_: ResponseInfo| panic!("on purpose"));
-    assert_eq!(ask(http, "/").body, "hello");
+    assert_eq!(fetch(http, "/").body, "hello");
 }
 
 #[test]
-fn a_client_gets_to_read_the_cause_of_an_error_only_while_debugging() {
+fn the_cause_of_an_error_is_sent_only_in_debug_mode() {
     let http = server();
     http.get("/", |_: Request| HttpError::internal("the disk is full"));
-    assert_eq!(ask(http, "/").body, "Internal Server Error\n");
+    assert_eq!(fetch(http, "/").body, "Internal Server Error\n");
     http.debug(true);
-    assert!(ask(http, "/").body.contains("the disk is full"));
+    assert!(fetch(http, "/").body.contains("the disk is full"));
     http.debug(false);
-    assert_eq!(ask(http, "/").body, "Internal Server Error\n");
+    assert_eq!(fetch(http, "/").body, "Internal Server Error\n");
 }
 
 #[test]
-fn a_client_that_has_not_connected_is_refused_whoever_else_has() {
+fn a_client_that_has_not_connected_is_refused_even_if_another_has() {
     let http = server().connection_required(true);
     http.get("/", |_: Request| "inside");
     http.connect(|_: Request| "welcome")
         .disconnect(|_: Request| "bye");
     let other = "2001:db8::1".parse().unwrap();
     http.mark_connected(other);
-    let refused = ask(http, "/");
+    let refused = fetch(http, "/");
     assert_eq!(
         (refused.status(), &*refused.body),
         (400, "Client is not connected.\n")
     );
-    assert_eq!(ask(http, "/connect").body, "welcome");
-    assert_eq!(ask(http, "/").body, "inside");
-    assert_eq!(ask(http, "/disconnect").body, "bye");
-    assert_eq!(ask(http, "/").status(), 400);
+    assert_eq!(fetch(http, "/connect").body, "welcome");
+    assert_eq!(fetch(http, "/").body, "inside");
+    assert_eq!(fetch(http, "/disconnect").body, "bye");
+    assert_eq!(fetch(http, "/").status(), 400);
     assert!(http.has_client(other) && http.mark_disconnected(other));
     assert!(!http.mark_disconnected(other));
     http.mark_connected([127, 0, 0, 1].into());
-    assert_eq!(ask(http, "/").body, "inside");
+    assert_eq!(fetch(http, "/").body, "inside");
     http.mark_disconnected([127, 0, 0, 1].into());
     http.connection_required(false);
-    assert_eq!(ask(http, "/").body, "inside");
+    assert_eq!(fetch(http, "/").body, "inside");
 }
 
 #[test]
-fn the_routes_for_connecting_may_have_other_paths() {
+fn the_connect_routes_can_have_other_paths() {
     let http = server().connection_required(true);
     http.get("/", |_: Request| "inside")
         .get("/connect", |_: Request| "a page of the program");
@@ -185,16 +189,16 @@ fn the_routes_for_connecting_may_have_other_paths() {
     });
     http.disconnect_at("/close", |_: Request| "bye");
     for refused in ["/", "/connect", "/close", "/a/b/open"] {
-        assert_eq!(ask(http, refused).status(), 400, "{refused}");
+        assert_eq!(fetch(http, refused).status(), 400, "{refused}");
     }
-    assert_eq!(ask(http, "/acme/open").body, "welcome to acme");
-    assert_eq!(ask(http, "/").body, "inside");
-    assert_eq!(ask(http, "/close").body, "bye");
-    assert_eq!(ask(http, "/").status(), 400);
+    assert_eq!(fetch(http, "/acme/open").body, "welcome to acme");
+    assert_eq!(fetch(http, "/").body, "inside");
+    assert_eq!(fetch(http, "/close").body, "bye");
+    assert_eq!(fetch(http, "/").status(), 400);
 }
 
 #[test]
-fn the_rate_limit_counts_requests_and_the_one_beyond_it_is_429() {
+fn a_request_over_the_rate_limit_is_429() {
     let clock = manual_clock();
     let http = server().ping();
     http.set_rate_limit(1, Duration::from_secs(60));
@@ -202,26 +206,26 @@ fn the_rate_limit_counts_requests_and_the_one_beyond_it_is_429() {
     let mut client = Client::new(http);
     for (status, body) in [(200, "PONG"), (200, "PONG"), (429, "Too Many Requests\n")] {
         client.send(get("/ping"));
-        let answer = client.answer();
-        assert_eq!((answer.status(), &*answer.body), (status, body));
-        assert_eq!(answer.field("retry-after").is_some(), status == 429);
+        let response = client.response();
+        assert_eq!((response.status(), &*response.body), (status, body));
+        assert_eq!(response.field("retry-after").is_some(), status == 429);
     }
     clock.advance(Duration::from_secs(60));
     client.send(get("/ping"));
-    assert_eq!(client.answer().status(), 200);
+    assert_eq!(client.response().status(), 200);
 }
 
 #[test]
-fn the_timeout_closes_clients_that_idle() {
+fn the_timeout_closes_idle_clients() {
     let clock = manual_clock();
     let http = server().ping().set_timeout(Duration::from_secs(3));
     let mut client = Client::new(http);
     client.send(get("/ping"));
-    client.answer();
+    client.response();
     clock.advance(Duration::from_secs(2));
-    assert!(!client.is_over());
+    assert!(!client.is_closed());
     clock.advance(Duration::from_secs(2));
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -233,13 +237,13 @@ fn the_server_counts_connections_and_requests() {
     let other = Client::new(http);
     for path in ["/", "/nothing", "/"] {
         client.send(get(path));
-        client.answer();
+        client.response();
     }
     drop(other);
     settle();
     client.send(get("/stats"));
     assert_eq!(
-        client.answer().body,
+        client.response().body,
         concat!(
             r#"{"open_connections":1,"open_upgrades":0,"connections":2,"upgrades":0,"requests":4,"#,
             r#""responses_2xx":2,"responses_3xx":0,"responses_4xx":1,"responses_5xx":0}"#
@@ -248,18 +252,18 @@ fn the_server_counts_connections_and_requests() {
 }
 
 #[test]
-fn as_much_of_an_unread_body_is_thrown_away_as_the_server_is_told() {
+fn the_discard_limit_for_unread_bodies_can_be_set() {
     let http = server().drain_limit(10);
     http.post("/", |_: Request| "unread");
     let mut client = Client::new(http);
     client.send(post("/", "0123456789"));
-    assert!(!client.answer().closes());
+    assert!(!client.response().closes());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 11\r\n\r\n");
-    assert!(client.answer().closes());
+    assert!(client.response().closes());
     assert_eq!(client.rest(), "");
 }
 
-/// A middleware that adds a route when it is made.
+/// A middleware that adds a route when it is converted.
 struct WithRoute(HttpServer);
 
 impl IntoMiddleware<WithRoute> for WithRoute {
@@ -270,10 +274,10 @@ impl IntoMiddleware<WithRoute> for WithRoute {
 }
 
 #[test]
-fn a_middleware_may_configure_the_server_while_it_is_made() {
+fn a_middleware_can_configure_the_server_while_it_is_converted() {
     let http = server();
     http.wrap(WithRoute(http));
     let mut client = Client::new(http);
     client.send(get("/made"));
-    assert_eq!(client.answer().body, "made");
+    assert_eq!(client.response().body, "made");
 }

@@ -9,10 +9,10 @@ use uptick_http::{HttpServer, Request, ShutdownOptions};
 use uptick_socket::{Connection, Server};
 
 use crate::support::{
-    Client, Log, get, manual_clock, run_to_the_end, run_until, server, settle, socket_address,
+    Client, Log, get, manual_clock, run_until, run_until_idle, server, settle, socket_address,
 };
 
-/// Begins a shutdown; the cell gets how many connections were cut.
+/// Starts a shutdown. The cell is set to the number of connections closed at the deadline.
 fn shut_down(http: HttpServer, deadline: Duration) -> Rc<Cell<Option<usize>>> {
     let cut: Rc<Cell<Option<usize>>> = Rc::default();
     let result = Rc::clone(&cut);
@@ -22,7 +22,7 @@ fn shut_down(http: HttpServer, deadline: Duration) -> Rc<Cell<Option<usize>>> {
 }
 
 #[test]
-fn idle_connections_end_at_once_and_busy_ones_with_their_answer() {
+fn idle_connections_end_immediately_and_busy_ones_after_their_response() {
     let (http, log) = (server(), Log::default());
     http.get("/", |_: Request| "idle");
     http.get("/slow", |_: Request| async {
@@ -34,25 +34,25 @@ fn idle_connections_end_at_once_and_busy_ones_with_their_answer() {
     let address = socket_address(http);
     let (mut idle, mut busy) = (Client::new(http), Client::new(http));
     idle.send(get("/"));
-    assert_eq!(idle.answer().body, "idle");
+    assert_eq!(idle.response().body, "idle");
     busy.send(get("/slow"));
     settle();
     let cut = shut_down(http, Duration::from_secs(10));
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(idle.rest(), "");
     drop(idle);
-    let answer = busy.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("slow", true));
+    let response = busy.response();
+    assert_eq!((response.body.as_str(), response.closes()), ("slow", true));
     assert_eq!(busy.rest(), "");
     drop(busy);
     run_until(|| cut.get().is_some());
     assert_eq!(cut.get(), Some(0));
-    run_to_the_end();
+    run_until_idle();
     assert_eq!(log.text(), "close");
 }
 
 #[test]
-fn what_is_left_at_the_deadline_is_cut_and_counted() {
+fn connections_open_at_the_deadline_are_closed_and_counted() {
     let http = server();
     http.get("/", |_: Request| std::future::pending::<&str>());
     let mut clients: Vec<Client> = (0..3).map(|_| Client::new(http)).collect();
@@ -63,12 +63,12 @@ fn what_is_left_at_the_deadline_is_cut_and_counted() {
     let cut = shut_down(http, Duration::from_millis(20));
     run_until(|| cut.get().is_some());
     assert_eq!(cut.get(), Some(3));
-    assert!(clients.iter_mut().all(Client::is_over));
-    run_to_the_end();
+    assert!(clients.iter_mut().all(Client::is_closed));
+    run_until_idle();
 }
 
 #[test]
-fn a_fresh_connection_gets_a_moment_for_its_request() {
+fn a_new_connection_has_a_short_time_for_its_request() {
     let clock = manual_clock();
     let http = server();
     http.get("/", |_: Request| "fresh");
@@ -76,22 +76,22 @@ fn a_fresh_connection_gets_a_moment_for_its_request() {
     settle();
     let cut = shut_down(http, Duration::from_secs(10));
     settle();
-    assert!(!quick.is_over() && !silent.is_over());
+    assert!(!quick.is_closed() && !silent.is_closed());
     quick.send(get("/"));
-    let answer = quick.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("fresh", true));
+    let response = quick.response();
+    assert_eq!((response.body.as_str(), response.closes()), ("fresh", true));
     for _ in 0..5 {
         clock.advance(Duration::from_millis(100));
         settle();
     }
-    assert!(silent.is_over());
+    assert!(silent.is_closed());
     drop((quick, silent));
     settle();
     assert_eq!(cut.get(), Some(0));
 }
 
 #[test]
-fn a_fresh_connection_gets_two_seconds_for_its_request_in_a_restart() {
+fn a_new_connection_has_two_seconds_for_its_request_in_a_restart() {
     let clock = manual_clock();
     let http = server();
     http.get("/", |_: Request| "fresh");
@@ -106,15 +106,15 @@ fn a_fresh_connection_gets_two_seconds_for_its_request_in_a_restart() {
         }
     };
     pass(17);
-    assert!(!silent.is_over());
+    assert!(!silent.is_closed());
     late.send(get("/"));
-    assert_eq!(late.answer().body, "fresh");
+    assert_eq!(late.response().body, "fresh");
     pass(5);
-    assert!(silent.is_over());
+    assert!(silent.is_closed());
 }
 
 #[test]
-fn close_leaves_open_connections_and_is_told_when_they_are_gone() {
+fn close_keeps_open_connections_and_is_emitted_after_the_last_one() {
     let (http, log) = (server(), Log::default());
     http.get("/", |req: Request| {
         let responder = req.responder();
@@ -127,15 +127,15 @@ fn close_leaves_open_connections_and_is_told_when_they_are_gone() {
     settle();
     http.close();
     assert_eq!(http.address(), None);
-    assert_eq!(client.answer().body, "late");
+    assert_eq!(client.response().body, "late");
     assert_eq!(log.text(), "");
     drop(client);
-    run_to_the_end();
+    run_until_idle();
     assert_eq!(log.text(), "close");
 }
 
 #[test]
-fn nothing_is_listened_on_once_the_server_ends() {
+fn the_listeners_are_closed_when_the_server_ends() {
     for shuts_down in [false, true] {
         let (http, log) = (server(), Log::default());
         http.get("/", |_: Request| std::future::pending::<&str>());
@@ -153,13 +153,13 @@ fn nothing_is_listened_on_once_the_server_ends() {
         http.listen(late);
         assert_eq!((http.address(), late.address()), (None, None));
         client.reset();
-        run_to_the_end();
+        run_until_idle();
         assert_eq!(log.text(), "close");
     }
 }
 
 #[test]
-fn a_connection_that_comes_during_the_shutdown_gets_one_answer() {
+fn a_connection_accepted_during_the_shutdown_gets_one_response() {
     let http = server();
     http.get("/", |_: Request| "late");
     http.get("/never", |_: Request| std::future::pending::<&str>());
@@ -167,13 +167,13 @@ fn a_connection_that_comes_during_the_shutdown_gets_one_answer() {
     busy.send(get("/never"));
     settle();
     shut_down(http, Duration::from_secs(10));
-    // As one does that was accepted before, and whose handshake took until now.
+    // This is like a connection that was accepted before, and whose handshake has just ended.
     let other = Server::bind("127.0.0.1:0").unwrap();
     other.on("connection", move |conn: Connection| http.serve(conn));
     let mut late = Client::of(&other.address().unwrap());
     late.send(get("/"));
-    let answer = late.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("late", true));
+    let response = late.response();
+    assert_eq!((response.body.as_str(), response.closes()), ("late", true));
     other.close();
 }
 
@@ -199,6 +199,6 @@ fn the_deadline_counts_from_the_call_after_a_long_callback() {
     clock.advance(Duration::from_millis(1));
     settle();
     assert_eq!(cut.get(), Some(1));
-    assert!(client.is_over());
-    run_to_the_end();
+    assert!(client.is_closed());
+    run_until_idle();
 }

@@ -1,4 +1,4 @@
-//! Counts of a server.
+//! Server statistics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use uptick_socket::Connection;
 use crate::support::{Client, get, manual_clock, server, settle};
 
 #[test]
-fn responses_are_counted_by_the_class_of_their_status() {
+fn responses_are_counted_by_status_class() {
     let http = server();
     http.get("/", |_: Request| "ok");
     http.get("/stream", |_: Request| {
@@ -25,13 +25,13 @@ fn responses_are_counted_by_the_class_of_their_status() {
     let mut client = Client::new(http);
     for path in ["/", "/", "/stream", "/none", "/away", "/fails", "/missing"] {
         client.send(get(path));
-        client.answer();
+        client.response();
     }
     client.send("GET /raw HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n");
-    assert_eq!(client.answer().status(), 101);
+    assert_eq!(client.response().status(), 101);
     let mut other = Client::new(http);
     other.send("this is no request\r\n\r\n");
-    assert_eq!(other.answer().status(), 400);
+    assert_eq!(other.response().status(), 400);
     http.test().get("/").send().unwrap();
     let stats = http.stats();
     assert_eq!(
@@ -48,7 +48,7 @@ fn responses_are_counted_by_the_class_of_their_status() {
 }
 
 #[test]
-fn the_time_of_handlers_is_counted_where_that_is_asked_for() {
+fn handler_times_are_counted_if_enabled() {
     let clock = manual_clock();
     let http = server();
     http.get("/", |_: Request| "ok");
@@ -61,14 +61,14 @@ fn the_time_of_handlers_is_counted_where_that_is_asked_for() {
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "ok");
+    assert_eq!(client.response().body, "ok");
     assert_eq!(http.handler_time().count(), 0);
     http.measure_handlers(true);
     for (path, time) in [("/", 0), ("/future", 20), ("/responder", 200)] {
         client.send(get(path));
         settle();
         clock.advance(Duration::from_millis(time));
-        assert_eq!(client.answer().body, "ok");
+        assert_eq!(client.response().body, "ok");
     }
     let times = http.handler_time();
     assert_eq!(
@@ -77,6 +77,6 @@ fn the_time_of_handlers_is_counted_where_that_is_asked_for() {
     );
     http.measure_handlers(false);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "ok");
+    assert_eq!(client.response().body, "ok");
     assert_eq!(http.handler_time().count(), 3);
 }

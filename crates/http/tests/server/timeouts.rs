@@ -9,7 +9,7 @@ use uptick_http::{HttpError, HttpServer, Request, Responder, Response};
 
 use crate::support::{Client, get, manual_clock, server, settle};
 
-/// Moves the clock on in small steps, as it would move by itself.
+/// Advances the clock in small steps.
 fn pass(clock: &ManualClock, time: Duration) {
     for _ in 0..time.as_millis() / 100 {
         clock.advance(Duration::from_millis(100));
@@ -27,34 +27,34 @@ fn hello() -> HttpServer {
 }
 
 #[test]
-fn a_connection_without_an_octet_is_closed_after_10_seconds() {
+fn a_connection_without_any_byte_is_closed_after_10_seconds() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     settle();
     pass(&clock, Duration::from_millis(9900));
-    assert!(!client.is_over());
+    assert!(!client.is_closed());
     pass(&clock, Duration::from_millis(400));
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
-fn a_connection_is_not_idle_while_its_client_reads_the_answer() {
+fn a_connection_is_not_idle_while_its_client_reads_the_response() {
     let clock = manual_clock();
     let http = hello();
     http.get("/long", |_: Request| vec![b'x'; 40 << 20]);
     let mut client = Client::new(http);
-    // Otherwise it may grow so much that the client reads for long what its kernel has acknowledged long before.
+    // Without a limit, the kernel could acknowledge much more than the client has read.
     client.set_receive_buffer(256 << 10);
     client.send(get("/long"));
     settle();
     for _ in 0..4 {
-        // Within each 30 s it takes enough for the system to ask for more: it is slow, and not stalled.
-        client.sip(6 << 20);
+        // In each 30 s, the client reads enough for a window update: it is slow, but not stalled.
+        client.read_exactly(6 << 20);
         pass(&clock, Duration::from_secs(25));
     }
     client.send(get("/"));
-    assert_eq!(client.answer().body.len(), 40 << 20);
-    assert_eq!(client.answer().body, "hello");
+    assert_eq!(client.response().body.len(), 40 << 20);
+    assert_eq!(client.response().body, "hello");
 }
 
 #[test]
@@ -63,22 +63,22 @@ fn a_connection_is_not_idle_while_its_client_reads_what_the_kernel_holds() {
     let http = hello();
     http.get("/long", |_: Request| vec![b'x'; 2 << 20]);
     let mut client = Client::new(http);
-    // Its kernel acknowledges what it reads soon, not in steps of megabytes.
+    // A small buffer makes the kernel acknowledge in small steps.
     client.set_receive_buffer(16 << 10);
     client.send(get("/long"));
     settle();
     for _ in 0..4 {
-        // The kernel had room for all of it.
-        client.sip(200 << 10);
+        // The send buffer had room for the whole response.
+        client.read_exactly(200 << 10);
         pass(&clock, Duration::from_secs(50));
     }
     client.send(get("/"));
-    assert_eq!(client.answer().body.len(), 2 << 20);
-    assert_eq!(client.answer().body, "hello");
+    assert_eq!(client.response().body.len(), 2 << 20);
+    assert_eq!(client.response().body, "hello");
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_what_the_kernel_holds_is_idle() {
+fn a_client_that_does_not_read_from_the_kernel_buffer_is_idle() {
     let clock = manual_clock();
     let http = hello();
     http.get("/long", |_: Request| vec![b'x'; 1 << 20]);
@@ -87,46 +87,46 @@ fn a_client_that_takes_nothing_of_what_the_kernel_holds_is_idle() {
     settle();
     pass(&clock, Duration::from_secs(90));
     assert_eq!(http.open_connections(), 1);
-    // It has the time once more, and again if its kernel has acknowledged a part late.
+    // The timeout is extended once, and again if the kernel acknowledged a part late.
     pass(&clock, Duration::from_secs(210));
     assert_eq!(http.open_connections(), 0);
 }
 
 #[test]
-fn an_idle_connection_is_closed_60_seconds_after_its_last_answer() {
+fn an_idle_connection_is_closed_60_seconds_after_its_last_response() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     for _ in 0..3 {
         client.send(get("/"));
-        assert_eq!(client.answer().body, "hello");
+        assert_eq!(client.response().body, "hello");
         pass(&clock, Duration::from_secs(59));
-        assert!(!client.is_over());
+        assert!(!client.is_closed());
     }
     pass(&clock, Duration::from_millis(1500));
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
-fn a_head_has_10_seconds_in_all_however_it_trickles_in() {
+fn a_slow_head_has_10_seconds_in_total() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     client.send(get("/"));
-    assert_eq!(client.answer().body, "hello");
+    assert_eq!(client.response().body, "hello");
     pass(&clock, Duration::from_secs(30));
     client.send("GET / HTTP/1.1\r\n");
     for _ in 0..9 {
         client.send("X: y\r\n");
         pass(&clock, Duration::from_secs(1));
     }
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.take_received(), "");
     pass(&clock, Duration::from_millis(1500));
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (408, true));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (408, true));
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn a_body_slower_than_1_kib_in_a_second_is_408() {
+fn a_body_slower_than_1_kib_per_second_is_408() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
@@ -134,14 +134,14 @@ fn a_body_slower_than_1_kib_in_a_second_is_408() {
         client.send([b'x'; 100]);
         pass(&clock, Duration::from_secs(1));
     }
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.take_received(), "");
     pass(&clock, Duration::from_millis(1500));
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (408, true));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (408, true));
 }
 
 #[test]
-fn a_body_that_is_fast_enough_may_take_its_time() {
+fn a_body_that_is_fast_enough_has_no_total_timeout() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 60000\r\n\r\n");
@@ -149,29 +149,32 @@ fn a_body_that_is_fast_enough_may_take_its_time() {
         client.send([b'x'; 2000]);
         pass(&clock, Duration::from_secs(1));
     }
-    assert_eq!(client.answer().body, "60000");
+    assert_eq!(client.response().body, "60000");
 }
 
 #[test]
-fn the_rest_of_a_body_that_nobody_wants_has_10_seconds() {
+fn the_rest_of_an_unread_body_has_10_seconds() {
     let clock = manual_clock();
     let http = hello();
     http.post("/unread", |_: Request| "unread");
     let mut client = Client::new(http);
     client.send("POST /unread HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\nx");
-    let answer = client.answer();
-    assert_eq!((answer.body.as_str(), answer.closes()), ("unread", false));
+    let response = client.response();
+    assert_eq!(
+        (response.body.as_str(), response.closes()),
+        ("unread", false)
+    );
     for _ in 0..9 {
         client.send("x");
         pass(&clock, Duration::from_secs(1));
     }
-    assert!(!client.is_over());
+    assert!(!client.is_closed());
     pass(&clock, Duration::from_millis(1500));
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
-fn a_handler_that_never_answers_is_a_500_after_60_seconds() {
+fn a_handler_that_never_responds_is_a_500_after_60_seconds() {
     let clock = manual_clock();
     let http = hello();
     http.get("/never", |req: Request| {
@@ -183,14 +186,14 @@ fn a_handler_that_never_answers_is_a_500_after_60_seconds() {
         client.send(get(path));
         settle();
         pass(&clock, Duration::from_secs(59));
-        assert_eq!(client.so_far(), "");
+        assert_eq!(client.take_received(), "");
         pass(&clock, Duration::from_millis(1500));
-        assert_eq!(client.answer().status(), 500);
+        assert_eq!(client.response().status(), 500);
     }
 }
 
 #[test]
-fn limits_of_time_can_be_set_and_switched_off() {
+fn timeouts_can_be_set_and_disabled() {
     let clock = manual_clock();
     let http = hello()
         .first_octet_timeout(None)
@@ -199,16 +202,16 @@ fn limits_of_time_can_be_set_and_switched_off() {
     let mut fresh = Client::new(http);
     settle();
     pass(&clock, Duration::from_secs(100));
-    assert!(!fresh.is_over());
+    assert!(!fresh.is_closed());
     fresh.send("GET");
     settle();
     pass(&clock, Duration::from_millis(3500));
-    assert_eq!(fresh.answer().status(), 408);
+    assert_eq!(fresh.response().status(), 408);
     let mut idle = Client::new(http);
     idle.send(get("/"));
-    idle.answer();
+    idle.response();
     pass(&clock, Duration::from_millis(2500));
-    assert!(idle.is_over());
+    assert!(idle.is_closed());
 }
 
 #[test]
@@ -229,13 +232,13 @@ fn a_handler_that_is_too_late_is_dropped() {
     settle();
     assert_eq!(Rc::strong_count(&held), 3);
     pass(&clock, Duration::from_secs(3));
-    assert_eq!(client.answer().status(), 500);
+    assert_eq!(client.response().status(), 500);
     settle();
     assert_eq!(Rc::strong_count(&held), 2);
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_its_answer_is_cut_after_the_write_timeout() {
+fn a_stalled_client_is_closed_after_the_write_timeout() {
     let clock = manual_clock();
     let http = server().write_timeout(Some(Duration::from_secs(10)));
     http.get("/", |_: Request| vec![b'x'; 20 << 20]);
@@ -245,20 +248,20 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_after_the_write_timeout() {
     assert_eq!(http.open_connections(), 1);
     pass(&clock, Duration::from_millis(9_500));
     assert_eq!(http.open_connections(), 1);
-    // Its kernel may have acknowledged a part late.
+    // The kernel of the client may have acknowledged a part late.
     pass(&clock, Duration::from_secs(20));
     assert_eq!(http.open_connections(), 0);
     assert!(client.rest().len() < 20 << 20);
 }
 
 #[test]
-fn a_client_that_does_not_end_is_waited_for_as_long_as_the_server_lingers() {
+fn a_client_that_does_not_close_has_the_linger_time() {
     let clock = manual_clock();
     let http = server().linger(Duration::from_secs(5));
     http.get("/", |_: Request| Response::plain("bye").close_connection());
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert!(client.answer().closes());
+    assert!(client.response().closes());
     pass(&clock, Duration::from_millis(4_500));
     assert_eq!(http.open_connections(), 1);
     pass(&clock, Duration::from_secs(1));
@@ -266,7 +269,7 @@ fn a_client_that_does_not_end_is_waited_for_as_long_as_the_server_lingers() {
 }
 
 #[test]
-fn a_client_that_has_said_close_is_not_waited_for() {
+fn the_server_does_not_linger_for_a_client_that_sent_close() {
     let http = server();
     http.get("/", |_: Request| "bye");
     for request in [
@@ -275,28 +278,28 @@ fn a_client_that_has_said_close_is_not_waited_for() {
     ] {
         let mut client = Client::new(http);
         client.send(request);
-        let answer = client.answer();
-        assert_eq!((answer.closes(), &answer.body[..]), (true, "bye"));
+        let response = client.response();
+        assert_eq!((response.closes(), &response.body[..]), (true, "bye"));
         settle();
         assert_eq!(http.open_connections(), 0);
-        assert!(client.is_over());
+        assert!(client.is_closed());
     }
 }
 
 #[test]
-fn a_client_that_has_said_close_and_sends_more_gets_its_response() {
+fn a_client_that_sent_close_and_more_bytes_receives_its_response() {
     let clock = manual_clock();
     let http = server().linger(Duration::from_secs(5));
     http.get("/", |_: Request| "bye");
     let mut client = Client::new(http);
     client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n");
-    assert!(client.answer().closes());
+    assert!(client.response().closes());
     pass(&clock, Duration::from_millis(4_500));
     assert_eq!(http.open_connections(), 1);
 }
 
 #[test]
-fn a_connection_is_not_idle_after_a_handler_that_has_worked_for_long() {
+fn a_connection_is_not_idle_after_a_long_running_handler() {
     let clock = manual_clock();
     let http = hello();
     let work = clock.clone();
@@ -306,27 +309,27 @@ fn a_connection_is_not_idle_after_a_handler_that_has_worked_for_long() {
     });
     let mut client = Client::new(http);
     client.send(get("/long"));
-    assert_eq!(client.answer().body, "at last");
+    assert_eq!(client.response().body, "at last");
     pass(&clock, Duration::from_secs(59));
     client.send(get("/"));
-    assert_eq!(client.answer().body, "hello");
+    assert_eq!(client.response().body, "hello");
     pass(&clock, Duration::from_millis(60_400));
-    assert!(client.is_over());
+    assert!(client.is_closed());
 }
 
 #[test]
-fn a_request_that_has_come_in_time_is_answered_after_a_long_callback() {
+fn a_request_received_in_time_is_answered_after_a_long_callback() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     client.send("GET / HTTP/1.1\r\n");
     settle();
     client.send("Host: x\r\n\r\n");
     uptick_event_loop::future_tick(move || clock.advance(Duration::from_secs(300)));
-    assert_eq!(client.answer().status(), 200);
+    assert_eq!(client.response().status(), 200);
 }
 
 #[test]
-fn a_handler_may_take_its_time_after_a_malformed_body() {
+fn a_malformed_body_does_not_shorten_the_response_timeout() {
     let clock = manual_clock();
     let http = server();
     http.post("/future", |req: Request| async move {
@@ -351,17 +354,17 @@ fn a_handler_may_take_its_time_after_a_malformed_body() {
         ));
         settle();
         pass(&clock, Duration::from_secs(29));
-        assert_eq!(client.so_far(), "", "{path}");
+        assert_eq!(client.take_received(), "", "{path}");
         pass(&clock, Duration::from_secs(2));
-        let answer = client.answer();
-        assert_eq!((answer.status(), answer.body.as_str()), (200, "true"));
-        assert!(answer.closes());
+        let response = client.response();
+        assert_eq!((response.status(), response.body.as_str()), (200, "true"));
+        assert!(response.closes());
     }
     assert_eq!(errors.get(), 1);
 }
 
 #[test]
-fn a_request_is_answered_60_seconds_after_its_body_has_failed() {
+fn a_request_is_a_500_60_seconds_after_its_body_has_failed() {
     let clock = manual_clock();
     let http = server();
     http.post("/", |req: Request, _: Responder| {
@@ -374,7 +377,7 @@ fn a_request_is_answered_60_seconds_after_its_body_has_failed() {
     client.send("!");
     settle();
     pass(&clock, Duration::from_secs(59));
-    assert_eq!(client.so_far(), "");
+    assert_eq!(client.take_received(), "");
     pass(&clock, Duration::from_secs(2));
-    assert_eq!(client.answer().status(), 500);
+    assert_eq!(client.response().status(), 500);
 }

@@ -12,7 +12,7 @@ use uptick_http::{
     Responder, Response, StatusCode,
 };
 
-/// Lines, of which the time is cut out.
+/// Returns the log lines without their times.
 fn lines(format: LogFormat, requests: impl Fn(HttpServer)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
@@ -31,7 +31,7 @@ fn lines(format: LogFormat, requests: impl Fn(HttpServer)) -> Vec<String> {
         user.get("/", |_: Request| "secret");
     });
     requests(http);
-    // The server keeps the writer, so that its drop does not wait for the thread.
+    // The server holds the writer, so dropping it does not wait for the thread.
     for _ in 0..1_000 {
         if fs::read(&path).unwrap().ends_with(b"\n") {
             break;
@@ -135,7 +135,7 @@ fn json_lines_are_objects() {
 }
 
 #[test]
-fn json_lines_have_no_control_characters_and_are_cut() {
+fn json_lines_have_no_control_characters_and_are_truncated() {
     let lines = lines(LogFormat::Json, |http| {
         let name = "\u{e9}".repeat(5_000);
         let long = format!("/none?{}", "x".repeat(10_000));
@@ -143,7 +143,7 @@ fn json_lines_have_no_control_characters_and_are_cut() {
             req.set_user(name.as_str());
             next.run(req)
         });
-        // U+009B begins an escape sequence of terminals.
+        // U+009B starts a terminal escape sequence.
         get(http, &long, &[("user-agent", "a\u{9b}31mb\u{85}c")]);
     });
     let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
@@ -155,7 +155,7 @@ fn json_lines_have_no_control_characters_and_are_cut() {
 }
 
 #[test]
-fn a_method_is_cut() {
+fn a_long_method_is_truncated() {
     let lines = lines(LogFormat::Common, |http| {
         let method = Method::from_bytes("M".repeat(5_000).as_bytes()).unwrap();
         let request = http.test().request(method, "/");
@@ -165,7 +165,7 @@ fn a_method_is_cut() {
 }
 
 #[test]
-fn a_client_that_goes_away_has_status_499() {
+fn a_client_that_disconnects_has_status_499() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&seen);
     let http = HttpServer::new().wrap(AccessLog::with(move |record| {
@@ -188,7 +188,7 @@ fn a_client_that_goes_away_has_status_499() {
 }
 
 #[test]
-fn a_renamed_file_is_opened_again() {
+fn a_renamed_file_is_reopened() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = (
         folder.path().join("access.log"),
@@ -225,7 +225,7 @@ fn a_renamed_file_is_opened_again() {
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_counted_and_requests_go_on() {
+fn lines_that_cannot_be_written_are_counted_and_requests_continue() {
     let full = LogWriter::file("/dev/full").unwrap();
     let small = LogWriter::file("/dev/null").unwrap().max_buffer(10);
     let http = HttpServer::new();

@@ -22,7 +22,7 @@ fn server<T: 'static>(authentication: Authentication<T>) -> HttpServer {
         private.wrap(authentication);
         private.get("/", |req: Request| match req.extension::<User>() {
             Some(user) => user.0.clone(),
-            None => "nobody".to_owned(),
+            None => "anonymous".to_owned(),
         });
     });
     http
@@ -42,7 +42,7 @@ fn get(http: HttpServer, authorization: &str) -> TestResponse {
 const RIGHT: &str = "Basic QWRhOm9wZW46IHNlc2FtZQ==";
 
 #[test]
-fn a_password_opens_the_routes_of_the_group() {
+fn a_valid_password_grants_access_to_the_group() {
     let http = server(Authentication::basic("the \"admins\"", |_, credentials| {
         verified(credentials)
     }));
@@ -70,7 +70,7 @@ fn a_password_opens_the_routes_of_the_group() {
 }
 
 #[test]
-fn a_request_with_two_authorization_headers_has_none() {
+fn a_request_with_two_authorization_headers_has_no_credentials() {
     let http = server(Authentication::basic("a", |_, credentials| {
         verified(credentials)
     }));
@@ -80,7 +80,7 @@ fn a_request_with_two_authorization_headers_has_none() {
 }
 
 #[test]
-fn a_token_opens_the_routes_of_the_group() {
+fn a_valid_token_grants_access_to_the_group() {
     let http = server(Authentication::bearer("api", |_, token| {
         constant_time_eq(token, "abc").then(|| User("Ada".to_owned()))
     }));
@@ -99,7 +99,7 @@ fn a_token_opens_the_routes_of_the_group() {
 }
 
 #[test]
-fn verification_may_take_time() {
+fn verification_can_be_asynchronous() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = server(Authentication::basic_async(
@@ -135,7 +135,7 @@ fn failures_are_limited_and_requests_without_credentials_are_not() {
 }
 
 #[test]
-fn credentials_do_not_show_their_password() {
+fn the_debug_output_of_credentials_has_no_password() {
     let http = HttpServer::new();
     http.get("/", |req: Request| format!("{:?}", req.basic_credentials()));
     let response = http.test().get("/").header("authorization", RIGHT).send();
@@ -144,7 +144,7 @@ fn credentials_do_not_show_their_password() {
 }
 
 #[test]
-fn attempts_at_the_same_time_are_limited() {
+fn concurrent_attempts_are_limited() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let basic = Authentication::basic_async("a", |_, credentials| async move {

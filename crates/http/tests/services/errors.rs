@@ -34,7 +34,7 @@ fn all_errors_of_a_server_are_problem_details() {
 }
 
 #[test]
-fn headers_of_an_error_stay_in_its_problem_details() {
+fn problem_details_keep_the_headers_of_the_error() {
     let http = HttpServer::new();
     http.problem_details();
     http.post("/", |_: Request| "posted");
@@ -60,7 +60,7 @@ fn extensions_do_not_replace_standard_members() {
 }
 
 #[test]
-fn a_status_that_is_no_error_counts_as_500() {
+fn a_status_that_is_not_an_error_becomes_500() {
     assert_eq!(
         ProblemDetails::new(StatusCode::OK).into_response().status(),
         500
@@ -68,7 +68,7 @@ fn a_status_that_is_no_error_counts_as_500() {
 }
 
 #[test]
-fn json_takes_any_value_and_a_status() {
+fn json_accepts_any_value_and_a_status() {
     let http = HttpServer::new();
     http.post("/", |_: Request| {
         (StatusCode::CREATED, Json([("a", 1), ("b", 2)]))

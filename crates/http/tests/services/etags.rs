@@ -28,7 +28,7 @@ fn equal_bodies_have_equal_weak_tags() {
 }
 
 #[test]
-fn a_client_that_knows_the_tag_gets_304_without_a_body() {
+fn a_client_that_has_the_tag_gets_304_without_a_body() {
     let http = server();
     let first = http.test().get("/").send().unwrap();
     let tag = first.header("etag").unwrap();
@@ -44,7 +44,7 @@ fn a_client_that_knows_the_tag_gets_304_without_a_body() {
 }
 
 #[test]
-fn a_tag_of_the_handler_stays_and_is_compared() {
+fn a_tag_of_the_handler_is_kept_and_compared() {
     let http = server();
     let first = http.test().get("/own").send().unwrap();
     assert_eq!(first.header("etag"), Some("\"1\""));

@@ -79,7 +79,7 @@ fn a_query_is_a_struct() {
 }
 
 #[test]
-fn optional_values_may_be_absent_or_empty() {
+fn optional_values_can_be_absent_or_empty() {
     assert_eq!(search("/search?text=").text(), " None [] false None");
     assert_eq!(
         search("/search?text=a&page=&order=").text(),
@@ -254,7 +254,7 @@ fn invalid_forms_name_the_value() {
 }
 
 #[test]
-fn a_form_is_also_its_pairs() {
+fn a_form_can_be_read_as_pairs() {
     let http = HttpServer::new();
     http.post("/", async |req: Request| {
         let form: Form = req.form().await?;

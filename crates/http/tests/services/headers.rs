@@ -45,13 +45,13 @@ fn all_responses_have_the_headers() {
 }
 
 #[test]
-fn headers_of_a_response_stay() {
+fn headers_of_a_response_are_kept() {
     let response = get(SecurityHeaders::new(), "/framed");
     assert_eq!(response.header("x-frame-options"), Some("SAMEORIGIN"));
 }
 
 #[test]
-fn headers_can_be_left_out() {
+fn headers_can_be_disabled() {
     let headers = SecurityHeaders::new()
         .content_type_options(false)
         .frame_options(None)
@@ -63,7 +63,7 @@ fn headers_can_be_left_out() {
 }
 
 #[test]
-fn transport_security_is_sent_over_tls_only() {
+fn transport_security_is_sent_only_over_tls() {
     let headers = SecurityHeaders::new().transport_security(Duration::from_secs(60), true);
     let http = HttpServer::new().wrap(headers);
     http.get("/", |_: Request| "hello");
@@ -78,7 +78,7 @@ fn transport_security_is_sent_over_tls_only() {
 }
 
 #[test]
-fn each_response_has_a_nonce_of_its_own() {
+fn each_response_has_its_own_nonce() {
     let headers = SecurityHeaders::new()
         .content_security_policy("script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'");
     let nonces = [(); 2].map(|()| {
@@ -93,7 +93,7 @@ fn each_response_has_a_nonce_of_its_own() {
 }
 
 #[test]
-fn a_policy_without_a_nonce_is_sent_as_it_is() {
+fn a_policy_without_a_nonce_is_sent_unchanged() {
     let headers = SecurityHeaders::new().content_security_policy("default-src 'self'");
     let response = get(headers, "/nonce");
     assert_eq!(

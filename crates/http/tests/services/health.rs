@@ -13,7 +13,7 @@ fn get(http: HttpServer, path: &str) -> TestResponse {
 }
 
 #[test]
-fn a_server_is_healthy_until_its_shutdown_begins() {
+fn a_server_is_healthy_until_its_shutdown_starts() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = HttpServer::new();
@@ -71,7 +71,7 @@ fn clock_is_running() -> bool {
 }
 
 #[test]
-fn checks_run_once_for_requests_within_a_second() {
+fn the_results_of_checks_are_cached_for_a_second() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let runs = Rc::new(Cell::new(0));
@@ -95,7 +95,7 @@ fn checks_run_once_for_requests_within_a_second() {
 }
 
 #[test]
-fn a_second_shutdown_ends_the_notice() {
+fn a_second_shutdown_ends_the_notice_period() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let http = HttpServer::new();

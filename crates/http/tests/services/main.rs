@@ -1,4 +1,4 @@
-//! The parts that HTTP services have in common.
+//! Tests of the middleware for HTTP services.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod access_log;

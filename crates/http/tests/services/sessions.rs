@@ -42,7 +42,7 @@ fn server(sessions: Sessions) -> HttpServer {
     });
     http.get("/", |req: Request| {
         let user: Option<String> = req.session()?.get("user");
-        Ok::<_, HttpError>(user.unwrap_or_else(|| "nobody".to_owned()))
+        Ok::<_, HttpError>(user.unwrap_or_else(|| "anonymous".to_owned()))
     });
     http.get("/token", |req: Request| {
         Ok::<_, HttpError>(req.session()?.csrf_token()?)
@@ -82,10 +82,10 @@ fn all() -> [Sessions; 3] {
 }
 
 #[test]
-fn values_are_kept_from_request_to_request() {
+fn values_persist_between_requests() {
     for sessions in all() {
         let http = server(sessions);
-        assert_eq!(user(http, ""), "nobody");
+        assert_eq!(user(http, ""), "anonymous");
         let ada = cookie(&post(http, "/login/ada", ""));
         let bob = cookie(&post(http, "/later/bob", ""));
         assert_eq!(user(http, &ada), "ada");
@@ -94,7 +94,7 @@ fn values_are_kept_from_request_to_request() {
 }
 
 #[test]
-fn the_cookie_is_for_https_and_this_host_only() {
+fn the_cookie_is_only_for_https_and_this_host() {
     let http = server(Sessions::encrypted(keys(SECRET)));
     let response = post(http, "/login/ada", "");
     let header = response.header("set-cookie").unwrap();
@@ -123,7 +123,7 @@ fn the_cookie_is_for_https_and_this_host_only() {
 }
 
 #[test]
-fn a_session_that_does_not_change_sets_no_cookie() {
+fn an_unchanged_session_sets_no_cookie() {
     for sessions in all() {
         let http = server(sessions);
         assert_eq!(get(http, "/", "").header("set-cookie"), None);
@@ -146,7 +146,7 @@ fn logging_out_removes_the_cookie() {
 }
 
 #[test]
-fn cookies_that_were_changed_are_ignored() {
+fn modified_cookies_are_ignored() {
     for sessions in all() {
         let http = server(sessions);
         let ada = cookie(&post(http, "/login/ada", ""));
@@ -158,28 +158,28 @@ fn cookies_that_were_changed_are_ignored() {
             let response = get(http, "/", bad);
             assert_eq!(
                 (response.status().as_u16(), &*response.text()),
-                (200, "nobody")
+                (200, "anonymous")
             );
         }
     }
 }
 
 #[test]
-fn a_signed_cookie_is_not_taken_for_one_of_another_name() {
+fn a_signed_cookie_is_not_valid_under_another_name() {
     let keys = keys(SECRET);
     let one = server(Sessions::signed(keys.clone()).name("one"));
     let two = server(Sessions::signed(keys).name("two"));
     let login = one.test().post("/login/ada").send().unwrap();
     let value = login.cookie("one").unwrap();
     let home = two.test().get("/").cookie("two", value).send().unwrap();
-    assert_eq!(home.text(), "nobody");
+    assert_eq!(home.text(), "anonymous");
 }
 
 #[test]
 fn cookies_of_older_keys_are_accepted_and_renewed() {
     for make in [Sessions::encrypted, Sessions::signed] {
         let old = cookie(&post(server(make(keys(OTHER))), "/login/ada", ""));
-        assert_eq!(user(server(make(keys(SECRET))), &old), "nobody");
+        assert_eq!(user(server(make(keys(SECRET))), &old), "anonymous");
         let both = server(make(keys(SECRET).accept(OTHER).unwrap()));
         let response = get(both, "/", &old);
         assert_eq!(response.text(), "ada");
@@ -189,7 +189,7 @@ fn cookies_of_older_keys_are_accepted_and_renewed() {
 }
 
 #[test]
-fn a_cookie_is_not_renewed_with_a_response_that_caches_may_share() {
+fn a_cookie_is_not_renewed_with_a_response_for_shared_caches() {
     let old = cookie(&post(
         server(Sessions::encrypted(keys(OTHER))),
         "/login/ada",
@@ -214,7 +214,7 @@ fn a_cookie_is_not_renewed_with_a_response_that_caches_may_share() {
 }
 
 #[test]
-fn a_session_in_a_store_is_renewed_with_the_response_that_has_its_cookie() {
+fn a_stored_session_is_renewed_together_with_its_cookie() {
     let store = MemoryStore::new();
     let id = "0123456789abcdef0123456789abcdef";
     let now = SystemTime::now()
@@ -237,19 +237,19 @@ fn a_session_in_a_store_is_renewed_with_the_response_that_has_its_cookie() {
 }
 
 #[test]
-fn a_renewed_session_has_another_id() {
+fn a_renewed_session_has_a_new_id() {
     let store = MemoryStore::new();
     let http = server(Sessions::stored(store.clone()));
     let first = cookie(&post(http, "/login/ada", ""));
     let second = cookie(&post(http, "/login/bob", &first));
     assert_ne!(first, second);
-    assert_eq!(user(http, &first), "nobody");
+    assert_eq!(user(http, &first), "anonymous");
     assert_eq!(user(http, &second), "bob");
     assert_eq!(store.len(), 1);
 }
 
 #[test]
-fn an_id_made_up_by_the_client_is_not_used() {
+fn an_unknown_id_from_the_client_is_not_used() {
     let http = server(Sessions::stored(MemoryStore::new()));
     let made = "0123456789abcdef0123456789abcdef";
     let given = cookie(&post(http, "/later/ada", made));
@@ -257,7 +257,7 @@ fn an_id_made_up_by_the_client_is_not_used() {
 }
 
 #[test]
-fn values_without_room_are_an_error_and_change_nothing() {
+fn values_over_the_limit_are_an_error_and_change_nothing() {
     for sessions in all() {
         let http = server(sessions).debug(true);
         let ada = cookie(&post(http, "/login/ada", ""));
@@ -273,7 +273,7 @@ fn values_without_room_are_an_error_and_change_nothing() {
 }
 
 #[test]
-fn a_csrf_token_stays_until_the_session_is_renewed() {
+fn a_csrf_token_is_valid_until_the_session_is_renewed() {
     for sessions in all() {
         let http = server(sessions);
         let guarded = |session: &str, token: &str| {
@@ -294,14 +294,14 @@ fn a_csrf_token_stays_until_the_session_is_renewed() {
 }
 
 #[test]
-fn a_session_has_an_idle_time() {
+fn a_session_has_an_idle_timeout() {
     let http = server(Sessions::encrypted(keys(SECRET)).idle_timeout(Duration::ZERO));
     let ada = cookie(&post(http, "/login/ada", ""));
-    assert_eq!(user(http, &ada), "nobody");
+    assert_eq!(user(http, &ada), "anonymous");
 }
 
 #[test]
-fn a_request_without_sessions_gets_an_error() {
+fn session_is_an_error_without_the_middleware() {
     let http = HttpServer::new().debug(true);
     http.get("/", |req: Request| {
         req.session()?;
@@ -313,7 +313,7 @@ fn a_request_without_sessions_gets_an_error() {
 }
 
 #[test]
-fn secrets_that_are_too_short_are_refused() {
+fn short_secrets_are_refused() {
     assert!(SessionKeys::new(&[0; 31]).is_err());
     assert!(keys(SECRET).accept(b"short").is_err());
     assert!(!format!("{:?}", keys(SECRET)).contains("0123"));
@@ -357,7 +357,7 @@ impl SessionStore for Failing {
 }
 
 #[test]
-fn a_session_that_was_ended_while_a_request_runs_is_not_saved_again() {
+fn a_session_that_another_request_ended_is_not_saved_again() {
     let clock = ManualClock::new();
     let _event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     let store = MemoryStore::new();
@@ -375,11 +375,11 @@ fn a_session_that_was_ended_while_a_request_runs_is_not_saved_again() {
     assert_eq!(response.text(), "saved");
     assert_eq!(response.header("set-cookie"), None);
     assert!(store.is_empty());
-    assert_eq!(user(http, &ada), "nobody");
+    assert_eq!(user(http, &ada), "anonymous");
 }
 
 #[test]
-fn a_value_that_is_set_after_a_logout_is_in_a_new_session() {
+fn a_value_set_after_a_logout_starts_a_new_session() {
     for sessions in all() {
         let http = server(sessions);
         http.post("/switch", |req: Request| {
@@ -396,7 +396,7 @@ fn a_value_that_is_set_after_a_logout_is_in_a_new_session() {
 }
 
 #[test]
-fn a_store_that_fails_is_an_error_of_the_server() {
+fn a_store_error_is_a_500() {
     let fails = Rc::new(Cell::new(false));
     let http = server(Sessions::stored(Failing {
         inner: MemoryStore::new(),

@@ -1,4 +1,4 @@
-//! State that handlers share.
+//! Shared state.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ fn handlers_and_middleware_share_the_state_of_the_server() {
 }
 
 #[test]
-fn groups_replace_the_state_of_the_server_and_of_groups_around_them() {
+fn the_state_of_a_group_overrides_outer_state() {
     let http = HttpServer::new();
     http.set_state(Name("server"));
     http.get("/", name);
@@ -55,7 +55,7 @@ fn groups_replace_the_state_of_the_server_and_of_groups_around_them() {
 }
 
 #[test]
-fn middleware_of_a_group_has_the_state_of_the_group() {
+fn the_middleware_of_a_group_has_the_state_of_the_group() {
     let http = HttpServer::new();
     http.group("/a", |a| {
         a.set_state(Name("a"));
@@ -66,7 +66,7 @@ fn middleware_of_a_group_has_the_state_of_the_group() {
 }
 
 #[test]
-fn a_later_value_replaces_the_one_of_its_type_and_the_other_is_dropped() {
+fn a_new_value_replaces_and_drops_the_old_value_of_its_type() {
     let http = HttpServer::new();
     let dropped = Rc::new(());
     http.set_state(Rc::clone(&dropped));
@@ -91,7 +91,7 @@ fn missing_state_is_an_error_with_the_types_that_were_set() {
 }
 
 #[test]
-fn a_request_that_has_begun_sees_later_state() {
+fn a_request_in_progress_has_state_that_is_set_later() {
     let http = HttpServer::new();
     http.get("/", move |req: Request| {
         http.set_state(Name("late"));
@@ -101,7 +101,7 @@ fn a_request_that_has_begun_sees_later_state() {
 }
 
 #[test]
-fn a_missing_extension_is_an_error_with_the_types_that_there_are() {
+fn a_missing_extension_is_an_error_with_the_types_that_were_set() {
     let http = HttpServer::new().debug(true);
     http.get("/", |req: Request| {
         req.set_extension(7_u8);

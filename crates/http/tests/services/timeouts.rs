@@ -1,4 +1,4 @@
-//! Time limits of routes.
+//! Route timeouts.
 
 use std::cell::Cell;
 use std::rc::Rc;

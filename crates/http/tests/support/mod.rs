@@ -1,6 +1,6 @@
-//! What the tests of the server share: a loop that cannot hang, plain clients, records of what happened.
-#![allow(dead_code, reason = "every test program uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! Helpers for server tests: a loop with a timeout, plain TCP clients and event logs.
+#![allow(dead_code, reason = "each test program uses only a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Display, Write as _};
@@ -15,16 +15,16 @@ use socket2::SockRef;
 use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
 use uptick_http::HttpServer;
 
-/// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time of a wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server on a free port.
+/// Returns a server on a free port.
 pub(crate) fn server() -> HttpServer {
     install_recorder();
     HttpServer::bind("127.0.0.1:0").unwrap()
 }
 
-/// Gives this thread a loop whose clock the test moves.
+/// Installs a loop with a manual clock on this thread.
 pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
@@ -36,26 +36,29 @@ pub(crate) fn manual_clock() -> ManualClock {
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        assert!(
+            start.elapsed() < TIMEOUT,
+            "the condition did not become true in time"
+        );
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
     }
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations to process everything that is ready now.
 pub(crate) fn settle() {
     for _ in 0..20 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Runs the loop until nothing is left.
-pub(crate) fn run_to_the_end() {
+/// Runs the loop until it has no more work.
+pub(crate) fn run_until_idle() {
     let start = Instant::now();
     let event_loop = EventLoop::current();
     while event_loop.is_alive() {
-        assert!(start.elapsed() < PATIENCE, "something is left");
+        assert!(start.elapsed() < TIMEOUT, "the loop still has work");
         event_loop.run_once(Some(Duration::from_millis(5))).unwrap();
     }
 }
@@ -64,7 +67,7 @@ pub(crate) fn socket_address(http: HttpServer) -> SocketAddr {
     http.address().unwrap()["tcp://".len()..].parse().unwrap()
 }
 
-/// What happened, in order; clones are the same record.
+/// A log of events, in order. A clone refers to the same log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -77,17 +80,17 @@ impl Log {
         self.0.borrow().clone()
     }
 
-    /// The entries so far, separated by spaces.
+    /// Returns the entries, separated by spaces.
     pub(crate) fn text(&self) -> String {
         self.0.borrow().join(" ")
     }
 }
 
-/// A client on the loop's own thread, which is turned while the client waits.
+/// A client on the thread of the loop, which runs while the client waits.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// What has come and was not asked for yet.
-    came: Vec<u8>,
+    /// Received bytes that were not returned yet.
+    received: Vec<u8>,
     ended: bool,
 }
 
@@ -96,25 +99,25 @@ impl Client {
         Client::of(&http.address().unwrap())
     }
 
-    /// A client of a listener, `tcp://127.0.0.1:8080`.
+    /// Connects to a listener, such as `tcp://127.0.0.1:8080`.
     pub(crate) fn of(address: &str) -> Self {
         let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
         Client {
             stream,
-            came: Vec::new(),
+            received: Vec::new(),
             ended: false,
         }
     }
 
-    /// Sets how many bytes wait in its kernel at most.
+    /// Sets the size of the kernel's receive buffer.
     pub(crate) fn set_receive_buffer(&self, bytes: usize) {
         SockRef::from(&self.stream)
             .set_recv_buffer_size(bytes)
             .unwrap();
     }
 
-    /// Sends text, however long it takes.
+    /// Sends text completely.
     #[track_caller]
     pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
         let mut rest = text.as_ref();
@@ -127,18 +130,18 @@ impl Client {
         });
     }
 
-    /// Tells the server that no more will come.
+    /// Half-closes the connection.
     pub(crate) fn end(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Closes so that the server sees a reset.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         let linger = Some(Duration::ZERO);
         SockRef::from(&self.stream).set_linger(linger).unwrap();
     }
 
-    /// Sends as much as the server takes; gives how much that was.
+    /// Sends until the server stops reading. Returns the number of bytes sent.
     pub(crate) fn fill(&mut self) -> usize {
         let (mut sent, mut blocked) = (0, 0);
         while blocked < 20 {
@@ -154,13 +157,13 @@ impl Client {
         sent
     }
 
-    fn look(&mut self) {
+    fn read_available(&mut self) {
         let mut buffer = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
-                    self.came.extend_from_slice(&buffer[..count]);
+                    self.received.extend_from_slice(&buffer[..count]);
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -173,93 +176,93 @@ impl Client {
         }
     }
 
-    /// Reads so many bytes, and leaves what comes behind them where it is.
+    /// Reads exactly `count` bytes from the socket.
     #[track_caller]
-    pub(crate) fn sip(&mut self, count: usize) {
+    pub(crate) fn read_exactly(&mut self, count: usize) {
         let mut left = count;
         run_until(|| {
             let mut buffer = vec![0; left];
             if let Ok(count) = self.stream.read(&mut buffer) {
-                self.came.extend_from_slice(&buffer[..count]);
+                self.received.extend_from_slice(&buffer[..count]);
                 left -= count;
             }
             left == 0
         });
     }
 
-    /// What has come by now.
-    pub(crate) fn so_far(&mut self) -> String {
+    /// Returns the bytes received by now.
+    pub(crate) fn take_received(&mut self) -> String {
         settle();
-        self.look();
-        String::from_utf8_lossy(&std::mem::take(&mut self.came)).into_owned()
+        self.read_available();
+        String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
     }
 
-    /// Whether the server has ended the connection, and nothing is left to read.
-    pub(crate) fn is_over(&mut self) -> bool {
+    /// Returns whether the server has closed the connection and all bytes were returned.
+    pub(crate) fn is_closed(&mut self) -> bool {
         settle();
-        self.look();
-        self.ended && self.came.is_empty()
+        self.read_available();
+        self.ended && self.received.is_empty()
     }
 
-    /// One answer: its status line, its fields and its body.
+    /// Receives one response.
     #[track_caller]
-    pub(crate) fn answer(&mut self) -> Answer {
-        let mut answer = None;
+    pub(crate) fn response(&mut self) -> ClientResponse {
+        let mut response = None;
         run_until(|| {
-            self.look();
-            answer = Answer::take(&mut self.came, self.ended);
-            answer.is_some() || self.ended
+            self.read_available();
+            response = ClientResponse::take(&mut self.received, self.ended);
+            response.is_some() || self.ended
         });
-        answer.unwrap()
+        response.unwrap()
     }
 
-    /// Reads to the end.
+    /// Reads until the connection is closed.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> String {
         run_until(|| {
-            self.look();
+            self.read_available();
             self.ended
         });
-        String::from_utf8_lossy(&std::mem::take(&mut self.came)).into_owned()
+        String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
     }
 }
 
-/// An answer, read strictly.
+/// A received response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ClientResponse {
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
-    fn take(came: &mut Vec<u8>, ended: bool) -> Option<Answer> {
-        let end = came.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(came[..end].to_vec()).unwrap();
-        let answer = |body: &[u8]| Answer {
+impl ClientResponse {
+    fn take(received: &mut Vec<u8>, ended: bool) -> Option<ClientResponse> {
+        let end = received.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(received[..end].to_vec()).unwrap();
+        let response = |body: &[u8]| ClientResponse {
             head: head.clone(),
             body: String::from_utf8_lossy(body).into_owned(),
         };
         let lower = head.to_ascii_lowercase();
         if let Some((_, length)) = lower.split_once("content-length: ") {
             let length: usize = length.lines().next().unwrap().parse().unwrap();
-            let body = came.get(end..end + length)?.to_vec();
-            came.drain(..end + length);
-            return Some(answer(&body));
+            let body = received.get(end..end + length)?.to_vec();
+            received.drain(..end + length);
+            return Some(response(&body));
         }
         if lower.contains("transfer-encoding: chunked") {
-            let (body, taken) = chunks(&came[end..])?;
-            came.drain(..end + taken);
-            return Some(answer(&body));
+            let (body, taken) = chunks(&received[end..])?;
+            received.drain(..end + taken);
+            return Some(response(&body));
         }
         let bodiless = ["HTTP/1.1 1", "HTTP/1.1 204", "HTTP/1.1 304"];
         if bodiless.iter().any(|start| head.starts_with(start)) {
-            came.drain(..end);
-            return Some(answer(b""));
+            received.drain(..end);
+            return Some(response(b""));
         }
         ended.then(|| {
-            let body = came.split_off(end);
-            came.clear();
-            answer(&body)
+            let body = received.split_off(end);
+            received.clear();
+            response(&body)
         })
     }
 
@@ -269,8 +272,8 @@ impl Answer {
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
         })
     }
 
@@ -279,7 +282,7 @@ impl Answer {
     }
 }
 
-/// The body in a whole chunked message, and how many bytes that has.
+/// Decodes a complete chunked body. Returns the body and the number of encoded bytes.
 fn chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (all, mut body) = (bytes.len(), Vec::new());
     loop {
@@ -297,40 +300,40 @@ fn chunks(mut bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Runs a client in a thread of its own while the loop runs.
+/// Runs a client on another thread while the loop runs.
 #[track_caller]
-pub(crate) fn beside<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+pub(crate) fn run_on_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     let client: JoinHandle<R> = thread::spawn(f);
     run_until(|| client.is_finished());
     client.join().unwrap()
 }
 
-/// A request without a body.
+/// Returns a request without a body.
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
-/// A request with a body of a known length.
+/// Returns a request with a body of a known length.
 pub(crate) fn post(path: &str, body: &str) -> String {
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
 thread_local! {
-    /// The log lines of this thread, while they are wanted.
+    /// The log lines of this thread, while they are captured.
     static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Runs `f`, and returns the log lines of this thread meanwhile: the level, the message and the fields of each.
-pub(crate) fn logged(f: impl FnOnce()) -> Vec<String> {
+/// Runs `f` and returns the log lines of this thread: level, message and fields.
+pub(crate) fn capture_logs(f: impl FnOnce()) -> Vec<String> {
     install_recorder();
     LINES.replace(Some(Vec::new()));
     f();
     LINES.take().unwrap_or_default()
 }
 
-/// Installs the recorder for all threads, before there is a log line: one that is first reached without a subscriber, while another thread
-/// installs its own, may stay switched off.
+/// Installs the recorder for all threads before the first log line. A callsite that is first reached without a subscriber, while another thread
+/// installs one, may stay disabled.
 fn install_recorder() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing::subscriber::set_global_default(Recorder).unwrap());

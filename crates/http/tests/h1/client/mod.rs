@@ -1,4 +1,4 @@
-//! The side of a client: responses out of bytes, and requests as bytes.
+//! The client side of the codec: decoding of responses and encoding of requests.
 
 mod requests;
 mod responses;
@@ -8,7 +8,7 @@ use http::Method;
 use uptick_http::h1::Limits;
 use uptick_http::h1::client::{Decoder, Event};
 
-/// What a decoder makes of the bytes of a connection, with the pieces of a body put together.
+/// The result of decoding the bytes of a connection, with concatenated bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Outcome {
     interim: Vec<u16>,
@@ -26,7 +26,8 @@ struct Decoded {
     complete: bool,
 }
 
-/// Decodes the responses to requests, of bytes that come in pieces which end at some places, and after which the connection ends.
+/// Decodes the responses to requests with these methods, from bytes that are received in pieces ending at these offsets, followed by the end of
+/// the connection.
 fn decode_split(methods: &[Method], input: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     let (mut decoder, mut outcome) = (Decoder::new(), Outcome::default());
     let mut methods = methods.iter();
@@ -55,7 +56,7 @@ fn decode_split(methods: &[Method], input: &[u8], ends: &[usize], limits: &Limit
 }
 
 fn take(outcome: &mut Outcome, event: Event) {
-    assert_eq!(outcome.error, None, "after an error, {event:?}");
+    assert_eq!(outcome.error, None, "{event:?} after an error");
     let last = outcome.responses.last_mut();
     match event {
         Event::Interim(head) => {
@@ -94,7 +95,7 @@ fn decode(method: Method, input: &str) -> Outcome {
     whole
 }
 
-/// The body of the only response, which is complete.
+/// Returns the body of the only response, which is complete.
 #[track_caller]
 fn body(method: Method, input: &str) -> String {
     let outcome = decode(method, input);

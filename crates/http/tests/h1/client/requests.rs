@@ -1,4 +1,4 @@
-//! Requests as bytes, and that a strict parser takes them.
+//! Encoding of requests, checked by a strict parser.
 
 use http::{HeaderMap, HeaderValue, Method};
 use proptest::prelude::*;
@@ -77,7 +77,7 @@ fn a_request_has_its_framing() {
 }
 
 #[test]
-fn what_would_make_another_request_is_not_written() {
+fn text_that_would_change_the_request_is_refused() {
     for target in [
         "",
         "a",
@@ -142,7 +142,7 @@ fn what_would_make_another_request_is_not_written() {
 }
 
 #[test]
-fn fields_of_connection_and_framing_are_the_encoders() {
+fn the_encoder_owns_the_connection_and_framing_fields() {
     let mut fields = HeaderMap::new();
     for (name, value) in [
         ("host", "evil"),
@@ -169,7 +169,7 @@ fn fields_of_connection_and_framing_are_the_encoders() {
 
 proptest! {
     #[test]
-    fn what_a_client_writes_is_one_request_to_a_server(
+    fn the_server_decodes_one_request_per_encoded_request(
         target in "(/[!-~]{0,12}|http://h/[!-~]{0,5}|[ -~\r\n]{0,12})",
         host in "([a-z.]{0,8}(:[0-9]{1,5})?|[ -~\r\n]{0,8})",
         fields in prop::collection::vec(("[a-z-]{1,12}", "[!-~]{0,9}"), 0..4),

@@ -1,4 +1,4 @@
-//! Heads, framing and limits of responses.
+//! Decoding of response heads, framing and limits.
 
 use http::Method;
 use uptick_http::h1::client::{self, BodyLength, Decoder, Event};
@@ -66,7 +66,7 @@ fn a_head_has_a_version_a_status_and_a_reason() {
 }
 
 #[test]
-fn fields_are_as_strict_as_those_of_requests() {
+fn fields_are_checked_as_strictly_as_in_requests() {
     for fields in [
         "no field\r\n",
         "X : y\r\n",
@@ -87,7 +87,7 @@ fn fields_are_as_strict_as_those_of_requests() {
 }
 
 #[test]
-fn a_body_is_delimited_by_its_length_its_chunks_or_the_end() {
+fn a_body_ends_with_its_length_its_last_chunk_or_the_connection() {
     assert_eq!(
         body(Method::GET, &response("Content-Length: 2\r\n", "Hi")),
         "Hi"
@@ -112,7 +112,7 @@ fn a_body_is_delimited_by_its_length_its_chunks_or_the_end() {
 }
 
 #[test]
-fn some_responses_have_no_body_whatever_their_fields_say() {
+fn some_responses_have_no_body_regardless_of_their_fields() {
     for fields in [
         "Content-Length: 5\r\n",
         "Transfer-Encoding: chunked\r\n",
@@ -147,7 +147,7 @@ fn some_responses_have_no_body_whatever_their_fields_say() {
 }
 
 #[test]
-fn an_end_that_is_not_certain_is_refused() {
+fn an_ambiguous_end_is_refused() {
     let chunks = "5\r\nhello\r\n0\r\n\r\n";
     for fields in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -189,7 +189,7 @@ fn an_end_that_is_not_certain_is_refused() {
 }
 
 #[test]
-fn malformed_chunks_are_refused_where_they_begin() {
+fn malformed_chunks_are_refused_at_their_start() {
     let chunked = |rest| response("Transfer-Encoding: chunked\r\n", rest);
     for (rest, reason) in [
         ("x\r\n", "size of a chunk"),
@@ -213,7 +213,7 @@ fn malformed_chunks_are_refused_where_they_begin() {
 }
 
 #[test]
-fn a_response_that_is_cut_off_is_an_error() {
+fn a_truncated_response_is_an_error() {
     for input in [
         "",
         "HTTP/1.1 200",
@@ -231,7 +231,7 @@ fn a_response_that_is_cut_off_is_an_error() {
 }
 
 #[test]
-fn interim_responses_come_before_the_response_and_have_its_limit() {
+fn interim_responses_precede_the_response_and_share_its_limit() {
     let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\r\n";
     let input = format!(
         "HTTP/1.1 100 Continue\r\n\r\n{early}{}",
@@ -260,7 +260,7 @@ fn a_response_without_a_request_is_not_decoded() {
 }
 
 #[test]
-fn what_follows_an_upgrade_can_be_taken() {
+fn the_bytes_after_an_upgrade_can_be_taken() {
     let mut decoder = Decoder::new();
     decoder.expect(&Method::GET);
     decoder.push("HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\nframes".into());
@@ -274,7 +274,7 @@ fn what_follows_an_upgrade_can_be_taken() {
 }
 
 #[test]
-fn the_last_response_of_a_connection_says_so() {
+fn the_last_response_of_a_connection_is_marked() {
     for (input, is_last) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false),
         (

@@ -1,4 +1,4 @@
-//! Clients that go away, and clients that only end their side.
+//! Clients that disconnect, and half-closed clients.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use uptick_http::{
 
 use crate::support::{Client, Log, get, manual_clock, post, server, settle};
 
-/// Moves the clock on in small steps, as it would move by itself.
+/// Advances the clock in small steps.
 fn pass(clock: &ManualClock, time: Duration) {
     for _ in 0..time.as_millis() / 100 {
         clock.advance(Duration::from_millis(100));
@@ -20,19 +20,19 @@ fn pass(clock: &ManualClock, time: Duration) {
     }
 }
 
-/// Longer than the grace and everything that follows it.
-const A_WHILE: Duration = Duration::from_millis(2500);
+/// A time longer than the grace period and the probe that follows.
+const AFTER_GRACE: Duration = Duration::from_millis(2500);
 
-/// A client that has sent a request.
-fn asking(http: HttpServer, request: impl AsRef<[u8]>) -> Client {
+/// Returns a client that has sent a request.
+fn connect_and_send(http: HttpServer, request: impl AsRef<[u8]>) -> Client {
     let mut client = Client::new(http);
     client.send(request);
     client
 }
 
-/// A client that has sent a request and ended its side.
+/// Returns a client that has sent a request and half-closed the connection.
 fn half_closed(http: HttpServer, request: impl AsRef<[u8]>) -> Client {
-    let client = asking(http, request);
+    let client = connect_and_send(http, request);
     client.end();
     settle();
     client
@@ -46,8 +46,8 @@ impl Drop for Dropped {
     }
 }
 
-/// A server whose handlers never answer, and note when their futures are dropped.
-fn waiting() -> (HttpServer, Log) {
+/// Returns a server whose handlers never respond, and a log of their dropped futures.
+fn pending_server() -> (HttpServer, Log) {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.route("GET|POST", "/", move |_: Request| {
@@ -61,28 +61,28 @@ fn waiting() -> (HttpServer, Log) {
 }
 
 #[test]
-fn the_future_of_a_client_that_closes_while_it_waits_is_dropped() {
+fn the_future_is_dropped_when_the_client_disconnects() {
     let clock = manual_clock();
-    let (http, log) = waiting();
-    let client = asking(http, get("/"));
+    let (http, log) = pending_server();
+    let client = connect_and_send(http, get("/"));
     settle();
     pass(&clock, Duration::from_millis(500));
     drop(client);
     settle();
-    pass(&clock, A_WHILE);
+    pass(&clock, AFTER_GRACE);
     assert_eq!(log.text(), "dropped");
     assert_eq!(http.open_connections(), 0);
 }
 
 #[test]
-fn a_client_that_closes_is_noticed_after_the_grace_and_not_before() {
+fn a_disconnect_is_detected_after_the_grace_period() {
     let clock = manual_clock();
     for (grace, before, after) in [(None, 900, 300), (Some(3000), 2900, 300)] {
-        let (http, log) = waiting();
+        let (http, log) = pending_server();
         if let Some(grace) = grace {
             http.disconnect_grace(Duration::from_millis(grace));
         }
-        let client = asking(http, get("/"));
+        let client = connect_and_send(http, get("/"));
         drop(client);
         settle();
         pass(&clock, Duration::from_millis(before));
@@ -93,11 +93,11 @@ fn a_client_that_closes_is_noticed_after_the_grace_and_not_before() {
 }
 
 #[test]
-fn a_client_that_closes_is_not_tested_where_half_open_connections_are_allowed() {
+fn half_closed_clients_are_not_probed_if_half_open_connections_are_allowed() {
     let clock = manual_clock();
-    let (http, log) = waiting();
+    let (http, log) = pending_server();
     http.allow_half_open(true);
-    let client = asking(http, get("/"));
+    let client = connect_and_send(http, get("/"));
     drop(client);
     settle();
     pass(&clock, Duration::from_secs(20));
@@ -105,14 +105,14 @@ fn a_client_that_closes_is_not_tested_where_half_open_connections_are_allowed() 
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_is_tested_with_the_first_bytes_of_its_response() {
+fn a_half_closed_client_is_probed_with_the_first_bytes_of_its_response() {
     let clock = manual_clock();
     let (http, gate) = gated();
     let mut client = half_closed(http, get("/"));
     let mut sent = String::new();
     for expected in ["H", "HT", "HTT", "HTT"] {
         pass(&clock, Duration::from_millis(1100));
-        sent += &client.so_far();
+        sent += &client.take_received();
         assert_eq!(sent, expected);
     }
     gate.take().unwrap().send(HttpError::not_found());
@@ -120,34 +120,34 @@ fn a_client_that_has_ended_its_side_is_tested_with_the_first_bytes_of_its_respon
 }
 
 #[test]
-fn a_client_that_closes_behind_further_requests_is_noticed() {
+fn a_disconnect_after_pipelined_requests_is_detected() {
     let clock = manual_clock();
-    let (http, log) = waiting();
-    let client = asking(http, get("/").repeat(3));
+    let (http, log) = pending_server();
+    let client = connect_and_send(http, get("/").repeat(3));
     settle();
     drop(client);
-    pass(&clock, A_WHILE);
+    pass(&clock, AFTER_GRACE);
     assert_eq!(log.text(), "dropped");
     assert_eq!(http.open_connections(), 0);
 }
 
 #[test]
-fn a_client_that_closes_behind_a_body_that_nobody_reads_is_noticed() {
+fn a_disconnect_after_an_unread_body_is_detected() {
     let clock = manual_clock();
-    let (http, log) = waiting();
-    // One read is taken ahead, and the rest waits in the socket with the end behind it.
+    let (http, log) = pending_server();
+    // One read is buffered; the rest and the end of stream stay in the socket.
     for length in [10, 90_000] {
-        let client = asking(http, post("/", &"x".repeat(length)));
+        let client = connect_and_send(http, post("/", &"x".repeat(length)));
         settle();
         drop(client);
-        pass(&clock, A_WHILE);
+        pass(&clock, AFTER_GRACE);
         assert_eq!(http.open_connections(), 0, "{length}");
     }
     assert_eq!(log.text(), "dropped dropped");
 }
 
 #[test]
-fn places_of_clients_that_have_closed_are_free_again() {
+fn the_concurrency_permits_of_disconnected_clients_are_released() {
     let clock = manual_clock();
     let gates: Rc<RefCell<Vec<Responder>>> = Rc::default();
     let http = server().wrap(LimitConcurrency::new(1).queue(2));
@@ -156,23 +156,23 @@ fn places_of_clients_that_have_closed_are_free_again() {
         held.borrow_mut().push(req.responder());
         std::future::pending::<&str>()
     });
-    let ask = |_| {
-        let client = asking(http, get("/"));
+    let fetch = |_| {
+        let client = connect_and_send(http, get("/"));
         settle();
         client
     };
-    drop((0..3).map(ask).collect::<Vec<_>>());
-    pass(&clock, A_WHILE);
+    drop((0..3).map(fetch).collect::<Vec<_>>());
+    pass(&clock, AFTER_GRACE);
     assert_eq!((http.open_connections(), gates.borrow().len()), (0, 1));
-    let mut next = asking(http, get("/"));
+    let mut next = connect_and_send(http, get("/"));
     settle();
     let responder = gates.borrow().last().copied().unwrap();
     assert!(responder.send("next"));
-    assert_eq!(next.answer().body, "next");
+    assert_eq!(next.response().body, "next");
 }
 
 #[test]
-fn silent_streams_of_a_client_that_has_closed_emit_close() {
+fn idle_streams_emit_close_when_the_client_disconnects() {
     let clock = manual_clock();
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
@@ -207,36 +207,36 @@ fn silent_streams_of_a_client_that_has_closed_emit_close() {
         ("1.1", "/responder"),
         ("1.0", "/responder"),
     ] {
-        let mut client = asking(
+        let mut client = connect_and_send(
             http,
             format!("GET {path} HTTP/{version}\r\nHost: test\r\n\r\n"),
         );
         settle();
-        assert!(client.so_far().contains("200 OK"));
+        assert!(client.take_received().contains("200 OK"));
         drop(client);
-        pass(&clock, A_WHILE);
+        pass(&clock, AFTER_GRACE);
         assert_eq!(http.open_connections(), 0, "{version} {path}");
     }
     assert_eq!(log.text(), "events events dropped responder responder");
 }
 
 #[test]
-fn a_client_that_closes_its_unix_socket_is_noticed() {
+fn a_closed_unix_socket_is_detected() {
     let clock = manual_clock();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
-    let (http, log) = waiting();
+    let (http, log) = pending_server();
     http.listen(uptick_socket::Server::bind(&*format!("unix://{}", path.display())).unwrap());
     let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     std::io::Write::write_all(&mut client, get("/").as_bytes()).unwrap();
     settle();
     drop(client);
     settle();
-    pass(&clock, A_WHILE);
+    pass(&clock, AFTER_GRACE);
     assert_eq!(log.text(), "dropped");
 }
 
-/// A server that answers when the test says so, in full or piece by piece.
+/// Returns a server whose responder the test uses, to send a complete response or single pieces.
 fn gated() -> (HttpServer, Rc<Cell<Option<Responder>>>) {
     let http = server();
     let gate: Rc<Cell<Option<Responder>>> = Rc::default();
@@ -246,42 +246,42 @@ fn gated() -> (HttpServer, Rc<Cell<Option<Responder>>>) {
 }
 
 #[test]
-fn a_client_that_ends_its_side_with_its_request_gets_the_answer_however_long_it_takes() {
+fn a_half_closed_client_receives_a_late_response() {
     let clock = manual_clock();
     let (http, gate) = gated();
     for version in ["1.1", "1.0"] {
         let mut client = half_closed(http, format!("GET / HTTP/{version}\r\nHost: test\r\n\r\n"));
         pass(&clock, Duration::from_secs(20));
         assert!(gate.take().unwrap().send("late"), "{version}");
-        let answer = client.answer();
-        assert_eq!((answer.status(), &*answer.body), (200, "late"));
-        assert!(answer.closes());
+        let response = client.response();
+        assert_eq!((response.status(), &*response.body), (200, "late"));
+        assert!(response.closes());
         assert_eq!(client.rest(), "");
     }
 }
 
 #[test]
-fn all_requests_of_a_client_that_has_ended_its_side_are_answered() {
+fn all_requests_of_a_half_closed_client_are_answered() {
     let clock = manual_clock();
     let (http, gate) = gated();
     let mut client = half_closed(http, get("/").repeat(3));
     for n in 0..3 {
         settle();
         pass(&clock, Duration::from_secs(5));
-        assert!(gate.take().unwrap().send(format!("answer {n}")), "{n}");
+        assert!(gate.take().unwrap().send(format!("response {n}")), "{n}");
     }
     for n in 0..3 {
-        assert_eq!(client.answer().body, format!("answer {n}"));
+        assert_eq!(client.response().body, format!("response {n}"));
     }
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_gets_all_pieces_of_its_answer() {
+fn a_half_closed_client_receives_all_pieces_of_its_response() {
     let clock = manual_clock();
     let (http, gate) = gated();
     let mut client = half_closed(http, get("/"));
-    pass(&clock, A_WHILE);
+    pass(&clock, AFTER_GRACE);
     let responder = gate.take().unwrap();
     responder.start(Response::plain("one "));
     for piece in ["two ", "three"] {
@@ -290,12 +290,12 @@ fn a_client_that_has_ended_its_side_gets_all_pieces_of_its_answer() {
     }
     pass(&clock, Duration::from_secs(5));
     responder.end();
-    assert_eq!(client.answer().body, "one two three");
+    assert_eq!(client.response().body, "one two three");
     assert_eq!(client.rest(), "");
 }
 
 #[test]
-fn a_request_learns_at_once_that_its_client_has_ended_its_side() {
+fn half_close_is_emitted_immediately() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |req: Request, res: Responder| {
@@ -307,5 +307,5 @@ fn a_request_learns_at_once_that_its_client_has_ended_its_side() {
     });
     let mut client = half_closed(http, get("/"));
     assert_eq!(log.text(), "half_close");
-    assert_eq!(client.answer().body, "still there?");
+    assert_eq!(client.response().body, "still there?");
 }

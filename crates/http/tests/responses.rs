@@ -1,4 +1,4 @@
-//! Routes, and what handlers answer with, as clients get them.
+//! Routes and the responses of handlers, from the client's point of view.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -9,54 +9,54 @@ use uptick_http::{
     StatusCode,
 };
 
-use support::{Answer, Client, Log, get, server, settle};
+use support::{Client, ClientResponse, Log, get, server, settle};
 
-/// The answer to a GET of a target with further fields.
+/// Sends a GET with additional headers, and returns the response.
 #[track_caller]
-fn ask(http: HttpServer, target: &str, fields: &str) -> Answer {
+fn fetch(http: HttpServer, target: &str, fields: &str) -> ClientResponse {
     let mut client = Client::new(http);
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
-    client.answer()
+    client.response()
 }
 
-/// The value of the query's `v`.
+/// Returns the query parameter `v`.
 fn value(req: &Request) -> String {
     req.query_value("v").unwrap_or_default().into_owned()
 }
 
 #[test]
-fn a_response_written_out_is_sent_with_the_length_that_it_has() {
+fn a_parsed_response_is_sent_with_its_actual_length() {
     let http = server();
     http.get("/", |_: Request| -> Result<Response, ParseError> {
         Response::parse("HTTP/1.1 404 Oops\r\nX-A: b\r\nContent-Length: 18\r\n\r\nHello World!")
     });
-    let answer = ask(http, "/", "");
-    assert_eq!(answer.status(), 404);
-    assert_eq!(answer.field("content-length"), Some("12"));
-    assert_eq!(answer.field("x-a"), Some("b"));
-    assert_eq!(answer.body, "Hello World!");
+    let response = fetch(http, "/", "");
+    assert_eq!(response.status(), 404);
+    assert_eq!(response.field("content-length"), Some("12"));
+    assert_eq!(response.field("x-a"), Some("b"));
+    assert_eq!(response.body, "Hello World!");
 }
 
 #[test]
-fn a_response_written_out_badly_is_an_error() {
+fn a_malformed_response_text_is_an_error() {
     let http = server();
     http.get("/", |_: Request| Response::parse("Hello World!"));
-    let answer = ask(http, "/", "");
-    assert_eq!(answer.status(), 500);
-    assert_eq!(answer.body, "Internal Server Error\n");
+    let response = fetch(http, "/", "");
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.body, "Internal Server Error\n");
 }
 
 #[test]
-fn a_string_that_looks_like_a_response_is_a_text() {
+fn a_string_that_looks_like_a_response_is_a_text_body() {
     let http = server();
     http.get("/", |req: Request| value(&req));
-    let answer = ask(http, "/?v=HTTP/1.1%20200%20OK%0D%0Ax:%20y%0D%0A%0D%0A", "");
-    assert_eq!(answer.body, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n");
-    assert_eq!(answer.field("x"), None);
+    let response = fetch(http, "/?v=HTTP/1.1%20200%20OK%0D%0Ax:%20y%0D%0A%0D%0A", "");
+    assert_eq!(response.body, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n");
+    assert_eq!(response.field("x"), None);
 }
 
 #[test]
-fn echoed_input_does_not_split_an_answer() {
+fn echoed_input_does_not_split_a_response() {
     let http = server();
     http.get("/header", |req: Request| {
         Response::plain("").header("x-echo", value(&req))
@@ -66,33 +66,33 @@ fn echoed_input_does_not_split_an_answer() {
         Response::plain("").cookie(("a", value(&req)))
     });
     for target in ["/header", "/redirect", "/cookie"] {
-        assert!(ask(http, &format!("{target}?v=fine"), "").status() < 400);
+        assert!(fetch(http, &format!("{target}?v=fine"), "").status() < 400);
         for end in ["%0D%0A", "%0A", "%0D", "%00"] {
-            let answer = ask(http, &format!("{target}?v=a{end}set-cookie:%20evil=1"), "");
-            assert_eq!(answer.status(), 500, "{target} {end}");
-            assert!(!answer.head.contains("evil"), "{target} {end}");
+            let response = fetch(http, &format!("{target}?v=a{end}set-cookie:%20evil=1"), "");
+            assert_eq!(response.status(), 500, "{target} {end}");
+            assert!(!response.head.contains("evil"), "{target} {end}");
         }
     }
 }
 
 #[test]
-fn a_redirect_and_its_cookies_arrive() {
+fn a_redirect_is_sent_with_its_cookies() {
     let http = server();
     http.get("/", |_: Request| {
         Response::redirect("/login?next=/")
             .cookie(Cookie::build(("a", "1")).http_only(true))
             .cookie(("b", "2"))
     });
-    let answer = ask(http, "/", "");
-    assert_eq!(answer.status(), 302);
-    assert_eq!(answer.field("location"), Some("/login?next=/"));
-    assert!(answer.head.contains("set-cookie: a=1; HttpOnly\r\n"));
-    assert!(answer.head.contains("set-cookie: b=2\r\n"));
-    assert_eq!(answer.field("content-length"), Some("0"));
+    let response = fetch(http, "/", "");
+    assert_eq!(response.status(), 302);
+    assert_eq!(response.field("location"), Some("/login?next=/"));
+    assert!(response.head.contains("set-cookie: a=1; HttpOnly\r\n"));
+    assert!(response.head.contains("set-cookie: b=2\r\n"));
+    assert_eq!(response.field("content-length"), Some("0"));
 }
 
 #[test]
-fn what_has_no_route_is_answered_for_what_it_is() {
+fn requests_without_a_route_have_the_matching_status() {
     let http = server();
     http.get("/a", |_: Request| "a");
     for (request, status) in [
@@ -105,16 +105,16 @@ fn what_has_no_route_is_answered_for_what_it_is() {
     ] {
         let mut client = Client::new(http);
         client.send(format!("{request}\r\nHost: a\r\n\r\n"));
-        let answer = client.answer();
-        assert_eq!(answer.status(), status, "{request}");
-        assert!(!answer.body.contains('<'), "{request}");
+        let response = client.response();
+        assert_eq!(response.status(), status, "{request}");
+        assert!(!response.body.contains('<'), "{request}");
         let allow = matches!(status, 204 | 405).then_some("GET, HEAD, OPTIONS");
-        assert_eq!(answer.field("allow"), allow, "{request}");
+        assert_eq!(response.field("allow"), allow, "{request}");
     }
 }
 
 #[test]
-fn the_error_callback_shapes_every_error() {
+fn the_error_callback_renders_every_error() {
     let http = server();
     http.error(|error: HttpError, req: &Request| {
         Response::html(format!(
@@ -128,14 +128,14 @@ fn the_error_callback_shapes_every_error() {
     });
     http.get("/refuses", |_: Request| StatusCode::FORBIDDEN);
     for (target, status) in [("/fails", 500), ("/refuses", 403), ("/none", 404)] {
-        let answer = ask(http, target, "");
-        assert_eq!(answer.status(), status);
-        assert_eq!(answer.body, format!("<h1>{status} GET</h1>"));
+        let response = fetch(http, target, "");
+        assert_eq!(response.status(), status);
+        assert_eq!(response.body, format!("<h1>{status} GET</h1>"));
     }
 }
 
 #[test]
-fn middlewares_see_every_answer_and_those_of_a_group_its_own() {
+fn middleware_runs_for_every_response_of_its_server_or_group() {
     let http = server();
     http.wrap(|req: Request, next: Next| next.run(req).map(|res| res.header("x-all", "1")));
     http.get("/", |_: Request| "root");
@@ -150,33 +150,33 @@ fn middlewares_see_every_answer_and_those_of_a_group_its_own() {
             req.param("id").unwrap_or_default().to_owned()
         });
     });
-    assert_eq!(ask(http, "/", "").body, "root");
-    let refused = ask(http, "/api/users/7", "");
+    assert_eq!(fetch(http, "/", "").body, "root");
+    let refused = fetch(http, "/api/users/7", "");
     assert_eq!((refused.status(), refused.field("x-all")), (401, Some("1")));
     assert_eq!(
-        ask(http, "/api/users/%37", "Authorization: x\r\n").body,
+        fetch(http, "/api/users/%37", "Authorization: x\r\n").body,
         "7"
     );
 }
 
 #[test]
-fn a_page_is_compressed_for_those_who_ask() {
+fn a_page_is_compressed_for_clients_that_accept_it() {
     let http = server();
     http.wrap(Compression::new());
     http.get("/", |_: Request| Response::html("<p>hello</p>".repeat(500)));
-    let plain = ask(http, "/", "");
+    let plain = fetch(http, "/", "");
     assert_eq!(plain.field("content-encoding"), None);
     assert_eq!(plain.field("vary"), Some("accept-encoding"));
     assert_eq!(plain.body.len(), 6000);
-    let small = ask(http, "/", "Accept-Encoding: deflate, gzip;q=0.9\r\n");
+    let small = fetch(http, "/", "Accept-Encoding: deflate, gzip;q=0.9\r\n");
     assert_eq!(small.field("content-encoding"), Some("gzip"));
     let length: usize = small.field("content-length").unwrap().parse().unwrap();
     assert!(length < 200, "{length}");
-    let refused = ask(http, "/", "Accept-Encoding: gzip;q=0\r\n");
+    let refused = fetch(http, "/", "Accept-Encoding: gzip;q=0\r\n");
     assert_eq!(refused.body, plain.body);
     let lines = "Accept-Encoding: deflate\r\nAccept-Encoding: gzip\r\n";
     assert_eq!(
-        ask(http, "/", lines).field("content-encoding"),
+        fetch(http, "/", lines).field("content-encoding"),
         Some("gzip")
     );
 }
@@ -197,9 +197,9 @@ fn compression_reads_all_lines_of_a_header() {
         response
     });
     let tags = "If-None-Match: \"0\"\r\nIf-None-Match: W/\"1\"\r\nAccept-Encoding: gzip\r\n";
-    assert_eq!(ask(http, "/known", tags).field("etag"), Some("W/\"1\""));
-    let answer = ask(http, "/as-it-is", "Accept-Encoding: gzip\r\n");
-    assert_eq!(answer.field("content-encoding"), None);
+    assert_eq!(fetch(http, "/known", tags).field("etag"), Some("W/\"1\""));
+    let received = fetch(http, "/as-it-is", "Accept-Encoding: gzip\r\n");
+    assert_eq!(received.field("content-encoding"), None);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn events_reach_the_client_as_they_are_sent() {
     let mut client = Client::new(http);
     client.send("GET /events HTTP/1.1\r\nHost: a\r\nLast-Event-ID: 41\r\n\r\n");
     settle();
-    let head = client.so_far();
+    let head = client.take_received();
     assert!(
         head.contains("content-type: text/event-stream\r\n"),
         "{head}"
@@ -228,10 +228,14 @@ fn events_reach_the_client_as_they_are_sent() {
     let events = handle.get().unwrap();
     events.send(ServerEvent::new("a\nb").id("42"));
     settle();
-    assert!(client.so_far().contains("id: 42\ndata: a\ndata: b\n\n"));
+    assert!(
+        client
+            .take_received()
+            .contains("id: 42\ndata: a\ndata: b\n\n")
+    );
     events.send("c");
     settle();
-    assert!(client.so_far().contains("data: c\n\n"));
+    assert!(client.take_received().contains("data: c\n\n"));
     assert_eq!(log.text(), "41");
     client.reset();
     settle();
@@ -240,7 +244,7 @@ fn events_reach_the_client_as_they_are_sent() {
 }
 
 #[test]
-fn events_that_are_over_end_the_answer_and_not_the_connection() {
+fn the_end_of_an_event_stream_does_not_close_the_connection() {
     let http = server();
     http.get("/events", |_: Request| {
         let (response, events) = Response::events();
@@ -252,11 +256,11 @@ fn events_that_are_over_end_the_answer_and_not_the_connection() {
     let mut client = Client::new(http);
     client.send(get("/events"));
     settle();
-    let text = client.so_far();
+    let text = client.take_received();
     assert!(
         text.contains("data: only\n\n") && text.ends_with("0\r\n\r\n"),
         "{text}"
     );
     client.send(get("/"));
-    assert_eq!(client.answer().body, "next");
+    assert_eq!(client.response().body, "next");
 }

@@ -22,15 +22,15 @@ fn pieces() -> Response {
 }
 
 #[test]
-fn a_stream_is_chunked_to_http_1_1_and_ends_with_the_connection_to_http_1_0() {
+fn a_stream_is_chunked_in_http_1_1_and_ends_with_the_connection_in_http_1_0() {
     let http = server();
     http.get("/", |_: Request| pieces());
     let mut client = Client::new(http);
     client.send([get("/"), get("/")].concat());
     for _ in 0..2 {
-        let answer = client.answer();
-        assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
-        assert_eq!(answer.body, "piece-0 piece-1 piece-2 ");
+        let response = client.response();
+        assert_eq!(response.field("transfer-encoding"), Some("chunked"));
+        assert_eq!(response.body, "piece-0 piece-1 piece-2 ");
     }
     let mut old = Client::new(http);
     old.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -40,7 +40,7 @@ fn a_stream_is_chunked_to_http_1_1_and_ends_with_the_connection_to_http_1_0() {
 }
 
 #[test]
-fn a_stream_that_fails_cuts_the_connection() {
+fn a_stream_error_closes_the_connection() {
     let http = server();
     http.get("/", |_: Request| {
         Response::stream(stream::iter([
@@ -57,19 +57,19 @@ fn a_stream_that_fails_cuts_the_connection() {
 }
 
 #[test]
-fn a_long_answer_reaches_a_client_that_reads_slowly() {
+fn a_long_response_reaches_a_slow_client() {
     let http = server();
     let page = Bytes::from(vec![b'x'; 3_000_000]);
     http.get("/", move |_: Request| Response::binary(page.clone()));
     let mut client = Client::new(http);
     client.send([get("/"), get("/"), get("/")].concat());
     for _ in 0..3 {
-        assert_eq!(client.answer().body.len(), 3_000_000);
+        assert_eq!(client.response().body.len(), 3_000_000);
     }
 }
 
 #[test]
-fn who_does_not_read_answers_gets_no_more_requests_handled() {
+fn requests_are_not_handled_while_the_client_does_not_read() {
     let (http, log) = (server(), Log::default());
     let (page, notes) = (Bytes::from(vec![b'x'; 1_000_000]), log.clone());
     http.get("/", move |_: Request| {
@@ -82,12 +82,12 @@ fn who_does_not_read_answers_gets_no_more_requests_handled() {
     let handled = log.entries().len();
     assert!(handled < 20, "{handled} requests were handled");
     for _ in 0..100 {
-        assert_eq!(client.answer().body.len(), 1_000_000);
+        assert_eq!(client.response().body.len(), 1_000_000);
     }
 }
 
 #[test]
-fn a_handler_that_takes_the_responder_answers_by_it() {
+fn a_handler_can_respond_later_through_the_responder() {
     const LIMIT: Duration = Duration::from_millis(50);
     let http = server().answer_timeout(Some(LIMIT));
     http.get("/now", |_: Request, res: Responder| {
@@ -104,16 +104,16 @@ fn a_handler_that_takes_the_responder_answers_by_it() {
     let mut client = Client::new(http);
     for name in ["now", "later", "async"] {
         client.send(get(&format!("/{name}")));
-        assert_eq!(client.answer().body, name);
+        assert_eq!(client.response().body, name);
     }
     let start = Instant::now();
     client.send(get("/never"));
-    assert_eq!(client.answer().status(), 500);
+    assert_eq!(client.response().status(), 500);
     assert!(start.elapsed() >= LIMIT, "{:?}", start.elapsed());
 }
 
 #[test]
-fn an_answer_can_be_written_piece_by_piece_through_the_responder() {
+fn a_response_can_be_written_piece_by_piece_through_the_responder() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |req: Request| {
@@ -130,13 +130,13 @@ fn an_answer_can_be_written_piece_by_piece_through_the_responder() {
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    let answer = client.answer();
-    assert_eq!(answer.body, format!("a{}", "b".repeat(10_000)));
+    let response = client.response();
+    assert_eq!(response.body, format!("a{}", "b".repeat(10_000)));
     assert_eq!(log.text(), "false true true true true false");
 }
 
 #[test]
-fn an_upgrade_gives_the_connection_with_the_rest_of_the_bytes() {
+fn an_upgrade_passes_the_connection_and_the_remaining_bytes() {
     let (http, log) = (server(), Log::default());
     let notes = log.clone();
     http.get("/", move |_: Request| {
@@ -151,14 +151,14 @@ fn an_upgrade_gives_the_connection_with_the_rest_of_the_bytes() {
     });
     let mut client = Client::new(http);
     client.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nfirst ");
-    let head = client.answer();
+    let head = client.response();
     assert_eq!(head.status(), 101);
     assert_eq!(head.field("upgrade"), Some("echo"));
     assert_eq!(head.field("connection"), Some("Upgrade"));
     client.send("second");
     let mut text = String::new();
     run_until(|| {
-        text += &client.so_far();
+        text += &client.take_received();
         text.len() >= 12
     });
     assert_eq!(text, "first second");
@@ -178,12 +178,12 @@ fn a_client_of_http_1_0_is_not_upgraded() {
     });
     let mut client = Client::new(http);
     client.send("GET / HTTP/1.0\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (400, true));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (400, true));
 }
 
 #[test]
-fn only_a_protocol_that_the_client_lists_follows() {
+fn only_a_protocol_that_the_client_lists_is_upgraded_to() {
     let http = server();
     for (path, protocol) in [
         ("/plain", "echo"),
@@ -219,25 +219,25 @@ fn only_a_protocol_that_the_client_lists_follows() {
             client.send(format!(
                 "GET {path} HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\n{offered}\r\n"
             ));
-            let answer = client.answer();
-            assert_eq!(answer.status(), status, "{path} {offered}");
-            assert!(answer.field("upgrade").is_some(), "{path} {offered}");
-            assert!(!answer.closes(), "{path} {offered}");
+            let response = client.response();
+            assert_eq!(response.status(), status, "{path} {offered}");
+            assert!(response.field("upgrade").is_some(), "{path} {offered}");
+            assert!(!response.closes(), "{path} {offered}");
         }
     }
 }
 
 #[test]
-fn a_client_that_does_not_ask_for_another_protocol_gets_none() {
+fn a_request_without_upgrade_is_not_upgraded() {
     let http = server();
     http.get("/", |_: Request| {
         Response::upgrade("echo", |conn: Connection| conn.close())
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    let answer = client.answer();
-    assert_eq!((answer.status(), answer.closes()), (426, false));
-    assert_eq!(answer.field("upgrade"), Some("echo"));
+    let response = client.response();
+    assert_eq!((response.status(), response.closes()), (426, false));
+    assert_eq!(response.field("upgrade"), Some("echo"));
 }
 
 fn trailers() -> HeaderMap {
@@ -310,7 +310,7 @@ fn a_body_that_is_not_chunked_has_no_trailers() {
 }
 
 #[test]
-fn values_of_a_request_are_shared_by_its_handles_and_dropped_with_the_exchange() {
+fn extensions_are_shared_by_all_handles_and_dropped_with_the_exchange() {
     struct Noted(Log, &'static str);
     impl Drop for Noted {
         fn drop(&mut self) {
@@ -336,15 +336,15 @@ fn values_of_a_request_are_shared_by_its_handles_and_dropped_with_the_exchange()
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "true true false");
+    assert_eq!(client.response().body, "true true false");
     settle();
     assert_eq!(log.text(), "first second");
     client.send(get("/"));
-    assert_eq!(client.answer().body, "true true false");
+    assert_eq!(client.response().body, "true true false");
 }
 
 #[test]
-fn early_hints_come_before_the_response() {
+fn early_hints_precede_the_response() {
     let http = server();
     http.get("/", async |req: Request| {
         let mut hints = HeaderMap::new();
@@ -369,7 +369,7 @@ fn early_hints_come_before_the_response() {
 }
 
 #[test]
-fn early_hints_after_the_response_has_begun_are_not_sent() {
+fn early_hints_are_not_sent_after_the_response_has_started() {
     let http = server();
     http.get("/", |req: Request, res: Responder| {
         res.start(Response::plain("one"));
@@ -379,5 +379,5 @@ fn early_hints_after_the_response_has_begun_are_not_sent() {
     });
     let mut client = Client::new(http);
     client.send(get("/"));
-    assert_eq!(client.answer().body, "onetwo");
+    assert_eq!(client.response().body, "onetwo");
 }

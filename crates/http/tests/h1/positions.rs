@@ -1,9 +1,9 @@
-//! Which characters a part of a head may have does not depend on their place: near the beginning, on either side of a border between
-//! blocks that are looked at as a whole, or near the end.
+//! The allowed characters of a part of a head do not depend on their position: near the start, next to the boundary of a block that is
+//! scanned as a whole, or near the end.
 
 use uptick_http::h1::{Decoder, Event, Limits, RequestHead};
 
-/// Lengths around those of one and of two blocks.
+/// Lengths around the length of one block and of two blocks.
 const LENGTHS: [usize; 7] = [1, 14, 15, 16, 17, 32, 33];
 
 fn head_in(input: &[u8]) -> Option<RequestHead> {
@@ -15,27 +15,27 @@ fn head_in(input: &[u8]) -> Option<RequestHead> {
     }
 }
 
-/// Puts each character, but those that end the part, at each place of a part between a start and an end of a head.
+/// Tests each character, except those in `ends`, at each position of a part between `start` and `end` of a head.
 #[track_caller]
-fn assert_places(
+fn assert_positions(
     start: &str,
     end: &str,
     ends: &[u8],
     is_allowed: impl Fn(u8) -> bool,
-    found: impl Fn(&RequestHead) -> Option<&[u8]>,
+    part_of: impl Fn(&RequestHead) -> Option<&[u8]>,
 ) {
     for length in LENGTHS {
-        for place in 0..length {
+        for position in 0..length {
             for byte in (0..=u8::MAX).filter(|byte| !ends.contains(byte)) {
                 let mut part = vec![b'a'; length];
-                part[place] = byte;
+                part[position] = byte;
                 for more in ["\r\n", "X-More: and more of it\r\n\r\n"] {
                     let parts = [start.as_bytes(), &part, end.as_bytes(), more.as_bytes()];
                     let input = parts.concat();
                     let head = head_in(&input);
-                    let found = head.as_ref().and_then(&found);
+                    let decoded = head.as_ref().and_then(&part_of);
                     let expected = is_allowed(byte).then(|| part.trim_ascii());
-                    assert_eq!(found, expected, "{}", input.escape_ascii());
+                    assert_eq!(decoded, expected, "{}", input.escape_ascii());
                 }
             }
         }
@@ -44,7 +44,7 @@ fn assert_places(
 
 #[test]
 fn a_name_is_a_token() {
-    assert_places(
+    assert_positions(
         "GET / HTTP/1.1\r\nHost: h\r\n",
         ":y\r\n",
         b":",
@@ -59,7 +59,7 @@ fn a_name_is_a_token() {
 
 #[test]
 fn a_value_has_no_control_characters_but_tabs() {
-    assert_places(
+    assert_positions(
         "GET / HTTP/1.1\r\nHost: h\r\nX: ",
         "\r\n",
         b"",
@@ -69,20 +69,20 @@ fn a_value_has_no_control_characters_but_tabs() {
 }
 
 #[test]
-fn a_target_is_visible() {
+fn a_target_has_only_visible_characters() {
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     let end = " HTTP/1.1\r\nHost: h\r\n";
-    assert_places("GET /", end, b" ?", is_allowed, |head| {
+    assert_positions("GET /", end, b" ?", is_allowed, |head| {
         head.raw_path().as_bytes().strip_prefix(b"/")
     });
-    assert_places("PUT /?", end, b" ", is_allowed, |head| {
+    assert_positions("PUT /?", end, b" ", is_allowed, |head| {
         head.query().map(str::as_bytes)
     });
 }
 
 #[test]
 fn a_host_is_a_name_or_an_address() {
-    assert_places(
+    assert_positions(
         "GET / HTTP/1.1\r\nHost: ",
         "a:80\r\n",
         b":\t %",
