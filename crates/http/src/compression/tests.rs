@@ -52,7 +52,7 @@ fn is_unchanged(response: &Response) -> bool {
 }
 
 #[test]
-fn a_compressed_page_has_the_headers_for_it() {
+fn a_compressed_page_has_content_encoding_and_vary() {
     let response = compressed(page());
     assert_eq!(response.get("content-encoding"), Some("gzip"));
     assert_eq!(response.get("vary"), Some("accept-encoding"));

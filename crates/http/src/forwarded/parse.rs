@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn loose_nodes_have_ports_and_bare_addresses() {
+    fn lenient_nodes_accept_ports_and_bare_addresses() {
         let node = |text: &str| Some(lenient_node(text.as_bytes()));
         assert_eq!(node("192.0.2.1"), address("192.0.2.1", None));
         assert_eq!(node("192.0.2.1:80"), address("192.0.2.1", 80));

@@ -85,16 +85,14 @@ impl Sessions {
             return reply;
         }
         match reply {
-            Reply::Ready(response) if !is_to_be_saved(&session, &response) => {
-                Reply::Ready(response)
-            }
+            Reply::Ready(response) if !needs_save(&session, &response) => Reply::Ready(response),
             Reply::Ready(response) => Reply::Later(Box::pin(async move {
                 let saved = self.save(&session).await;
                 Some(saved.map_or_else(|error| failed("saving", error), |()| response))
             })),
             Reply::Later(future) => Reply::Later(Box::pin(async move {
                 let response = future.await?;
-                if !is_to_be_saved(&session, &response) {
+                if !needs_save(&session, &response) {
                     return Some(response);
                 }
                 let saved = self.save(&session).await;
@@ -197,7 +195,7 @@ impl Sessions {
 
 /// Returns whether a session must be saved. If the response cannot contain the cookie, the session is not renewed, so that the next response
 /// renews both.
-fn is_to_be_saved(session: &Session, response: &Response) -> bool {
+fn needs_save(session: &Session, response: &Response) -> bool {
     let change = &session.state().change;
     if change.get() == Change::Refreshed && response.header_map().is_some_and(may_be_shared) {
         change.set(Change::None);

@@ -183,10 +183,10 @@ impl StaticFiles {
     }
 
     /// Sets whether `name.br`, `name.zst` or `name.gz` is sent for `name`, if the client accepts that coding and the compressed file is not
-    /// older. All responses then have `Vary: Accept-Encoding`. Default: `false`.
+    /// older. All responses then have `Vary: Accept-Encoding`.
     ///
     /// The compressed file has its own entity tag, and ranges select bytes of the compressed file. Each coding that the client accepts costs an
-    /// attempt to open a file, until one exists.
+    /// attempt to open a file, until one exists. Default: `false`.
     ///
     /// # Examples
     /// ```
