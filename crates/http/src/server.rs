@@ -1,13 +1,13 @@
 //! The HTTP server: routes and settings, on any number of listeners.
 
 mod convenience;
-mod draining;
 mod health;
 mod hooks;
 mod remote;
 mod sequential;
 mod settings;
 mod shutdown;
+mod shutdown_progress;
 mod signals;
 mod state;
 mod stats;
@@ -33,8 +33,8 @@ use crate::{
     Response, ResponseInfo, ShutdownOptions,
 };
 
-use convenience::Convenience;
-use draining::ShutdownProgress;
+use convenience::ConvenienceState;
+use shutdown_progress::ShutdownProgress;
 
 pub use convenience::{PortHolder, PortInUse};
 pub use hooks::FieldError;
@@ -112,7 +112,7 @@ struct ServerEntry {
     service: Rc<Service>,
     listeners: Listeners,
     servers: Vec<ServerControl>,
-    convenience: Convenience,
+    convenience: ConvenienceState,
     draining: Option<ShutdownProgress>,
     /// Connections that wait until another one ends; see [`HttpServer::sequential`].
     waiting: VecDeque<Connection>,

@@ -48,7 +48,7 @@ impl Timeout {
 impl IntoMiddleware<Timeout> for Timeout {
     fn into_middleware(self) -> Middleware {
         Rc::new(move |request, next| {
-            let handle = request.again();
+            let handle = request.clone_handle();
             let reply = next.run(request);
             if !matches!(reply, Reply::Ready(_)) {
                 handle.limit_time(self.limit, self.status);

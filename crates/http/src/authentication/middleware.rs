@@ -28,7 +28,7 @@ impl<T: 'static> Authentication<T> {
         if let Some(refusal) = self.begin_attempt(client) {
             return refusal.into();
         }
-        match (self.verify)(request.again(), received) {
+        match (self.verify)(request.clone_handle(), received) {
             Verification::Now(verified) => self.decide(verified, client, request, next),
             Verification::Later(verified) => Reply::Later(Box::pin(async move {
                 let verified = verified.await;

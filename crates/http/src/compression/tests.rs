@@ -1,7 +1,7 @@
 use std::io::{Read as _, Write as _};
 
 use super::*;
-use crate::response::Selected;
+use crate::response::SelectedRepresentation;
 use uptick_event_loop::block_on;
 
 fn page() -> Response {
@@ -215,7 +215,7 @@ fn a_head_response_has_the_headers_of_the_compressed_file() {
 
 #[test]
 fn a_206_and_a_304_have_the_headers_of_the_compressed_file() {
-    let whole = |length, is_encoded| Selected {
+    let whole = |length, is_encoded| SelectedRepresentation {
         content_type: "text/html".into(),
         length,
         is_encoded,

@@ -26,12 +26,12 @@ pub(super) fn now() -> DateText {
     let date = DATE.get();
     match now < date.until {
         true => date.text,
-        false => renewed(now),
+        false => update(now),
     }
 }
 
 #[cold]
-fn renewed(now: u64) -> DateText {
+fn update(now: u64) -> DateText {
     let time = SystemTime::now();
     let part = time
         .duration_since(UNIX_EPOCH)

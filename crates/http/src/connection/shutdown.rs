@@ -13,7 +13,7 @@ use crate::site::Service;
 /// Ends each connection of a server after its current exchange. Idle connections end after pending input was read; new ones get a short
 /// time for their request.
 pub(crate) fn drain(service: &Rc<Service>) {
-    for http in of_service(service) {
+    for http in connections_of(service) {
         let exchange = {
             let mut state = http.state();
             if state.flags.contains(ConnectionFlags::DRAINING) {
@@ -38,7 +38,7 @@ pub(crate) fn drain(service: &Rc<Service>) {
 }
 
 fn end_idle(service: &Rc<Service>) {
-    for http in of_service(service) {
+    for http in connections_of(service) {
         let ends = http.state().is_idle_in_shutdown();
         if ends {
             http.end();
@@ -48,14 +48,14 @@ fn end_idle(service: &Rc<Service>) {
 
 /// Closes the remaining connections of a server, and returns their number.
 pub(crate) fn abort_all(service: &Rc<Service>) -> usize {
-    let left = of_service(service);
+    let left = connections_of(service);
     for http in &left {
         http.conn.close();
     }
     left.len() + service.abort_upgraded()
 }
 
-fn of_service(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {
+fn connections_of(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {
     let sessions = Connection::all().into_iter();
     let ours = sessions.filter_map(|conn| conn.session::<HttpConnection>());
     ours.filter(|http| Rc::ptr_eq(&http.service, service))

@@ -28,7 +28,9 @@ impl Exchange {
 
     /// Starts emitting the body to listeners.
     pub(crate) fn resume_body(&self) {
-        let Some(transport) = self.live() else { return };
+        let Some(transport) = self.open_transport() else {
+            return;
+        };
         if self.is_received() && self.consumer.get() != Consumer::Listeners {
             self.consumer.set(Consumer::Listeners);
             self.body.set(BodyProgress::EndPending);
@@ -38,7 +40,7 @@ impl Exchange {
 
     /// Stops emitting the body, so that flow control slows down the client.
     pub(crate) fn pause_body(&self) {
-        if self.live().is_none() {
+        if self.open_transport().is_none() {
             return;
         }
         match self.body.get() {
@@ -56,12 +58,12 @@ impl Exchange {
 
     /// Returns `true` if more of the body may follow.
     pub(crate) fn has_body_left(&self) -> bool {
-        self.live().is_some() && self.body.get() == BodyProgress::Receiving
+        self.open_transport().is_some() && self.body.get() == BodyProgress::Receiving
     }
 
     /// Returns the trailers, once the body has ended.
     pub(crate) fn trailers(&self) -> Option<Trailers> {
-        self.extras_if_any(|extras| extras.trailers.clone())
+        self.extended_if_any(|extended| extended.trailers.clone())
             .flatten()
     }
 

@@ -30,7 +30,7 @@ impl Request {
         if exchange.is_started() || exchange.head.version() == Version::Http10 {
             return false;
         }
-        let transport = exchange.live();
+        let transport = exchange.open_transport();
         transport.is_some_and(|transport| transport.send_early_hints(headers))
     }
 }

@@ -30,14 +30,14 @@ impl Exchange {
         if let Some(waker) = self.take_writer() {
             waker.wake();
         }
-        if self.extras.borrow().is_some() {
+        if self.extended.borrow().is_some() {
             emit(&ResponderEmitter(self), Responder::DRAIN, ());
         }
     }
 
     /// Emits `half_close`, unless the whole response was written.
     pub(crate) fn half_closed(self: &Rc<Self>) {
-        if self.is_done() || self.extras.borrow().is_none() {
+        if self.is_done() || self.extended.borrow().is_none() {
             return;
         }
         if let Err(message) = catch(|| emit(&RequestEmitter(self), Request::HALF_CLOSE, ())) {
@@ -48,10 +48,10 @@ impl Exchange {
     /// Handles the close of the connection: cancels the task, wakes waiting tasks, and emits `close` unless the whole response was
     /// written.
     pub(crate) fn abandon(self: &Rc<Self>) {
-        let waiting = self.extras_if_any(|extras| {
-            extras.failure.get_or_insert(BodyError::Closed);
-            let wakers = [extras.reader.take(), extras.writer.take()];
-            (extras.task.take(), wakers)
+        let waiting = self.extended_if_any(|extended| {
+            extended.failure.get_or_insert(BodyError::Closed);
+            let wakers = [extended.reader.take(), extended.writer.take()];
+            (extended.task.take(), wakers)
         });
         let Some((task, wakers)) = waiting else {
             return;

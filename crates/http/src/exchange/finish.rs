@@ -5,7 +5,7 @@ use std::rc::Rc;
 use uptick_event_loop::catch;
 
 use super::request::Request;
-use super::state::{Exchange, Extras};
+use super::state::{Exchange, ExtendedState};
 use crate::Method;
 use crate::h1::RequestHead;
 
@@ -29,19 +29,20 @@ impl Request {
     /// Requires [`on_response_headers`](Request::on_response_headers): bytes are counted only if it is used.
     pub(crate) fn on_finish(&self, callback: impl FnOnce(&Finished<'_>) + 'static) {
         self.exchange
-            .extras(|extras| extras.on_finish.push(Box::new(callback)));
+            .extended(|extended| extended.on_finish.push(Box::new(callback)));
     }
 
     /// Sets the name of the authenticated user, for the access log. `Authentication::basic` calls this. Default: none.
     pub fn set_user(&self, name: impl Into<Rc<str>>) {
         let name = name.into();
-        self.exchange.extras(|extras| extras.user = Some(name));
+        self.exchange
+            .extended(|extended| extended.user = Some(name));
     }
 
     /// Returns the name of the authenticated user, if one was [set](Request::set_user).
     pub fn user(&self) -> Option<Rc<str>> {
         self.exchange
-            .extras_if_any(|extras| extras.user.clone())
+            .extended_if_any(|extended| extended.user.clone())
             .flatten()
     }
 }
@@ -51,21 +52,21 @@ impl Exchange {
     #[inline]
     pub(super) fn count_bytes(&self, bytes: u64) {
         if self.edits_headers.get() && *self.head.method() != Method::HEAD {
-            self.extras(|extras| extras.bytes += bytes);
+            self.extended(|extended| extended.bytes += bytes);
         }
     }
 
     /// Calls the callbacks for the end of the exchange.
     #[cold]
-    pub(super) fn finish(&self, extras: &mut Extras) {
+    pub(super) fn finish(&self, extended: &mut ExtendedState) {
         let finished = Finished {
             head: &self.head,
-            user: extras.user.take(),
-            id: extras.id.take(),
-            bytes: extras.bytes,
+            user: extended.user.take(),
+            id: extended.id.take(),
+            bytes: extended.bytes,
             is_complete: self.is_done(),
         };
-        while let Some(callback) = extras.on_finish.pop() {
+        while let Some(callback) = extended.on_finish.pop() {
             if let Err(message) = catch(|| callback(&finished)) {
                 tracing::error!("a callback for the end of a request panicked: {message}");
             }

@@ -39,7 +39,7 @@ impl ExchangeHandle {
 
 /// Makes the handles of an exchange stale.
 #[cold]
-pub(super) fn forget(id: Id) {
+pub(super) fn invalidate(id: Id) {
     let removed = EXCHANGES.try_with(|all| all.borrow_mut().remove(id));
     drop(removed);
 }

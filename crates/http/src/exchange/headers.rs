@@ -55,7 +55,7 @@ impl Exchange {
     fn add_header_edit(&self, edit: EditHeaders) {
         if !self.is_over() {
             self.edits_headers.set(true);
-            self.extras(|extras| extras.header_edits.push(edit));
+            self.extended(|extended| extended.header_edits.push(edit));
         }
     }
 
@@ -88,18 +88,18 @@ impl Exchange {
     }
 
     fn header_edits(&self) -> usize {
-        self.extras_if_any(|extras| extras.header_edits.len())
+        self.extended_if_any(|extended| extended.header_edits.len())
             .unwrap_or_default()
     }
 
     fn header_edit(&self, index: usize) -> Option<EditHeaders> {
-        self.extras_if_any(|extras| extras.header_edits.get(index).cloned())
+        self.extended_if_any(|extended| extended.header_edits.get(index).cloned())
             .flatten()
     }
 
     fn remove_header_edit(&self, edit: &EditHeaders) -> Option<EditHeaders> {
-        self.extras_if_any(|extras| {
-            let edits = &mut extras.header_edits;
+        self.extended_if_any(|extended| {
+            let edits = &mut extended.header_edits;
             let index = edits.iter().position(|other| Rc::ptr_eq(other, edit))?;
             Some(edits.remove(index))
         })

@@ -25,12 +25,12 @@ thread_local! {
 pub(crate) fn take() -> Rc<Exchange> {
     match LAST.try_with(Cell::take) {
         Ok(Some(exchange)) => exchange,
-        _ => another(),
+        _ => take_other(),
     }
 }
 
 #[inline(never)]
-fn another() -> Rc<Exchange> {
+fn take_other() -> Rc<Exchange> {
     let kept = OTHERS.try_with(|others| others.borrow_mut().pop());
     kept.ok().flatten().unwrap_or_default()
 }
@@ -42,13 +42,13 @@ fn another() -> Rc<Exchange> {
 pub(crate) fn release(exchange: Rc<Exchange>) {
     drop(exchange.links.take());
     if let Some(id) = exchange.handle.take() {
-        handle::forget(id);
+        handle::invalidate(id);
     }
-    if let Some(mut extras) = exchange.extras.take() {
-        if !extras.on_finish.is_empty() {
-            exchange.finish(&mut extras);
+    if let Some(mut extended) = exchange.extended.take() {
+        if !extended.on_finish.is_empty() {
+            exchange.finish(&mut extended);
         }
-        drop(extras);
+        drop(extended);
     }
     discard(exchange);
 }
@@ -62,7 +62,7 @@ pub(crate) fn discard(mut exchange: Rc<Exchange>) {
     reset(unique);
     // During thread teardown, the exchange is dropped.
     if let Ok(Some(other)) = LAST.try_with(|last| last.replace(Some(exchange))) {
-        keep_another(other);
+        keep_other(other);
     }
 }
 
@@ -84,7 +84,7 @@ fn reset(exchange: &mut Exchange) {
 }
 
 #[inline(never)]
-fn keep_another(exchange: Rc<Exchange>) {
+fn keep_other(exchange: Rc<Exchange>) {
     let _ = OTHERS.try_with(|others| {
         let mut others = others.borrow_mut();
         if others.len() < KEPT {

@@ -109,7 +109,7 @@ impl Request {
     }
 
     /// Returns another handle of the same request.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn clone_handle(&self) -> Self {
         Request::of(Rc::clone(&self.exchange))
     }
 
@@ -370,13 +370,13 @@ impl Request {
     /// Returns the id of the request, for logs; `None` without [`RequestIds`](crate::RequestIds).
     pub fn id(&self) -> Option<Rc<str>> {
         self.exchange
-            .extras_if_any(|extras| extras.id.clone())
+            .extended_if_any(|extended| extended.id.clone())
             .flatten()
     }
 
     /// Sets the id of the request.
     pub(crate) fn set_id(&self, id: Rc<str>) {
-        self.exchange.extras(|extras| extras.id = Some(id));
+        self.exchange.extended(|extended| extended.id = Some(id));
     }
 
     /// Returns `true` if the request was sent by a trusted proxy.

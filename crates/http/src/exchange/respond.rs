@@ -55,7 +55,7 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
     if send(exchange, response, false) {
         return true;
     }
-    if panicked && let Some(transport) = exchange.live() {
+    if panicked && let Some(transport) = exchange.open_transport() {
         transport.set_last();
         if !exchange.is_done() {
             transport.abort();
@@ -66,7 +66,7 @@ fn fail(exchange: &Rc<Exchange>, response: Response) -> bool {
 
 /// Sends a response. The callbacks of the server and the request are called first, unless it is `finished`.
 fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool {
-    let Some(transport) = exchange.live() else {
+    let Some(transport) = exchange.open_transport() else {
         return false;
     };
     if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -105,7 +105,7 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
             let length = stream.length;
             let length = length.map_or(ResponseBody::Stream, ResponseBody::Bytes);
             if let Some(early_end) = stream.early_end() {
-                exchange.extras(|extras| extras.early_end = Some(early_end));
+                exchange.extended(|extended| extended.early_end = Some(early_end));
             }
             transport.start(exchange, &head, length)
                 && streaming::send_pieces(exchange, &*transport, stream, fail)
@@ -126,7 +126,7 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
         respond(exchange, response);
         return false;
     }
-    let Some(transport) = exchange.live() else {
+    let Some(transport) = exchange.open_transport() else {
         return false;
     };
     if !exchange.is_started() && exchange.finishes() {
@@ -191,7 +191,7 @@ fn informational_status_error(status: StatusCode) -> String {
 
 /// Logs an error, and calls the server's error callback for its page.
 fn error_response(exchange: &Rc<Exchange>, response: Response) -> Response {
-    match exchange.live().and_then(|_| exchange.policy()) {
+    match exchange.open_transport().and_then(|_| exchange.policy()) {
         Some(policy) => policy.error_page(exchange, response),
         // The connection is closed: the error is only logged.
         None => error_page(response, None, &Request::of(Rc::clone(exchange))),
@@ -211,7 +211,7 @@ pub(crate) fn emit_to_request<P: Clone + 'static>(
 
 /// Fails the body of a request: the reader or the `error` listeners receive the error, otherwise it is the response.
 pub(crate) fn body_failed(exchange: &Rc<Exchange>, error: BodyError) {
-    let Some(transport) = exchange.live() else {
+    let Some(transport) = exchange.open_transport() else {
         return;
     };
     exchange.body.set(BodyProgress::Failed);
@@ -245,13 +245,13 @@ pub(super) fn respond_and_cancel(exchange: &Rc<Exchange>, error: HttpError) {
 impl Exchange {
     /// Records that a [`Responder`](crate::Responder) was created.
     pub(crate) fn defer(&self) {
-        if self.response.get() == ResponseProgress::None && self.live().is_some() {
+        if self.response.get() == ResponseProgress::None && self.open_transport().is_some() {
             self.response.set(ResponseProgress::Deferred);
         }
     }
 
     /// Returns `true` if a response can be sent: none has started, and the connection is open.
     pub(crate) fn awaits_response(&self) -> bool {
-        !self.is_started() && self.live().is_some()
+        !self.is_started() && self.open_transport().is_some()
     }
 }

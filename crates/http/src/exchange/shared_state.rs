@@ -26,7 +26,7 @@ impl Request {
     /// Sets the group of the route, if it has state.
     pub(crate) fn set_group_state(&self, group: Rc<dyn GroupState>) {
         self.exchange
-            .extras(|extras| extras.group_state = Some(group));
+            .extended(|extended| extended.group_state = Some(group));
     }
 
     fn find_state(&self, id: TypeId) -> Option<Rc<dyn Any>> {

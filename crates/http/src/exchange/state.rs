@@ -53,7 +53,7 @@ pub(crate) struct Exchange {
     pub(super) edits_headers: Cell<bool>,
     /// Time at which the request was passed to the middleware, if it is measured. It is not reset.
     pub(crate) start: Cell<Duration>,
-    pub(super) extras: RefCell<Option<Box<Extras>>>,
+    pub(super) extended: RefCell<Option<Box<ExtendedState>>>,
 }
 
 /// The transport and the site of an exchange.
@@ -65,7 +65,7 @@ pub(super) struct ExchangeLinks {
 
 /// The state of an exchange that takes longer than one call.
 #[derive(Default)]
-pub(crate) struct Extras {
+pub(crate) struct ExtendedState {
     /// The listeners of the request.
     pub(super) listeners: Listeners,
     /// The listeners of the responder.
@@ -207,7 +207,7 @@ impl Default for Exchange {
             program_delayed: Cell::new(false),
             edits_headers: Cell::new(false),
             start: Cell::default(),
-            extras: RefCell::new(None),
+            extended: RefCell::new(None),
         }
     }
 }
@@ -245,7 +245,7 @@ impl Exchange {
 
     /// Returns the transport, unless the exchange has ended or the connection is closing.
     #[inline]
-    pub(crate) fn live(&self) -> Option<Rc<dyn ExchangeTransport>> {
+    pub(crate) fn open_transport(&self) -> Option<Rc<dyn ExchangeTransport>> {
         self.transport().filter(|transport| !transport.is_closing())
     }
 
@@ -278,30 +278,30 @@ impl Exchange {
 
     /// Calls `f` with the listeners of the request, unless the exchange has ended.
     pub(super) fn request_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.listeners)))
+        (!self.is_over()).then(|| self.extended(|extended| f(&mut extended.listeners)))
     }
 
     /// Calls `f` with the listeners of the responder, unless the exchange has ended.
     pub(super) fn responder_listeners<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
-        (!self.is_over()).then(|| self.extras(|extras| f(&mut extras.responder)))
+        (!self.is_over()).then(|| self.extended(|extended| f(&mut extended.responder)))
     }
 
-    /// Calls `f` with the extras, creating them if needed.
-    pub(super) fn extras<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> R {
-        f(self.extras.borrow_mut().get_or_insert_default())
+    /// Calls `f` with the extended state, creating it if needed.
+    pub(super) fn extended<R>(&self, f: impl FnOnce(&mut ExtendedState) -> R) -> R {
+        f(self.extended.borrow_mut().get_or_insert_default())
     }
 
-    /// Calls `f` with the extras, if there are any.
+    /// Calls `f` with the extended state, if there is one.
     #[inline]
-    pub(super) fn extras_if_any<R>(&self, f: impl FnOnce(&mut Extras) -> R) -> Option<R> {
-        self.extras.borrow_mut().as_deref_mut().map(f)
+    pub(super) fn extended_if_any<R>(&self, f: impl FnOnce(&mut ExtendedState) -> R) -> Option<R> {
+        self.extended.borrow_mut().as_deref_mut().map(f)
     }
 
     /// Stores the task of the exchange. It is cancelled if the connection closes.
     pub(crate) fn keep_task(&self, task: JoinHandle<()>) {
-        if self.live().is_some() {
+        if self.open_transport().is_some() {
             // The previous task is finished.
-            let before = self.extras(|extras| extras.task.replace(task));
+            let before = self.extended(|extended| extended.task.replace(task));
             drop(before);
         } else {
             task.cancel();
@@ -310,7 +310,8 @@ impl Exchange {
 
     /// Takes the task of the exchange.
     pub(crate) fn take_task(&self) -> Option<JoinHandle<()>> {
-        self.extras_if_any(|extras| extras.task.take()).flatten()
+        self.extended_if_any(|extended| extended.task.take())
+            .flatten()
     }
 
     /// Returns the id of the server.
@@ -320,34 +321,37 @@ impl Exchange {
 
     /// Returns the callback that ends a response body early, if there is one.
     pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
-        self.extras_if_any(|extras| extras.early_end).flatten()
+        self.extended_if_any(|extended| extended.early_end)
+            .flatten()
     }
 
     /// Returns the group of the route, if it has state.
     pub(super) fn group_state(&self) -> Option<Rc<dyn GroupState>> {
-        self.extras_if_any(|extras| extras.group_state.clone())
+        self.extended_if_any(|extended| extended.group_state.clone())
             .flatten()
     }
 
     /// Sets the waker of the body's reader.
     pub(crate) fn set_reader(&self, waker: Waker) {
-        self.extras(|extras| extras.reader = Some(waker));
+        self.extended(|extended| extended.reader = Some(waker));
     }
 
     /// Takes the waker of the body's reader.
     #[inline]
     pub(crate) fn take_reader(&self) -> Option<Waker> {
-        self.extras_if_any(|extras| extras.reader.take()).flatten()
+        self.extended_if_any(|extended| extended.reader.take())
+            .flatten()
     }
 
     /// Takes the waker of a writer that waits for room.
     pub(crate) fn take_writer(&self) -> Option<Waker> {
-        self.extras_if_any(|extras| extras.writer.take()).flatten()
+        self.extended_if_any(|extended| extended.writer.take())
+            .flatten()
     }
 
     /// Stores the trailers of the body.
     pub(crate) fn set_trailers(&self, trailers: Trailers) {
-        self.extras(|extras| extras.trailers = Some(trailers));
+        self.extended(|extended| extended.trailers = Some(trailers));
     }
 
     /// Attaches a value, replacing a value of the same type. An exchange that has ended stores none.
@@ -355,7 +359,7 @@ impl Exchange {
         if self.is_over() {
             return;
         }
-        let before = self.extras(|extras| extras.extensions.set(extension));
+        let before = self.extended(|extended| extended.extensions.set(extension));
         // The value is dropped while nothing is borrowed.
         drop(before);
     }
@@ -363,27 +367,27 @@ impl Exchange {
     /// Returns the attached value of a type.
     pub(crate) fn extension<E: 'static>(&self) -> Option<Rc<E>> {
         let id = TypeId::of::<E>();
-        let found = self.extras_if_any(|extras| extras.extensions.get(id));
+        let found = self.extended_if_any(|extended| extended.extensions.get(id));
         found.flatten()?.downcast().ok()
     }
 
     /// Returns the names of the types of the attached values.
     pub(super) fn extension_names(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
-        self.extras_if_any(|extras| extras.extensions.add_names(&mut names));
+        self.extended_if_any(|extended| extended.extensions.add_names(&mut names));
         names
     }
 
     /// Returns the reason why the body failed.
     pub(crate) fn failure(&self) -> Option<BodyError> {
-        self.extras_if_any(|extras| extras.failure.clone())
+        self.extended_if_any(|extended| extended.failure.clone())
             .flatten()
     }
 
     /// Stores the reason why the body failed. The first reason is kept.
     pub(crate) fn fail_body(&self, failure: BodyError) {
-        self.extras(|extras| {
-            extras.failure.get_or_insert(failure);
+        self.extended(|extended| {
+            extended.failure.get_or_insert(failure);
         });
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn send_pieces(
                 }
                 Err(error) => {
                     tracing::error!("sending a response failed: {}", Excerpt::new(error));
-                    if let Some(transport) = this.live() {
+                    if let Some(transport) = this.open_transport() {
                         transport.abort();
                     }
                     return;
@@ -116,7 +116,7 @@ pub(super) fn send_file(
 
 /// Writes a body piece of a started response. Returns `false` if the writer should wait, or if the piece is not accepted.
 pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
-    let Some(transport) = exchange.live() else {
+    let Some(transport) = exchange.open_transport() else {
         return false;
     };
     let slice = piece.as_slice();
@@ -131,15 +131,15 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
 /// Ends a started response. Returns `false` if there is none. Trailers are sent only to clients that accept them.
 pub(crate) fn end(exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
     let trailers = trailers.filter(|_| exchange.head.accepts_trailers());
-    let transport = exchange.live();
+    let transport = exchange.open_transport();
     transport.is_some_and(|transport| transport.finish(exchange, trailers))
 }
 
 /// Waits until more can be written. Returns `false` if the exchange has ended.
 pub(crate) fn poll_writable(exchange: &Exchange, context: &Context<'_>) -> Poll<bool> {
-    match exchange.live() {
+    match exchange.open_transport() {
         Some(transport) if transport.is_full() => {
-            exchange.extras(|extras| extras.writer = Some(context.waker().clone()));
+            exchange.extended(|extended| extended.writer = Some(context.waker().clone()));
             Poll::Pending
         }
         Some(_) => Poll::Ready(true),

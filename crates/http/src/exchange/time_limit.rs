@@ -15,7 +15,7 @@ impl Request {
         if !self.exchange.awaits_response() {
             return;
         }
-        let late = self.again();
+        let late = self.clone_handle();
         let timer = add_timer(limit, move || {
             if late.exchange.awaits_response() {
                 respond_and_cancel(

@@ -148,7 +148,9 @@ impl Decoder {
     pub fn next(&mut self, limits: &Limits) -> Option<Event> {
         match &self.state {
             RequestDecoderState::Head { .. } if self.input.is_empty() => None,
-            RequestDecoderState::Head { lines, .. } if lines.is_fresh() => self.whole_head(limits),
+            RequestDecoderState::Head { lines, .. } if lines.is_fresh() => {
+                self.complete_head(limits)
+            }
             state if state.is_end() => self.take_end().then_some(Event::Complete),
             _ => self.advance(limits),
         }
@@ -207,7 +209,7 @@ impl Decoder {
 
     /// Returns the next event where a head is expected. This is the fast path for a complete head.
     #[inline]
-    fn whole_head(&mut self, limits: &Limits) -> Option<Event> {
+    fn complete_head(&mut self, limits: &Limits) -> Option<Event> {
         let mut head = RequestHead::new();
         match head.read(self.input.as_slice(), limits) {
             Some(length) => Some(self.begin(head, length)),

@@ -72,7 +72,7 @@ pub struct Response {
     headers: Option<Box<HeaderMap>>,
     body: Body,
     failure: Option<HttpError>,
-    selected: Option<Box<Selected>>,
+    selected: Option<Box<SelectedRepresentation>>,
 }
 
 /// The complete representation, if the response contains only a part of it (206) or none (304).
@@ -81,7 +81,7 @@ pub struct Response {
     allow(dead_code, reason = "`files` sets it and `compression` reads it")
 )]
 #[derive(Clone, Debug)]
-pub(crate) struct Selected {
+pub(crate) struct SelectedRepresentation {
     pub(crate) content_type: String,
     pub(crate) length: u64,
     /// `true` if it has a content coding.
@@ -211,13 +211,13 @@ impl Response {
     }
 
     #[cfg(feature = "compression")]
-    pub(crate) fn selected(&self) -> Option<&Selected> {
+    pub(crate) fn selected(&self) -> Option<&SelectedRepresentation> {
         self.selected.as_deref()
     }
 
     /// Sets the representation of which the response contains a part or nothing.
     #[cfg(feature = "files")]
-    pub(crate) fn with_selected(mut self, selected: Selected) -> Self {
+    pub(crate) fn with_selected(mut self, selected: SelectedRepresentation) -> Self {
         self.selected = Some(Box::new(selected));
         self
     }

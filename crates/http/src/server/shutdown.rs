@@ -12,7 +12,7 @@ use uptick_event_loop::Timer;
 use uptick_event_loop::driver::add_timeout;
 use uptick_socket::ServerControl;
 
-use super::draining::ShutdownProgress;
+use super::shutdown_progress::ShutdownProgress;
 use super::{HttpServer, with_entry};
 use crate::{ShutdownOptions, connection};
 

@@ -85,7 +85,7 @@ impl Hooks {
         if self.requests
             && let Some(observer) = &self.observer
         {
-            observer.request(RequestInfo(request.again()));
+            observer.request(RequestInfo(request.clone_handle()));
         }
         if self.measures || self.debug {
             request.set_start(driver::time_of_call());
@@ -162,7 +162,7 @@ pub struct RequestInfo(Request);
 
 impl Clone for RequestInfo {
     fn clone(&self) -> Self {
-        RequestInfo(self.0.again())
+        RequestInfo(self.0.clone_handle())
     }
 }
 

@@ -3,7 +3,6 @@
 //! A [`Site`] does not change while requests use it. The [`Service`] replaces it when the server is configured, and each request keeps
 //! the site that it started with.
 
-mod drain;
 mod group;
 mod hooks;
 mod preflight;
@@ -12,6 +11,7 @@ mod service;
 mod serving;
 mod settings;
 mod shutdown;
+mod shutdown_state;
 mod upgraded;
 #[macro_use]
 mod verbs;
@@ -148,7 +148,9 @@ impl Site {
             Found::BadPath => HttpError::bad_request("The path is not well-formed").into(),
             Found::UnknownMethod => HttpError::from_status(StatusCode::NOT_IMPLEMENTED).into(),
             Found::NotFound | Found::Route { .. } => {
-                let redirect = self.redirect_trailing_slash.then(|| self.slashed(request));
+                let redirect = self
+                    .redirect_trailing_slash
+                    .then(|| self.with_other_trailing_slash(request));
                 match redirect.flatten() {
                     Some(location) => {
                         Response::redirect(&location).with_status(StatusCode::PERMANENT_REDIRECT)
@@ -160,7 +162,7 @@ impl Site {
     }
 
     /// Returns the path with a trailing slash added or removed, and the query, if that path has a route.
-    fn slashed(&self, request: &Request) -> Option<String> {
+    fn with_other_trailing_slash(&self, request: &Request) -> Option<String> {
         let path = request.path();
         // A location that starts with two slashes is on another host, and clients resolve `..`.
         if !has_plain_segments(path) {

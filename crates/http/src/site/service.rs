@@ -9,7 +9,7 @@ use uptick_event_loop::Histogram;
 use uptick_socket::Connection;
 
 use super::Site;
-use super::drain::ShutdownState;
+use super::shutdown_state::ShutdownState;
 use super::upgraded::Upgraded;
 use crate::StatusCode;
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use uptick_emitter::Emitter;
 use uptick_socket::Connection;
 
-use super::drain::ShutdownState;
 use super::service::Service;
+use super::shutdown_state::ShutdownState;
 use crate::ShutdownOptions;
 use crate::response::EarlyEnd;
 

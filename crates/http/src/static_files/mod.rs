@@ -26,7 +26,7 @@ use path::RelativePath;
 use range::{ByteRange, RequestedRange};
 
 use crate::content_coding::{Coding, negotiate};
-use crate::response::Selected;
+use crate::response::SelectedRepresentation;
 use crate::routing::has_plain_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
 
@@ -114,7 +114,7 @@ struct FileResponse {
     fields: HeaderMap,
     content: Content,
     /// The properties of the whole file, if the response does not contain all of it.
-    selected: Option<Selected>,
+    selected: Option<SelectedRepresentation>,
 }
 
 impl FileResponse {
@@ -432,7 +432,7 @@ fn send(
     }
     let outcome = conditional::evaluate(&request.method, &request.fields, &validators, now);
     let mut kind = content_type(path);
-    let selected = Selected {
+    let selected = SelectedRepresentation {
         content_type: kind.clone(),
         length,
         is_encoded: false,

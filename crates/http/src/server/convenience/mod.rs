@@ -17,7 +17,7 @@ pub use ports::{PortHolder, PortInUse};
 
 /// The state of the convenience methods.
 #[derive(Default)]
-pub(super) struct Convenience {
+pub(super) struct ConvenienceState {
     clients: Option<Rc<ConnectedClients>>,
     rate_limit: Option<Rc<RefCell<Middleware>>>,
 }

@@ -1,4 +1,4 @@
-//! The state of a shutdown.
+//! The progress of a shutdown.
 
 use futures::channel::oneshot;
 use uptick_event_loop::Timer;
