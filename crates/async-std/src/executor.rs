@@ -29,7 +29,7 @@ use crate::run::run;
 /// ```
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Error> {
     async_std::task::block_on(async {
-        let _hold = Hold::new();
+        let _guard = LoopGuard::new();
         let future = pin!(future);
         match select(run(), future).await {
             Either::Left((ended, _)) => Err(ended.err().unwrap_or(Error::TaskCancelled)),
@@ -60,16 +60,16 @@ pub fn run_blocking() -> Result<(), Error> {
 }
 
 /// A guard that keeps the loop running while nothing is left to wait for.
-struct Hold;
+struct LoopGuard;
 
-impl Hold {
+impl LoopGuard {
     fn new() -> Self {
         driver::hold();
-        Hold
+        LoopGuard
     }
 }
 
-impl Drop for Hold {
+impl Drop for LoopGuard {
     fn drop(&mut self) {
         driver::release();
     }

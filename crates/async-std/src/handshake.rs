@@ -14,7 +14,7 @@ use uptick_stream::DuplexStream;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the handshake of a connection; closes the connection if it fails or takes too long.
-pub(crate) async fn within<T, E: From<io::Error>>(
+pub(crate) async fn run_handshake<T, E: From<io::Error>>(
     conn: impl DuplexStream,
     operation: &str,
     handshake: impl Future<Output = Result<T, E>>,

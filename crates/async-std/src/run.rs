@@ -18,7 +18,7 @@ use uptick_event_loop::{Error, EventLoop};
 
 thread_local! {
     /// `true` while a future runs this thread's loop.
-    static HOSTED: Cell<bool> = const { Cell::new(false) };
+    static IS_HOSTED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Returns a future that runs this thread's loop on async-std's executor, until nothing is left to wait for or until
@@ -59,7 +59,7 @@ pub fn run() -> Run {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Run {
     /// Present from the first poll until the loop ends.
-    host: Option<Host>,
+    host: Option<LoopHost>,
 }
 
 impl Future for Run {
@@ -68,7 +68,7 @@ impl Future for Run {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let result = match &mut self.host {
             Some(host) => host.poll(context),
-            None => match Host::new() {
+            None => match LoopHost::new() {
                 Ok(Some(host)) => self.host.insert(host).poll(context),
                 Ok(None) => Poll::Ready(Ok(())),
                 Err(error) => Poll::Ready(Err(error)),
@@ -90,30 +90,30 @@ impl fmt::Debug for Run {
 }
 
 /// The event loop with the wake-up sources of its future.
-struct Host {
+struct LoopHost {
     event_loop: EventLoop,
     /// A duplicate of the loop's descriptor, in async-io's poller.
     descriptor: Async<OwnedFd>,
     timer: Timer,
     /// Expiry of the timer; it may be earlier than needed, as deadlines are postponed with every activity.
     timer_at: Option<Instant>,
-    _lease: Lease,
+    _lease: LoopLease,
 }
 
-impl Host {
+impl LoopHost {
     /// Creates a host; returns `None` if the loop has nothing to wait for.
-    fn new() -> Result<Option<Host>, Error> {
+    fn new() -> Result<Option<LoopHost>, Error> {
         let event_loop = EventLoop::current();
         if !event_loop.is_alive() {
             return Ok(None);
         }
-        let lease = Lease::take()?;
+        let lease = LoopLease::take()?;
         // A duplicate, as a descriptor can be registered in async-io's poller only once.
         let duplicate = event_loop.descriptor()?.try_clone_to_owned();
         let descriptor = duplicate
             .and_then(Async::new_nonblocking)
             .map_err(|error| failed("adding the loop to the poller of async-io", error))?;
-        Ok(Some(Host {
+        Ok(Some(LoopHost {
             event_loop,
             descriptor,
             timer: Timer::never(),
@@ -167,27 +167,27 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for LoopHost {
     fn drop(&mut self) {
         self.event_loop.set_waker(None);
     }
 }
 
 /// A guard for the exclusive right to run this thread's loop.
-struct Lease;
+struct LoopLease;
 
-impl Lease {
-    fn take() -> Result<Lease, Error> {
-        if HOSTED.replace(true) {
+impl LoopLease {
+    fn take() -> Result<LoopLease, Error> {
+        if IS_HOSTED.replace(true) {
             return Err(Error::AlreadyRunning);
         }
-        Ok(Lease)
+        Ok(LoopLease)
     }
 }
 
-impl Drop for Lease {
+impl Drop for LoopLease {
     fn drop(&mut self) {
-        HOSTED.set(false);
+        IS_HOSTED.set(false);
     }
 }
 

@@ -12,7 +12,7 @@ use uptick_stream::{AsyncDuplex, DuplexStream};
 
 pub use async_tls::{TlsAcceptor, TlsConnector};
 
-use crate::handshake::within;
+use crate::handshake::run_handshake;
 
 /// A server-side TLS session over a connection.
 pub type ServerStream<S> = async_tls::server::TlsStream<AsyncDuplex<S>>;
@@ -34,7 +34,7 @@ pub async fn accept<S: DuplexStream>(
     acceptor: &TlsAcceptor,
 ) -> io::Result<ServerStream<S>> {
     let handshake = acceptor.accept(conn.into_async());
-    within(conn, "TLS handshake", handshake).await
+    run_handshake(conn, "TLS handshake", handshake).await
 }
 
 /// Connects to a TLS server: `example.com:443` or `tls://example.com:443`. The certificate must be valid for the host.
@@ -53,7 +53,7 @@ pub async fn connect(
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let conn = Connector::new().connect(address).await?;
     let handshake = connector.connect(host, conn.into_async());
-    within(conn, "TLS handshake", handshake).await
+    run_handshake(conn, "TLS handshake", handshake).await
 }
 
 /// Returns an acceptor with the certificate chain and the private key in `pem`.

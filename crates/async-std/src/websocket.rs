@@ -15,7 +15,7 @@ use uptick_stream::{AsyncDuplex, DuplexStream};
 pub use async_tungstenite::WebSocketStream;
 pub use async_tungstenite::tungstenite::{Error, Message};
 
-use crate::handshake::within;
+use crate::handshake::run_handshake;
 
 /// Accepts a WebSocket over a connection: reads the upgrade request and sends the response.
 ///
@@ -29,7 +29,7 @@ use crate::handshake::within;
 /// Tungstenite limits messages to 64 MiB.
 pub async fn accept<S: DuplexStream>(conn: S) -> Result<WebSocketStream<AsyncDuplex<S>>, Error> {
     let handshake = accept_async(conn.into_async());
-    within(conn, "WebSocket handshake", handshake).await
+    run_handshake(conn, "WebSocket handshake", handshake).await
 }
 
 /// Connects to a WebSocket server: `ws://example.com/path`.
@@ -52,5 +52,5 @@ pub async fn connect(url: &str) -> Result<WebSocketStream<AsyncDuplex<Connection
     let connecting = Connector::new().connect(address);
     let conn = connecting.await.map_err(io::Error::from)?;
     let handshake = async { Ok(client_async(request, conn.into_async()).await?.0) };
-    within(conn, "WebSocket handshake", handshake).await
+    run_handshake(conn, "WebSocket handshake", handshake).await
 }

@@ -278,13 +278,13 @@ impl<E: Emitter + ?Sized> FrequentEmission<'_, E> {
             .emitter
             .with_listeners(|listeners| listeners.end_frequent(slot, callback));
         if simple != Some(true) {
-            self.complete_slowly();
+            self.complete_slow();
         }
     }
 
     /// Completes the emission after its listener was removed or the event was emitted again.
     #[cold]
-    fn complete_slowly(&mut self) {
+    fn complete_slow(&mut self) {
         let Some(callback) = self.callback.take() else {
             return;
         };

@@ -31,7 +31,7 @@ impl ListenerId {
 /// The listeners of an emitter, in the order of registration.
 ///
 /// An emitter lends them to [`Emitter::with_listeners`](crate::Emitter::with_listeners); the methods of `Emitter` and
-/// [`emit`](crate::emit) do the others. Removed callbacks are returned to the caller, so that no borrow is held while their
+/// [`emit`](crate::emit) do the rest. Removed callbacks are returned to the caller, so that no borrow is held while their
 /// captures are dropped.
 ///
 /// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`](crate::EventSet::Frequent)). The first
@@ -210,13 +210,13 @@ impl<P: 'static> Listeners<P> {
         ListenerId(key.0)
     }
 
-    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Removed<P>> {
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<RemovedListeners<P>> {
         if self.frequent_key.0 == id.0 && id != ListenerId::NONE {
             return Some(self.remove_frequent());
         }
         let entries = &mut self.others.as_mut()?.entries;
         let at = entries.iter().position(|entry| entry.key.0 == id.0)?;
-        let removed = Removed {
+        let removed = RemovedListeners {
             _frequent: None,
             _entries: vec![entries.remove(at)],
         };
@@ -224,10 +224,10 @@ impl<P: 'static> Listeners<P> {
         Some(removed)
     }
 
-    pub(crate) fn remove_slot(&mut self, slot: u8) -> Removed<P> {
+    pub(crate) fn remove_slot(&mut self, slot: u8) -> RemovedListeners<P> {
         let mut removed = match self.has_frequent(slot) {
             true => self.remove_frequent(),
-            false => Removed {
+            false => RemovedListeners {
                 _frequent: None,
                 _entries: Vec::new(),
             },
@@ -244,10 +244,10 @@ impl<P: 'static> Listeners<P> {
         removed
     }
 
-    fn remove_frequent(&mut self) -> Removed<P> {
+    fn remove_frequent(&mut self) -> RemovedListeners<P> {
         self.frequent_key = ListenerKey::NONE;
         self.update_others_flag();
-        Removed {
+        RemovedListeners {
             _frequent: self.frequent.take(),
             _entries: Vec::new(),
         }
@@ -329,7 +329,7 @@ impl<P: 'static> Listeners<P> {
                 return EmissionStart::NoListener;
             };
             let more = belonging.next().is_some();
-            self.take_at(at, more, limit)
+            self.take_entry(at, more, limit)
         };
         match taken {
             Some(taken) => {
@@ -455,7 +455,7 @@ impl<P: 'static> Listeners<P> {
             |entry: &ListenerEntry| entry.key.slot() == slot && entry.key.number() <= limit;
         let at = first + entries[first..].iter().position(belongs)?;
         let more = entries[at + 1..].iter().any(belongs);
-        self.take_at(at, more, limit)
+        self.take_entry(at, more, limit)
     }
 
     /// Removes a `once` listener when its emission starts.
@@ -468,7 +468,7 @@ impl<P: 'static> Listeners<P> {
     }
 
     #[inline]
-    fn take_at(&mut self, at: usize, more: bool, limit: u64) -> Option<RunningListener<P>> {
+    fn take_entry(&mut self, at: usize, more: bool, limit: u64) -> Option<RunningListener<P>> {
         let entry = self.others.as_mut()?.entries.get_mut(at)?;
         let key = entry.key;
         let callback = entry.callback.take()?;
@@ -486,7 +486,7 @@ impl<P: 'static> Listeners<P> {
 }
 
 /// Listeners that were removed; dropping them drops their captures.
-pub(crate) struct Removed<P> {
+pub(crate) struct RemovedListeners<P> {
     _frequent: Option<Box<dyn FnMut(P)>>,
     _entries: Vec<ListenerEntry>,
 }
@@ -504,7 +504,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_list_takes_40_bytes_and_the_second_listener_as_many() {
+    fn an_empty_list_takes_40_bytes_and_so_does_the_second_listener() {
         assert_eq!(size_of::<Listeners>(), 40);
         assert_eq!(size_of::<OtherListeners>(), 40);
     }

@@ -24,10 +24,10 @@ use crate::source::{ErasedSource, ReadableSource, SourceReader};
 /// | situation | behaviour |
 /// |---|---|
 /// | [`close`](CompositeStream::close), or one of the streams fails | both close, then `close` |
-/// | the readable stream ends | `end`; the writable stream is ended too, unless writable_gone-open is allowed; `close` follows its close |
+/// | the readable stream ends | `end`; the writable stream is ended too, unless half-open is allowed; `close` follows its close |
 /// | the readable stream closes without an end | both close, then `close` |
 /// | [`end`](CompositeStream::end) | the readable stream is paused, the writable stream is ended |
-/// | [`shutdown_write`](CompositeStream::shutdown_write) | the writable stream is ended; `close` follows its close and the end of the readable stream |
+/// | [`shutdown_write`](CompositeStream::shutdown_write) | ends the writable stream; `close` follows its close and the end of the readable one |
 /// | the writable stream closes otherwise | both close, then `close` |
 ///
 /// # Examples
@@ -97,7 +97,7 @@ struct CompositeEntry {
     /// Set when the writable stream has closed, or was never open.
     writable_gone: bool,
     closing: bool,
-    /// The task that pending for the close of the writable stream.
+    /// The task that waits for the close of the writable stream.
     waker: Option<Waker>,
 }
 

@@ -135,7 +135,7 @@ pub trait ReadableStream: BaseStream {
 /// # Events
 /// | event | payload | emitted |
 /// |---|---|---|
-/// | `drain` | `()` | the queue is below its soft limit again: exactly once after [`write`](Self::write) returned `false` because the queue was full |
+/// | `drain` | `()` | the queue is below its soft limit again, exactly once after [`write`](Self::write) returned `false` for a full queue |
 /// | `pipe` | `()` | a pipe into this stream was set up |
 /// | `error` | [`Error`](BaseStream::Error) | the stream failed; unsent bytes are lost |
 /// | `close` | `()` | the stream is closed |

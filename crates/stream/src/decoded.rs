@@ -218,7 +218,7 @@ impl<D: Decoder> DecodedStream<D> {
     ) -> ObjectStream<D::Item, Out> {
         crate::object::pipe_from(
             self,
-            crate::pipe::SourceParts {
+            crate::pipe::PipeSource {
                 data: Self::DATA,
                 end: Self::END,
                 close: Self::CLOSE,

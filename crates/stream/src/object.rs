@@ -12,7 +12,7 @@ use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, catch};
 
 use crate::error::Error;
-use crate::pipe::{DestinationParts, PipeOptions, SourceParts, connect_pipe};
+use crate::pipe::{PipeDestination, PipeOptions, PipeSource, connect_pipe};
 use crate::through::TransformError;
 
 /// The soft limit of an [`ObjectStream`]: from this number of buffered values on, `write` returns `false`.
@@ -320,7 +320,7 @@ impl<In: 'static, Out: Clone + 'static> ObjectStream<In, Out> {
         self,
         destination: ObjectStream<Out, T>,
     ) -> ObjectStream<Out, T> {
-        let parts = SourceParts {
+        let parts = PipeSource {
             data: Self::DATA,
             end: Self::END,
             close: Self::CLOSE,
@@ -491,7 +491,7 @@ const DATA: u8 = 0;
 /// Pipes values into an object stream.
 pub(crate) fn pipe_from<R, In, Out>(
     source: R,
-    from: SourceParts<R, In>,
+    from: PipeSource<R, In>,
     destination: ObjectStream<In, Out>,
 ) -> ObjectStream<In, Out>
 where
@@ -499,7 +499,7 @@ where
     In: Clone + 'static,
     Out: Clone + 'static,
 {
-    let to = DestinationParts {
+    let to = PipeDestination {
         drain: ObjectStream::DRAIN,
         pipe: ObjectStream::PIPE,
         close: ObjectStream::CLOSE,

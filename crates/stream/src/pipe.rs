@@ -35,7 +35,7 @@ struct PipeState {
 }
 
 /// The source of a pipe of any data type.
-pub(crate) struct SourceParts<R: Emitter, T> {
+pub(crate) struct PipeSource<R: Emitter, T> {
     pub(crate) data: Event<R::Events, T>,
     pub(crate) end: Event<R::Events, ()>,
     pub(crate) close: Event<R::Events, ()>,
@@ -45,7 +45,7 @@ pub(crate) struct SourceParts<R: Emitter, T> {
 }
 
 /// The destination of a pipe.
-pub(crate) struct DestinationParts<W: Emitter, T> {
+pub(crate) struct PipeDestination<W: Emitter, T> {
     pub(crate) drain: Event<W::Events, ()>,
     pub(crate) pipe: Event<W::Events, ()>,
     pub(crate) close: Event<W::Events, ()>,
@@ -72,7 +72,7 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
     destination: W,
     options: PipeOptions,
 ) -> W {
-    let from = SourceParts {
+    let from = PipeSource {
         data: R::DATA,
         end: R::END,
         close: R::CLOSE,
@@ -80,7 +80,7 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
         pause: R::pause,
         resume: R::resume,
     };
-    let to = DestinationParts {
+    let to = PipeDestination {
         drain: W::DRAIN,
         pipe: W::PIPE,
         close: W::CLOSE,
@@ -95,9 +95,9 @@ pub(crate) fn pipe<R: ReadableStream, W: WritableStream>(
 /// Pipes data of any type.
 pub(crate) fn connect_pipe<R, W, T>(
     source: R,
-    from: SourceParts<R, T>,
+    from: PipeSource<R, T>,
     destination: W,
-    to: DestinationParts<W, T>,
+    to: PipeDestination<W, T>,
     options: PipeOptions,
 ) -> W
 where
@@ -105,7 +105,7 @@ where
     W: Emitter + Copy + 'static,
     T: Clone + 'static,
 {
-    let SourceParts { pause, resume, .. } = from;
+    let PipeSource { pause, resume, .. } = from;
     if !(from.is_readable)(source) {
         return destination;
     }

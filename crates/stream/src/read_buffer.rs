@@ -62,7 +62,7 @@ pub(crate) fn put_back(mut buffer: Box<BytesMut>) {
     let _ = BUFFER.try_with(|slot| slot.set(Some(buffer)));
 }
 
-/// Reads once, at limit `limit` bytes, into an empty buffer. Returns whether there may be more data: the read filled its
+/// Reads once, at most `limit` bytes, into an empty buffer. Returns whether there may be more data: the read filled its
 /// room, or stopped after passed descriptors.
 ///
 /// Costs one system call, and a copy of the data of a Unix socket; it allocates only if a listener has kept its bytes.

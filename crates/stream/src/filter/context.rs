@@ -75,7 +75,7 @@ impl FilterContext {
 
     /// Calls `f` with two buffers. The bytes that `f` appends to the first one, which is empty, are delivered to the layer
     /// above in pieces of at most 64 KiB; the bytes that it appends to the second one are sent to the layer below. The
-    /// second buffer may already hold bytes, which must stay.
+    /// second buffer may already hold bytes; keep them.
     ///
     /// The buffers are reused: the first one when no listener keeps the delivered bytes any more.
     pub fn answer_with<R>(&mut self, f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R) -> R {
@@ -117,7 +117,7 @@ impl FilterContext {
         self.down.get_or_insert_with(queue_pool::take).push(bytes);
     }
 
-    /// Sends the bytes that `f` appends to the layer below; the buffer may already hold bytes, which must stay.
+    /// Sends the bytes that `f` appends to the layer below; the buffer may already hold bytes; keep them.
     pub fn send_with<R>(&mut self, f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         self.down.get_or_insert_with(queue_pool::take).push_with(f)
     }

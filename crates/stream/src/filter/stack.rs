@@ -106,7 +106,7 @@ impl Filters {
                 bytes: vec![bytes.split()],
                 ..UpwardInput::default()
             };
-            return self.up(0, input, context);
+            return self.pass_up(0, input, context);
         };
         let result = only.received(bytes, context);
         self.finish_upward(result, context)
@@ -180,29 +180,29 @@ impl Filters {
         match event {
             FilterEvent::Resumed => {
                 input.resume = true;
-                self.up(0, input, outcome)
+                self.pass_up(0, input, outcome)
             }
             FilterEvent::PeerEnded => {
                 input.end = true;
-                self.up(0, input, outcome)
+                self.pass_up(0, input, outcome)
             }
             FilterEvent::Delivered { height, bytes, end } => {
                 input.bytes = bytes.into_iter().map(BytesMut::from).collect();
                 input.end = end;
-                self.up(height, input, outcome)
+                self.pass_up(height, input, outcome)
             }
             FilterEvent::Sending(bytes) => {
                 let mut down = WriteQueue::new();
                 down.push(bytes);
-                self.down(height, down, false, outcome)
+                self.pass_down(height, down, false, outcome)
             }
-            FilterEvent::Gathered(gathered) => self.down(height, *gathered, false, outcome),
-            FilterEvent::Ending => self.down(height, WriteQueue::new(), true, outcome),
+            FilterEvent::Gathered(gathered) => self.pass_down(height, *gathered, false, outcome),
+            FilterEvent::Ending => self.pass_down(height, WriteQueue::new(), true, outcome),
         }
     }
 
     /// Passes bytes, and the end after them, to the filter at `level` and those above it.
-    fn up(
+    fn pass_up(
         &mut self,
         mut level: usize,
         input: UpwardInput,
@@ -237,7 +237,7 @@ impl Filters {
             outcome.wait |= context.wait;
             bytes = delivered;
             // An alert for an error must still be sent.
-            let sent = self.down(level, context.take_sent(), false, outcome);
+            let sent = self.pass_down(level, context.take_sent(), false, outcome);
             if let Err(error) = result.and(sent) {
                 // Data before the error is delivered.
                 failure.get_or_insert(error);
@@ -263,7 +263,7 @@ impl Filters {
     }
 
     /// Passes bytes to the filters below `level`, from the topmost down to the descriptor.
-    fn down(
+    fn pass_down(
         &mut self,
         level: usize,
         mut bytes: WriteQueue,
@@ -287,7 +287,7 @@ impl Filters {
             outcome.up.append(&mut context.up);
             if let Err(error) = result {
                 // An alert for an error must still be sent; of two errors, the first one is reported.
-                let _ = self.down(at, bytes, false, outcome);
+                let _ = self.pass_down(at, bytes, false, outcome);
                 return Err(error);
             }
         }

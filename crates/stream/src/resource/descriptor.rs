@@ -19,7 +19,7 @@ use crate::transport::{SocketFamily, TransportOptions};
 pub struct Resource {
     name: ResourceName,
     /// Restores the mode of the descriptor when dropped.
-    _restore: Option<Restore>,
+    _restore: Option<RestoreBlocking>,
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl OpenedResource {
     fn share(fd: BorrowedFd<'_>, name: &'static str, access: OFlags) -> io::Result<OpenedResource> {
         let options = options_for(fd)?;
         let name = ResourceName::Standard(name);
-        // A file must keep the shared position.
+        // A file is not reopened, as it must keep the shared position.
         if !options.blocks
             && !options.is_socket
             && let Some(fd) = reopen(fd, access)
@@ -99,7 +99,7 @@ impl OpenedResource {
                 resource,
             });
         }
-        let restore = Restore::of(fd)?;
+        let restore = RestoreBlocking::of(fd)?;
         let opened = Self::prepare(fd.try_clone_to_owned()?, name).map_err(|(_, error)| error)?;
         Ok(OpenedResource {
             resource: Resource {
@@ -172,24 +172,24 @@ fn reopen(_: BorrowedFd<'_>, _: OFlags) -> Option<OwnedFd> {
 
 /// A guard that makes a shared descriptor blocking again when it is dropped.
 #[derive(Debug)]
-struct Restore {
+struct RestoreBlocking {
     fd: OwnedFd,
     flags: OFlags,
 }
 
-impl Restore {
+impl RestoreBlocking {
     /// Creates the guard; returns `None` if the descriptor is already non-blocking.
-    fn of(fd: BorrowedFd<'_>) -> io::Result<Option<Restore>> {
+    fn of(fd: BorrowedFd<'_>) -> io::Result<Option<RestoreBlocking>> {
         let flags = fcntl_getfl(fd)?;
         if flags.contains(OFlags::NONBLOCK) {
             return Ok(None);
         }
         let fd = fd.try_clone_to_owned()?;
-        Ok(Some(Restore { fd, flags }))
+        Ok(Some(RestoreBlocking { fd, flags }))
     }
 }
 
-impl Drop for Restore {
+impl Drop for RestoreBlocking {
     fn drop(&mut self) {
         if let Err(errno) = fcntl_setfl(&self.fd, self.flags) {
             tracing::warn!("making a file descriptor blocking again failed: {errno}");

@@ -81,7 +81,7 @@ macro_rules! transport {
                 };
                 let stream: Self = crate::transport::open(opened.fd, options, opened.resource)?;
                 if !options.is_socket {
-                    // The reader of a pipe or a terminal may pause for any time.
+                    // The reader of a pipe or a terminal may pause for an unlimited time.
                     crate::transport::set_stall_limit(stream, None);
                 }
                 crate::transport::start(stream);

@@ -1,4 +1,4 @@
-//! The state of a through stream, and its next action.
+//! The state of a through stream, and the next event to emit.
 
 use std::collections::VecDeque;
 use std::task::Waker;

@@ -24,7 +24,7 @@ use super::{StreamEntry, Transport};
 /// is exact once the queue is empty. For descriptors that are not sockets, and on systems other than Linux, written bytes
 /// count as acknowledged.
 ///
-/// The call costs a system call.
+/// It costs one system call.
 pub fn acknowledged<T: Transport>(stream: T) -> u64 {
     with_entry(stream, |entry, _| {
         entry.bytes_written.saturating_sub(entry.unacknowledged())
@@ -36,7 +36,7 @@ pub fn acknowledged<T: Transport>(stream: T) -> u64 {
 /// them or the network is slow. On a Unix socket of Linux these are the bytes that the peer has not acknowledged. 0 if the
 /// stream is gone, for descriptors that are not sockets, and on systems other than Linux.
 ///
-/// The call costs one system call, two on a Unix socket.
+/// It costs one system call, two on a Unix socket.
 pub fn unsent<T: Transport>(stream: T) -> u64 {
     with_entry(stream, |entry, _| entry.unsent()).unwrap_or(0)
 }

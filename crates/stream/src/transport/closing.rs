@@ -96,7 +96,7 @@ pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
     let Some(Some(mut filters)) = filters else {
         return;
     };
-    // FollowUp a panic, the remaining callbacks are called, and the descriptor is closed.
+    // After a panic, the remaining callbacks are called, and the descriptor is closed.
     let panics = [
         catch(|| stream.handle().closing()).err(),
         catch(|| filters.as_mut().map(Filters::closed)).err(),

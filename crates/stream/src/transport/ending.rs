@@ -127,7 +127,7 @@ pub(super) fn finish_write_side<T: Transport>(stream: &Visit<T>) {
         if read_over || !flags.contains(StreamFlags::SOCKET) {
             return ending || read_over;
         }
-        // FollowUp a short read the kernel has no unread bytes, which would make it reset the connection.
+        // After a short read the kernel has no unread bytes, which would make it reset the connection.
         let unread = StreamFlags::READ_READY | StreamFlags::FILTERED;
         if flags.contains(StreamFlags::PEER_DONE) && !flags.intersects(unread) {
             return true;

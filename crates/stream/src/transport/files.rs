@@ -102,7 +102,7 @@ pub(super) fn send<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> io::Resu
         match file.range.send(&entry.fd, left) {
             Ok(0) => return Err(file_truncated()),
             Ok(count) => {
-                // FollowUp a partial send, the next call shows whether the socket is full or the file has ended.
+                // After a partial send, the next call shows whether the socket is full or the file has ended.
                 left -= count;
                 entry.bytes_written += count as u64;
             }

@@ -69,7 +69,7 @@ impl FilterEvent {
 #[derive(Clone, Copy, PartialEq)]
 enum EmitTiming {
     Now,
-    /// FollowUp the current call of the user has returned.
+    /// After the current call of the user has returned.
     Later,
 }
 

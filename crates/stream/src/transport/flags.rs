@@ -53,7 +53,7 @@ bitflags::bitflags! {
         const FAILED = 1 << 23;
         /// A filter accepts no more input until the filters are resumed.
         const FILTERS_WAITING = 1 << 24;
-        /// `end` was emitted, at the end of the descriptor or of a layer, and no data is emitted any more. FollowUp the end of
+        /// `end` was emitted, at the end of the descriptor or of a layer, and no data is emitted any more. After the end of
         /// a layer, the descriptor may still have bytes.
         const END_EMITTED = 1 << 25;
         /// Files are queued after the bytes in the queue.

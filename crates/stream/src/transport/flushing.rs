@@ -217,7 +217,7 @@ fn send<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> SendOutcome {
 #[cold]
 fn send_rest<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> SendOutcome {
     if entry.flags.contains(StreamFlags::BLOCKED) {
-        // FollowUp a partial send, the socket is full: a further send would only fail with `EAGAIN`.
+        // After a partial send, the socket is full: a further send would only fail with `EAGAIN`.
         deadlines::blocked(entry, id);
         return SendOutcome::All;
     }
@@ -231,7 +231,7 @@ fn flush_slow<T: Transport>(stream: &Visit<T>) {
     let filters = stream.with(|entry, _| {
         let filters =
             entry.flags.contains(StreamFlags::GATHERED) && !entry.flags.intersects(FILTERS_BLOCKED);
-        // The bytes that the filters send are outcome right after.
+        // The bytes that the filters send are flushed right after.
         entry.flags.set(StreamFlags::FLUSH_QUEUED, filters);
         filters
     });

@@ -22,7 +22,7 @@ use crate::read_buffer::{NoBytes, READ_SIZE};
 const MAX_CHUNKS: usize = 64;
 
 /// The jobs of a stream.
-pub(super) struct Jobs {
+pub(super) struct BlockingJobs {
     /// A duplicate of the stream's descriptor: a job may outlast the stream.
     file: Arc<std::fs::File>,
     reading: bool,
@@ -35,7 +35,7 @@ pub(super) fn enable<T: Transport>(stream: &Visit<T>) -> io::Result<()> {
     let enabled = stream.with(|entry, _| {
         let file = Arc::new(entry.fd.try_clone()?.into());
         entry.flags.insert(StreamFlags::JOBS);
-        entry.extended().jobs = Some(Box::new(Jobs {
+        entry.extended().jobs = Some(Box::new(BlockingJobs {
             file,
             reading: false,
             read: None,

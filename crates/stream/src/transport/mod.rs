@@ -105,8 +105,8 @@ pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy 
     }
 }
 
-/// `true` if the poller reports data that arrives at a socket after a short read as a new event. All other descriptors are
-/// read until they block, as are pipes, and terminals, which return one line at a time.
+/// `true` if the poller reports data that arrives at a socket after a short read as a new event. On other systems, sockets are read
+/// until they block. Pipes, and terminals, which return one line per read, are read until they block on all systems.
 const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Creates a stream over a descriptor. It reads nothing until [`start`].

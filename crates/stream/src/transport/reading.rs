@@ -21,7 +21,7 @@ use crate::read_buffer::{self, FRAME_SIZE, NoBytes, READ_SIZE};
 /// Maximum number of reads from a stream before other streams are served: 16 reads of 64 KiB, 1 MiB in total.
 const BUDGET: usize = 16;
 
-/// The states in which more than a read is needed, or no read.
+/// The states in which a read is not enough, or not allowed.
 const SLOW_READ: StreamFlags = StreamFlags::CLOSING
     .union(StreamFlags::END_EMITTED)
     .union(StreamFlags::ENDING)

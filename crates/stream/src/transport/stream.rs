@@ -16,7 +16,7 @@ use uptick_event_loop::{DriverId, Held, Id, Readiness, Token, driver};
 
 use super::files::QueuedFiles;
 use super::flags::StreamFlags;
-use super::jobs::Jobs;
+use super::jobs::BlockingJobs;
 use super::options::{LINGER, STALL_LIMIT};
 use super::session::Session;
 use super::{Streams, Transport};
@@ -72,7 +72,7 @@ pub(super) struct ExtendedState {
     pub(super) postponed: VecDeque<FilterEvent>,
     /// Written bytes that have not passed the filters yet.
     pub(super) gathered: Option<Box<WriteQueue>>,
-    pub(super) jobs: Option<Box<Jobs>>,
+    pub(super) jobs: Option<Box<BlockingJobs>>,
     /// Files queued after the bytes.
     pub(super) files: QueuedFiles,
     /// The cause of a failure inside a callback.

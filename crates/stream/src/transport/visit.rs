@@ -119,7 +119,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
     flushing::flush(stream);
 }
 
-/// Handles the readiness that the fast path leaves: errors after the end, and room to write.
+/// Handles readiness outside the fast path: errors after the end, and room to write.
 #[cold]
 fn handle_readiness<T: Transport>(stream: &Visit<T>, readiness: Readiness, buffer: &mut BytesMut) {
     let ended = StreamFlags::READ_ENDED.union(StreamFlags::END_EMITTED);
@@ -138,7 +138,7 @@ fn handle_readiness<T: Transport>(stream: &Visit<T>, readiness: Readiness, buffe
     }
 }
 
-/// Returns the error of a stream whose peer has ended, after which no read reports an error any more.
+/// Returns the error of a stream whose peer has ended, for which reads no longer report errors.
 #[cold]
 fn reset_after_end<T: Transport>(entry: &StreamEntry<T>) -> Option<Error> {
     if !entry.is_socket() || entry.flags.contains(StreamFlags::CLOSING) {
