@@ -6,10 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::protocol::packet::{Arguments, EncodeError, Encoder};
 
-/// A type that the arguments of an event or an acknowledgement are parsed as.
+/// A type into which the arguments of an event or an acknowledgement can be parsed.
 ///
 /// Implemented for all types that `serde` can deserialize. A tuple (or a tuple struct, or an array of fixed size) takes one argument for each of its elements
-/// and ignores the others, `()` ignores all arguments, and every other type takes the first argument. [`Arguments`] takes all of them, unparsed.
+/// and ignores the rest, `()` ignores all arguments, and every other type takes the first argument. [`Arguments`] takes all of them, unparsed.
 ///
 /// | client | type |
 /// |---|---|
@@ -27,7 +27,7 @@ pub trait FromArguments: Sized {
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if an argument is missing or does not fit its type.
+    /// Returns the error of `serde_json` if an argument is missing or does not fit its type.
     fn from_arguments(arguments: &Arguments) -> Result<Self, serde_json::Error>;
 }
 
@@ -47,20 +47,20 @@ impl FromArguments for Arguments {
     }
 }
 
-/// A value that is sent as the arguments of an event or an acknowledgement.
+/// A value that can be sent as the arguments of an event or an acknowledgement.
 ///
 /// Implemented for all types that `serde` can serialize. A tuple (or a tuple struct, or an array of fixed size) is sent as one argument for each of its elements,
-/// `()` as no argument, and every other value as one argument. [`Arguments`] are sent on as they are.
+/// `()` as no argument, and every other value as one argument. [`Arguments`] are sent unchanged.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as the arguments of an event",
     note = "derive `serde::Serialize` for it"
 )]
 pub trait ToArguments {
-    /// Adds the arguments to a packet.
+    /// Appends the arguments to a packet.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if a value cannot be serialized.
+    /// Returns [`EncodeError`] if a value cannot be serialized.
     fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError>;
 }
 
@@ -80,7 +80,7 @@ impl ToArguments for Arguments {
     }
 }
 
-/// The kind of a type, as its first call of `serde` shows it. A probe that succeeds has met `()`.
+/// The shape of a type, detected from its first `serde` call. A probe that succeeds has found `()`.
 #[derive(Debug)]
 enum Shape {
     Tuple,
@@ -198,12 +198,12 @@ impl Serializer for SerializeProbe {
     }
 }
 
-/// Adds each element of a tuple as an argument.
+/// Serializer that appends each element of a tuple as an argument.
 struct Elements<'a>(&'a mut Encoder);
 
-/// The error for a type that is serialized as a tuple once, and then as something else.
+/// Returns the error for a type that first serializes as a tuple, and then as something else.
 fn inconsistent<T>() -> Result<T, serde_json::Error> {
-    Err(serde::ser::Error::custom("the type of a value has changed"))
+    Err(serde::ser::Error::custom("the value serialized as another type than before"))
 }
 
 impl<'a> Serializer for Elements<'a> {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn tuples_are_several_arguments_and_all_else_is_one() {
+    fn tuples_are_several_arguments_and_other_types_are_one() {
         assert_eq!(encoded(&()), r#"42["e"]"#);
         assert_eq!(encoded("text"), r#"42["e","text"]"#);
         assert_eq!(encoded(&vec![1, 2]), r#"42["e",[1,2]]"#);

@@ -1,4 +1,4 @@
-//! Sockets that are addressed together.
+//! Groups of sockets that are addressed together.
 
 use std::fmt;
 use std::rc::Rc;
@@ -13,10 +13,10 @@ use crate::error::Incomplete;
 use crate::namespace::{Flags, NamespaceState, with_except};
 use crate::{Namespace, Promise, Socket, ToArguments};
 
-/// The sockets that an operation is for: those of a namespace, in rooms, without others.
+/// A selection of sockets: the sockets of a namespace, optionally restricted to rooms, and without excluded ones.
 ///
-/// The methods of [`Namespace`] and [`Socket`] return it. Each of its own methods returns a new one, so that it can be kept and used again. Operations include the
-/// sockets of other servers, if there is an [adapter](crate::adapter), unless it is [`local`](Broadcast::local).
+/// The methods of [`Namespace`] and [`Socket`] return it. Each of its methods returns a new selection, so a selection can be stored and reused. Operations include the
+/// sockets of other servers if there is an [adapter](crate::adapter), unless the selection is [`local`](Broadcast::local).
 ///
 /// # Examples
 ///
@@ -28,14 +28,14 @@ use crate::{Namespace, Promise, Socket, ToArguments};
 /// io.to("red").sockets_join(["purple"]);
 /// ```
 #[derive(Clone)]
-#[must_use = "nothing is sent before `emit`"]
+#[must_use = "nothing is sent until `emit` is called"]
 pub struct Broadcast {
     namespace: Namespace,
     target: Target,
     except: Option<Socket>,
     flags: Flags,
     timeout: Option<Duration>,
-    /// No socket is addressed: the list of rooms was empty.
+    /// `true` if no socket is addressed, because the list of rooms was empty.
     is_empty: bool,
 }
 
@@ -51,7 +51,7 @@ impl Broadcast {
         }
     }
 
-    /// Addresses all sockets but one.
+    /// Addresses all sockets except one.
     pub(crate) fn from_socket(socket: Socket) -> Broadcast {
         Broadcast {
             except: Some(socket),
@@ -59,14 +59,14 @@ impl Broadcast {
         }
     }
 
-    /// Adds the sockets in a room. Each socket receives an event once, whatever rooms it is in.
+    /// Adds the sockets in a room. Each socket receives an event once, even if it is in several of the rooms.
     pub fn to(mut self, room: impl AsRef<str>) -> Broadcast {
         self.target.rooms.push(room.as_ref().to_owned());
         self.is_empty = false;
         self
     }
 
-    /// Adds the sockets in any of several rooms. An empty list adds no socket: without another room, no socket is addressed.
+    /// Adds the sockets that are in any of several rooms. An empty list adds no socket: unless another room is added, no socket is addressed.
     ///
     /// # Examples
     ///
@@ -84,7 +84,7 @@ impl Broadcast {
         self
     }
 
-    /// Returns the namespace, or those that a pattern has created; none if no socket is addressed.
+    /// Returns the namespace, or all namespaces created from a pattern. Empty if no socket is addressed.
     fn states(&self) -> SmallVec<[Rc<NamespaceState>; 1]> {
         match self.is_empty {
             true => SmallVec::new(),
@@ -104,21 +104,21 @@ impl Broadcast {
         self
     }
 
-    /// Drops the event for clients to which it cannot be written at once: slow ones, and those between two polls.
+    /// Drops the event for clients that it cannot be written to immediately: slow clients, and polling clients without a pending poll.
     pub fn volatile(mut self) -> Broadcast {
         self.flags.volatile = true;
         self
     }
 
-    /// Sets the time in which clients have to acknowledge. Default: [`SocketIoOptions::ack_timeout`](crate::SocketIoOptions::ack_timeout).
+    /// Sets the time within which clients must acknowledge. Default: [`SocketIoOptions::ack_timeout`](crate::SocketIoOptions::ack_timeout).
     pub fn timeout(mut self, timeout: Duration) -> Broadcast {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends an event, and returns the number of sockets of this server that it was sent to.
+    /// Sends an event, and returns the number of sockets of this server to which it was sent.
     ///
-    /// One that cannot be encoded is logged and not sent.
+    /// An event that cannot be encoded is logged and not sent.
     pub fn emit<A: ToArguments + ?Sized>(&self, event: &str, arguments: &A) -> usize {
         let send = |state: &Rc<NamespaceState>| {
             state.broadcast(event, arguments, &self.target, self.except, self.flags)
@@ -130,7 +130,7 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`Incomplete`] with the acknowledgements that were received, if a client does not acknowledge in time, or sends an argument that does not fit the type.
+    /// Returns [`Incomplete`] with the received acknowledgements if a client does not acknowledge in time, or sends an argument that does not fit the type.
     ///
     /// # Examples
     ///
@@ -162,11 +162,11 @@ impl Broadcast {
         }))
     }
 
-    /// Returns the sockets.
+    /// Returns the selected sockets.
     ///
     /// # Errors
     ///
-    /// [`Incomplete`] with the sockets that are known, if a server does not respond within
+    /// Returns [`Incomplete`] with the known sockets if a server does not respond within
     /// [`request_timeout`](crate::SocketIoOptions::request_timeout).
     pub fn fetch_sockets(&self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         let local = self.flags.local;
@@ -177,7 +177,7 @@ impl Broadcast {
         )
     }
 
-    /// Lets the sockets join rooms.
+    /// Adds the sockets to rooms.
     pub fn sockets_join<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
         for state in self.states() {
@@ -193,7 +193,7 @@ impl Broadcast {
         }
     }
 
-    /// Lets the sockets leave rooms.
+    /// Removes the sockets from rooms.
     pub fn sockets_leave<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms = owned(rooms);
         for state in self.states() {
@@ -209,7 +209,7 @@ impl Broadcast {
         }
     }
 
-    /// Disconnects the sockets from the namespace, or with `close` their clients from all namespaces, and closes their connections.
+    /// Disconnects the sockets from the namespace. If `close` is true, disconnects their clients from all namespaces and closes their connections.
     pub fn disconnect_sockets(&self, close: bool) {
         for state in self.states() {
             self.publish(&state, |target| ClusterMessage::DisconnectSockets {
@@ -220,7 +220,7 @@ impl Broadcast {
         }
     }
 
-    /// Publishes a message to other servers, unless it is local.
+    /// Publishes a message to other servers, unless the selection is local.
     fn publish(&self, state: &NamespaceState, message: impl FnOnce(Target) -> ClusterMessage) {
         if !self.flags.local {
             state.publish(|| message(with_except(&self.target, self.except)));

@@ -1,4 +1,4 @@
-//! Requests to many sockets or servers, and the responses that are gathered.
+//! Requests to several sockets or servers, and the responses to them.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -13,10 +13,10 @@ use crate::error::Incomplete;
 use crate::promise::{Promise, Resolver};
 use crate::protocol::Value;
 
-/// The result of a request: all responses, or those that were received in time.
+/// The result of a request: `Ok` with all responses, or `Err` with the responses received in time.
 pub(crate) type Gathered<T> = Result<Vec<T>, Vec<T>>;
 
-/// The requests of a namespace that wait for responses.
+/// The pending requests of a namespace.
 #[derive(Default)]
 pub(crate) struct Requests {
     last: u64,
@@ -46,7 +46,7 @@ impl Requests {
         self.pending.values().cloned().collect()
     }
 
-    /// Ends all requests with what was received.
+    /// Ends all requests with the responses received so far.
     pub(crate) fn abandon(self) {
         for request in self.pending.into_values() {
             request.end();
@@ -54,35 +54,35 @@ impl Requests {
     }
 }
 
-/// A request, and its responses so far.
+/// A pending request and the responses received so far.
 pub(crate) struct Request {
     state: RefCell<State>,
 }
 
 struct State {
-    /// The servers whose response is missing; `None` until it is known which have to respond.
+    /// The servers whose response is missing; `None` until it is known which servers must respond.
     missing: Option<Missing>,
-    /// The servers that have responded, or have gone, before that was known.
+    /// The servers that responded, or left the cluster, before that was known.
     early: Vec<String>,
     /// The number of clients of this server that have not acknowledged.
     own_clients: usize,
     /// The number of clients of other servers that have not acknowledged, by server.
     clients: HashMap<String, usize>,
-    /// Acknowledgements are missing that will not come.
+    /// Set once an acknowledgement is known to be lost.
     failed: bool,
     timer: Option<Timer>,
     answers: Option<Answers>,
-    /// Called when the request has ended.
+    /// A callback that is called when the request ends.
     done: Option<Box<dyn FnOnce()>>,
 }
 
-/// Servers whose response is missing.
+/// The servers whose response is missing.
 enum Missing {
     Servers(HashSet<String>),
     Number(usize),
 }
 
-/// The gathered responses, and their receiver.
+/// The collected responses, and the resolver that receives them.
 pub(crate) enum Answers {
     /// Acknowledgements of clients.
     Acks(Vec<Value>, Resolver<Gathered<Value>>),
@@ -90,7 +90,7 @@ pub(crate) enum Answers {
     ServerSide(Vec<Value>, Resolver<Gathered<Value>>),
     /// Sockets.
     Sockets(Vec<RemoteSocket>, Resolver<Gathered<RemoteSocket>>),
-    /// The state of a client that has come back.
+    /// The state of a reconnecting client.
     Session(Option<RemoteSession>, Resolver<Option<RemoteSession>>),
 }
 
@@ -118,12 +118,12 @@ impl Request {
         self.state.borrow().answers.is_none()
     }
 
-    /// Calls `done` when the request has ended.
+    /// Sets a callback that is called when the request ends.
     pub(crate) fn when_done(&self, done: impl FnOnce() + 'static) {
         self.state.borrow_mut().done = Some(Box::new(done));
     }
 
-    /// Sets the other servers that have to respond.
+    /// Sets the other servers that must respond.
     pub(crate) fn expect_servers(&self, servers: Servers) {
         {
             let mut state = self.state.borrow_mut();
@@ -140,12 +140,12 @@ impl Request {
         self.check();
     }
 
-    /// Adds to the number of clients of this server that have to acknowledge.
+    /// Increases the number of clients of this server that must acknowledge.
     pub(crate) fn expect_clients(&self, count: usize) {
         self.state.borrow_mut().own_clients += count;
     }
 
-    /// Adds the acknowledgement of a client of this server; `None` if it will not come.
+    /// Adds the acknowledgement of a client of this server; `None` if the client will not acknowledge.
     pub(crate) fn client_acknowledged(&self, value: Option<Value>) {
         {
             let mut state = self.state.borrow_mut();
@@ -158,13 +158,13 @@ impl Request {
         self.check();
     }
 
-    /// Adds a response of another server.
+    /// Adds the response of another server.
     pub(crate) fn response(&self, from: &str, response: ClusterResponse) {
         self.state.borrow_mut().add(from, response);
         self.check();
     }
 
-    /// Notes that a server has gone: nothing of it is waited for.
+    /// Handles the departure of a server: the request no longer waits for its responses.
     pub(crate) fn server_gone(&self, server: &str) {
         {
             let mut state = self.state.borrow_mut();
@@ -178,14 +178,14 @@ impl Request {
         self.check();
     }
 
-    /// Ends the request if nothing is missing.
+    /// Ends the request if no response is missing.
     fn check(&self) {
         if self.state.borrow().is_settled() {
             self.end();
         }
     }
 
-    /// Ends the request with what was received.
+    /// Ends the request with the responses received so far.
     pub(crate) fn end(&self) {
         let (answers, complete, timer, done) = {
             let mut state = self.state.borrow_mut();
@@ -213,7 +213,7 @@ impl Request {
 }
 
 impl State {
-    /// Returns whether nothing is missing that can still come.
+    /// Returns `true` if no further response is expected.
     fn is_settled(&self) -> bool {
         let responded = match &self.missing {
             Some(Missing::Servers(missing)) => missing.is_empty(),
@@ -223,7 +223,7 @@ impl State {
         responded && self.own_clients == 0 && self.clients.values().all(|count| *count == 0)
     }
 
-    /// Notes that a server has responded; returns whether its response is wanted.
+    /// Records the response of a server. Returns `true` if the request was waiting for it.
     fn responded(&mut self, from: &str) -> bool {
         match &mut self.missing {
             Some(Missing::Servers(missing)) => missing.remove(from),
@@ -268,7 +268,7 @@ impl State {
                     && let Some(Answers::Session(found, _)) = &mut self.answers
                 {
                     *found = session;
-                    // No other server has it.
+                    // Only one server has the state.
                     self.missing = Some(Missing::Number(0));
                 }
             }
@@ -290,7 +290,7 @@ fn gathered<T>(values: Vec<T>, complete: bool) -> Gathered<T> {
     }
 }
 
-/// Returns the results of several namespaces as one.
+/// Combines the results of several namespaces into one.
 pub(crate) fn joined<T: 'static>(
     replies: impl IntoIterator<Item = Promise<Result<Vec<T>, Incomplete<T>>>>,
 ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
@@ -299,7 +299,7 @@ pub(crate) fn joined<T: 'static>(
         let only = replies.pop();
         return only.unwrap_or_else(|| Promise::ready(Ok(Vec::new())));
     }
-    // As a task, which needs no stack for each of them.
+    // A task needs no stack space for each promise, unlike nested callbacks.
     let (promise, resolver) = Promise::pending();
     spawn(async move {
         let mut values = Vec::new();
@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_results_of_many_namespaces_are_joined() {
+    fn the_results_of_many_namespaces_are_combined() {
         let pending = (0..100_000).map(|_| Promise::pending());
         let (replies, resolvers): (Vec<_>, Vec<_>) = pending.unzip();
         let all = block_on(async move {

@@ -1,4 +1,4 @@
-//! The parser of a server: how packets are encoded and decoded.
+//! The parser of a server: encoding and decoding of packets.
 
 use serde::Serialize;
 use uptick_websocket::Message;
@@ -10,7 +10,7 @@ use crate::protocol::packet::{
     self, Decoder, EncodeError, Encoded, Encoder, Limits, Packet, PacketError,
 };
 
-/// The encoding of packets. Server and clients have to agree on it.
+/// The encoding of packets. Server and clients must use the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Parser {
@@ -66,7 +66,7 @@ impl Parser {
         self.convert(&packet::disconnect(namespace)?)
     }
 
-    /// Decodes a message of a client. Returns `None` if the packet waits for attachments.
+    /// Decodes a message from a client. Returns `None` if the packet is still waiting for attachments.
     pub(crate) fn decode(
         self,
         decoder: &mut Decoder,
@@ -83,7 +83,7 @@ impl Parser {
         }
     }
 
-    /// Encodes a packet, which is JSON, in the parser's encoding.
+    /// Converts a packet from JSON to the encoding of the parser.
     pub(crate) fn convert(self, packet: &Encoded) -> Result<Encoded, EncodeError> {
         match self {
             Parser::Json => Ok(packet.clone()),
@@ -96,7 +96,7 @@ impl Parser {
     }
 }
 
-/// Decodes a packet that was encoded as JSON here.
+/// Decodes a packet that this server has encoded as JSON.
 pub(crate) fn decode_own(packet: &Encoded) -> Option<Packet> {
     let limits = Limits::default()
         .depth(usize::MAX)
@@ -107,7 +107,7 @@ pub(crate) fn decode_own(packet: &Encoded) -> Option<Packet> {
     let mut decoded = None;
     for frame in packet.frames() {
         let message = match frame {
-            // Without the `4` of an Engine.IO message.
+            // Strips the leading `4` of an Engine.IO message.
             Message::Text(text) => Message::Text(text.slice(1..)),
             binary => binary,
         };

@@ -1,4 +1,4 @@
-//! Errors and reasons.
+//! Errors, refusals and disconnect reasons.
 
 use std::fmt;
 
@@ -7,40 +7,40 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::Value;
 use crate::protocol::session::CloseReason;
 
-/// The reason for which a socket was disconnected: the payload of `disconnect` and `disconnecting`.
+/// The reason why a socket was disconnected: the payload of `disconnect` and `disconnecting`.
 ///
-/// It is serialized by the [name](DisconnectReason::name) that the official server has for it.
+/// It is serialized as the [name](DisconnectReason::name) that the official server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The client has left the namespace.
+    /// The client left the namespace.
     #[serde(rename = "client namespace disconnect")]
     ClientNamespaceDisconnect,
-    /// The server has disconnected the socket.
+    /// The server disconnected the socket.
     #[serde(rename = "server namespace disconnect")]
     ServerNamespaceDisconnect,
-    /// The server is being closed.
+    /// The server is closing.
     #[serde(rename = "server shutting down")]
     ServerShuttingDown,
-    /// The client has closed the connection, or it is lost.
+    /// The client closed the connection, or the connection was lost.
     #[serde(rename = "transport close")]
     TransportClose,
-    /// The client has violated the rules of the transport, or the connection has failed.
+    /// The client violated the rules of the transport, or the connection failed.
     #[serde(rename = "transport error")]
     TransportError,
-    /// The client has sent an invalid Engine.IO packet.
+    /// The client sent an invalid Engine.IO packet.
     #[serde(rename = "parse error")]
     ParseError,
-    /// The client has not responded to a ping in time.
+    /// The client did not answer a ping in time.
     #[serde(rename = "ping timeout")]
     PingTimeout,
-    /// The server has closed the connection: by [`Client::close`](crate::engine::Client::close), or because of an invalid packet.
+    /// The server closed the connection: by [`Client::close`](crate::engine::Client::close), or because of an invalid packet.
     #[serde(rename = "forced close")]
     ForcedClose,
 }
 
 impl DisconnectReason {
-    /// Returns the name that the official server has for the reason.
+    /// Returns the name that the official server uses for the reason.
     pub fn name(self) -> &'static str {
         match self {
             DisconnectReason::ClientNamespaceDisconnect => "client namespace disconnect",
@@ -54,7 +54,7 @@ impl DisconnectReason {
         }
     }
 
-    /// Returns whether a client that comes back finds its state ([`SocketIoOptions::recovery`](crate::SocketIoOptions::recovery)).
+    /// Returns `true` if a client that reconnects can recover its state ([`SocketIoOptions::recovery`](crate::SocketIoOptions::recovery)).
     pub(crate) fn is_recoverable(self) -> bool {
         !matches!(
             self,
@@ -82,9 +82,9 @@ impl fmt::Display for DisconnectReason {
     }
 }
 
-/// The error with which a middleware refuses a client, or a packet.
+/// The error with which middleware refuses a client or a packet.
 ///
-/// The client receives a refused connection as `connect_error`, with the message and the data.
+/// A refused client receives a `connect_error` with the message and the data.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns a refusal with a message.
+    /// Creates a refusal with a message.
     pub fn new(message: impl Into<String>) -> Refusal {
         Refusal {
             message: message.into(),
@@ -110,7 +110,7 @@ impl Refusal {
         }
     }
 
-    /// Sets additional data for the client. A value that cannot be serialized becomes `null`. Default: none.
+    /// Sets additional data for the client. A value that cannot be serialized is sent as `null`. Default: none.
     #[must_use]
     pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
         self.data = Some(Value::of(data).unwrap_or_default());
@@ -148,23 +148,23 @@ impl From<String> for Refusal {
     }
 }
 
-/// No acknowledgement was received.
+/// Error of an acknowledgement that was not received.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AckError {
-    /// The client has not acknowledged in time.
+    /// The client did not acknowledge in time.
     #[error("waiting for an acknowledgement failed: the operation has timed out")]
     Timeout,
-    /// The socket was disconnected.
+    /// The socket was disconnected before the client acknowledged.
     #[error("waiting for an acknowledgement failed: the socket is disconnected")]
     Disconnected,
-    /// The packet was not sent: it is volatile and the client is slow, or cannot be encoded.
+    /// The packet was not sent: it is volatile and the client is slow, or it could not be encoded.
     #[error("waiting for an acknowledgement failed: the packet was not sent")]
     NotSent,
-    /// Too many acknowledgements are awaited from the client.
-    #[error("waiting for an acknowledgement failed: {limit} are awaited from this client already")]
+    /// Too many acknowledgements of this client are pending.
+    #[error("waiting for an acknowledgement failed: {limit} acknowledgements are pending for this client already")]
     TooMany {
-        /// The limit.
+        /// The maximum number of pending acknowledgements.
         limit: usize,
     },
     /// The arguments of the acknowledgement do not fit the type.
@@ -172,7 +172,7 @@ pub enum AckError {
     Arguments(String),
 }
 
-/// Missing responses: not all sockets have acknowledged a broadcast, or not all servers have responded to a request, in time.
+/// Error of a broadcast that not all sockets acknowledged in time, or of a request that not all servers answered in time.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("waiting for the responses to a broadcast or request failed: it timed out after {} of them", .received.len())]
 pub struct Incomplete<T> {

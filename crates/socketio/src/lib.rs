@@ -23,7 +23,7 @@ mod socket;
 mod socket_id;
 mod tag;
 
-/// The names that a program with this crate uses: `use uptick_socketio::prelude::*`.
+/// The names that most programs need: `use uptick_socketio::prelude::*`.
 ///
 /// It includes the prelude of `uptick-http`.
 pub mod prelude {

@@ -1,4 +1,4 @@
-//! Listeners of events whose names the program chooses.
+//! Listeners of events whose names are chosen by the program.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,21 +7,21 @@ use smallvec::SmallVec;
 
 use crate::protocol::packet::Arguments;
 
-/// Identifies a listener of a socket or a namespace, for `off`.
+/// Identifies a listener of a socket or a namespace. Pass it to `off` to remove the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventListenerId(u64);
 
 impl EventListenerId {
-    /// The id that no listener has: returned for a socket that is gone.
+    /// An id that belongs to no listener. It is returned when the socket is already gone.
     pub const NONE: EventListenerId = EventListenerId(0);
 }
 
-/// A received event, as listeners are called with it.
+/// A received event, as passed to listeners.
 #[derive(Debug)]
 pub(crate) struct Received<'a, C> {
     pub(crate) name: &'a str,
     pub(crate) arguments: &'a Arguments,
-    /// The context of the event: what an acknowledgement needs.
+    /// The context of the event: the data needed for an acknowledgement.
     pub(crate) context: C,
 }
 
@@ -29,18 +29,18 @@ type Callback<C> = Box<dyn FnMut(&Received<'_, C>)>;
 
 /// The listeners of one emitter, in the order in which they run.
 ///
-/// Cost of an emission: a comparison of the name with that of each listener; nothing is allocated for up to four listeners of the name.
+/// Cost of an emission: one comparison of names per listener. No allocation for up to four listeners of the event.
 pub(crate) struct NamedListeners<C> {
     entries: Vec<Entry<C>>,
     last_id: u64,
 }
 
 struct Entry<C> {
-    /// `None` for listeners of all events.
+    /// The name of the event; `None` for listeners of all events.
     name: Option<Rc<str>>,
     id: u64,
     once: bool,
-    /// `None` while it runs.
+    /// `None` while the callback runs.
     callback: Option<Callback<C>>,
 }
 
@@ -53,7 +53,7 @@ impl<C> Default for NamedListeners<C> {
     }
 }
 
-/// The position of a new listener.
+/// The position at which a listener is inserted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     First,
@@ -61,7 +61,7 @@ pub(crate) enum Place {
 }
 
 impl<C: 'static> NamedListeners<C> {
-    /// Adds a listener of the event `name`; of all events without a name.
+    /// Adds a listener of the event `name`, or of all events if `name` is `None`.
     pub(crate) fn add(
         &mut self,
         name: Option<&str>,
@@ -88,13 +88,13 @@ impl<C: 'static> NamedListeners<C> {
         EventListenerId(self.last_id)
     }
 
-    /// Removes a listener, and returns its callback, which has to be dropped while nothing is borrowed.
+    /// Removes a listener, and returns its callback. The caller must drop it while nothing is borrowed.
     pub(crate) fn remove(&mut self, id: EventListenerId) -> Option<impl Sized + use<C>> {
         let at = self.entries.iter().position(|entry| entry.id == id.0)?;
         Some(self.entries.remove(at))
     }
 
-    /// Removes the listeners of an event, which have to be dropped while nothing is borrowed.
+    /// Removes the listeners of an event, and returns them. The caller must drop them while nothing is borrowed.
     pub(crate) fn remove_named(&mut self, name: &str) -> impl Sized + use<C> {
         let is_named = |entry: &mut Entry<C>| entry.name.as_deref() == Some(name);
         self.entries.extract_if(.., is_named).collect::<Vec<_>>()
@@ -124,7 +124,7 @@ impl<C: 'static> NamedListeners<C> {
         }
     }
 
-    /// Puts a callback back; returns it if the listener was removed.
+    /// Puts a callback back after it has run. Returns it if the listener was removed in the meantime.
     fn put_back(&mut self, id: u64, callback: Callback<C>) -> Option<Callback<C>> {
         match self.entries.iter_mut().find(|entry| entry.id == id) {
             Some(entry) => {
@@ -136,9 +136,9 @@ impl<C: 'static> NamedListeners<C> {
     }
 }
 
-/// Calls the listeners of the event `name`, or those of all events without a name. Returns whether there was one.
+/// Calls the listeners of the event `name`, or the listeners of all events if `name` is `None`. Returns `true` if there was one.
 ///
-/// Listeners that are added meanwhile are not called, nor those that are removed before their turn. Nothing is borrowed while a listener runs.
+/// Listeners that are added during the emission are not called, nor are listeners that are removed before their turn. Nothing is borrowed while a listener runs.
 pub(crate) fn emit<C: 'static>(
     listeners: &RefCell<NamedListeners<C>>,
     name: Option<&str>,
@@ -163,7 +163,7 @@ pub(crate) fn emit<C: 'static>(
     !ids.is_empty()
 }
 
-/// A callback that runs. It is put back also when it panics.
+/// A callback that is running. It is put back when this value is dropped, also after a panic.
 struct Running<'a, C: 'static> {
     listeners: &'a RefCell<NamedListeners<C>>,
     id: u64,
@@ -182,14 +182,14 @@ impl<C: 'static> Drop for Running<'_, C> {
     }
 }
 
-/// The names of listeners are those that the program has: few, and each for many sockets.
+/// Maximum number of shared names. A program has few event names, and each of them is used by many sockets.
 const KEPT_NAMES: usize = 1024;
 
 thread_local! {
     static NAMES: RefCell<std::collections::HashSet<Rc<str>>> = RefCell::default();
 }
 
-/// Returns a shared name.
+/// Returns a shared copy of a name.
 fn interned(name: &str) -> Rc<str> {
     let shared = NAMES.try_with(|names| {
         let mut names = names.borrow_mut();

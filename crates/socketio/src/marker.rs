@@ -1,9 +1,9 @@
-//! The kinds of decisions of callbacks: the parameter `M` of [`IntoConnectMiddleware`](crate::IntoConnectMiddleware) and
-//! [`IntoPermission`](crate::engine::IntoPermission), which is always inferred. No program names them.
+//! Marker types for the result of a callback: the parameter `M` of [`IntoConnectMiddleware`](crate::IntoConnectMiddleware) and
+//! [`IntoPermission`](crate::engine::IntoPermission), which is always inferred. Programs do not name them.
 
-/// A result.
+/// Marker for callbacks that return a result.
 #[derive(Debug)]
 pub enum Now {}
-/// A future of a result.
+/// Marker for callbacks that return a future of a result.
 #[derive(Debug)]
 pub enum Later {}

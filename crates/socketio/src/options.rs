@@ -9,7 +9,7 @@ use crate::adapter::AdapterFactory;
 use crate::engine::EngineOptions;
 use crate::protocol::packet::Limits;
 
-/// Options of a Socket.IO server: limits and timeouts of sockets, and those of the [transports](EngineOptions).
+/// Options of a Socket.IO server: limits and timeouts of sockets, and the options of the [transports](EngineOptions).
 ///
 /// # Examples
 ///
@@ -59,7 +59,7 @@ impl Default for SocketIoOptions {
 }
 
 impl SocketIoOptions {
-    /// Returns the defaults.
+    /// Creates options with the default values.
     pub fn new() -> Self {
         Self::default()
     }
@@ -71,58 +71,58 @@ impl SocketIoOptions {
         self
     }
 
-    /// Sets the time in which a client has to join a namespace; its connection is closed otherwise. Default: 45 s.
+    /// Sets the time within which a client must join a namespace; otherwise its connection is closed. Default: 45 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the time in which a client has to acknowledge an event, if [`timeout`](crate::Broadcast::timeout) does not set another. Default: 60 s.
+    /// Sets the time within which a client must acknowledge an event, unless [`timeout`](crate::Broadcast::timeout) overrides it. Default: 60 s.
     #[must_use]
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.ack_timeout = timeout;
         self
     }
 
-    /// Sets the time in which other servers have to respond, such as to [`fetch_sockets`](crate::Broadcast::fetch_sockets). Default: 5 s.
+    /// Sets the time within which other servers must respond, for example to [`fetch_sockets`](crate::Broadcast::fetch_sockets). Default: 5 s.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Sets how many acknowledgements may be awaited from one socket. Default: 10,000.
+    /// Sets the maximum number of pending acknowledgements of one socket. Default: 10,000.
     #[must_use]
     pub fn max_pending_acks(mut self, count: usize) -> Self {
         self.max_pending_acks = count;
         self
     }
 
-    /// Sets how many rooms one socket may join. Default: 10,000.
+    /// Sets the maximum number of rooms that one socket may join. Default: 10,000.
     #[must_use]
     pub fn max_rooms(mut self, count: usize) -> Self {
         self.max_rooms = count;
         self
     }
 
-    /// Sets how many namespaces clients may create that [`of_dynamic`](crate::SocketIo::of_dynamic) matches; further ones are refused as invalid. Empty ones are
-    /// removed. Default: 10,000.
+    /// Sets the maximum number of namespaces that clients may create through [`of_dynamic`](crate::SocketIo::of_dynamic); further ones are refused as invalid.
+    /// Empty dynamic namespaces are removed. Default: 10,000.
     #[must_use]
     pub fn max_dynamic_namespaces(mut self, count: usize) -> Self {
         self.max_dynamic_namespaces = count;
         self
     }
 
-    /// Sets how many namespaces one client may join over its connection; further ones are refused. As many middleware runs of one client may be unfinished, which
-    /// includes those for namespaces that it has left meanwhile. Default: 1000.
+    /// Sets the maximum number of namespaces that one client may join over its connection; further ones are refused. The same limit applies to unfinished middleware
+    /// runs of one client, including runs for namespaces that it has left in the meantime. Default: 1000.
     #[must_use]
     pub fn max_namespaces_per_client(mut self, count: usize) -> Self {
         self.max_namespaces_per_client = count;
         self
     }
 
-    /// Sets the limits of received packets: depth, attachments, names of namespaces. Default: [`Limits::default`].
+    /// Sets the limits of received packets: nesting depth, attachments, and names of namespaces. Default: [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -136,10 +136,10 @@ impl SocketIoOptions {
         self
     }
 
-    /// Switches connection state recovery on: clients that come back soon find their id, rooms and data, and receive the events that they have missed.
+    /// Enables connection state recovery: clients that reconnect in time keep their id, rooms and data, and receive the events that they missed.
     ///
-    /// With several workers, a client may come back to any of them. An event that another worker sends in the instant in which its state moves from worker to worker may
-    /// be missed or received twice. As with the official server, applications that must not lose anything compare their state when `is_recovered` is false, and
+    /// With several workers, a client may reconnect to any of them. An event that another worker sends at the moment when the state of the client moves between workers
+    /// may be missed or received twice. As with the official server, applications that must not lose anything compare their state when `is_recovered` is false, and
     /// from time to time.
     ///
     /// Default: off.
@@ -149,17 +149,17 @@ impl SocketIoOptions {
         self
     }
 
-    /// Sets the adapter, which joins the namespaces of several servers.
+    /// Sets the adapter, which connects the namespaces of several servers.
     ///
-    /// Default: none, except with the feature `workers` on a thread whose bus is attached when the server is created, as in a worker: there it is a `BusAdapter`, so
-    /// that the servers of all workers are one. Servers of different workers belong together if they were created in the same order.
+    /// Default: none, except with the feature `workers` on a thread whose bus is attached when the server is created, as in a worker. There it is a `BusAdapter`, so
+    /// that the servers of all workers act as one. Servers in different workers are matched by the order in which they were created.
     #[must_use]
     pub fn adapter(mut self, factory: AdapterFactory) -> Self {
         self.adapter = AdapterChoice::Factory(factory);
         self
     }
 
-    /// Keeps the server apart from those of other workers. See [`adapter`](SocketIoOptions::adapter).
+    /// Keeps the server separate from the servers of other workers. See [`adapter`](SocketIoOptions::adapter).
     #[must_use]
     pub fn without_adapter(mut self) -> Self {
         self.adapter = AdapterChoice::None;
@@ -170,14 +170,14 @@ impl SocketIoOptions {
 /// The adapter of a server.
 #[derive(Clone)]
 pub(crate) enum AdapterChoice {
-    /// That of the workers, where there are some.
+    /// The adapter over the bus of the workers, if the thread is attached to one.
     Automatic,
     None,
     Factory(AdapterFactory),
 }
 
 impl AdapterChoice {
-    /// Returns what creates the adapters.
+    /// Returns the factory that creates the adapters.
     pub(crate) fn factory(&self) -> Option<AdapterFactory> {
         match self {
             AdapterChoice::Factory(factory) => Some(Rc::clone(factory)),
@@ -226,40 +226,40 @@ impl Default for RecoveryOptions {
 }
 
 impl RecoveryOptions {
-    /// Returns the defaults.
+    /// Creates options with the default values.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the time in which a client may come back. Default: 120 s.
+    /// Sets the time within which a disconnected client may reconnect and recover. Default: 120 s.
     #[must_use]
     pub fn max_disconnection(mut self, time: Duration) -> Self {
         self.max_disconnection = time;
         self
     }
 
-    /// Sets whether the middleware of the namespace is skipped for clients that are recovered. Default: true.
+    /// Sets whether the middleware of the namespace is skipped for recovered clients. Default: true.
     #[must_use]
     pub fn skip_middleware(mut self, skip: bool) -> Self {
         self.skip_middleware = skip;
         self
     }
 
-    /// Sets how many packets of a namespace are kept. When older ones are discarded, clients that have missed them are not recovered. Default: 100,000.
+    /// Sets the maximum number of packets that a namespace keeps. Clients that missed a discarded packet are not recovered. Default: 100,000.
     #[must_use]
     pub fn max_packets(mut self, count: usize) -> Self {
         self.max_packets = count;
         self
     }
 
-    /// Sets how many bytes of packets of a namespace are kept. Default: 64 MiB.
+    /// Sets the maximum number of bytes of packets that a namespace keeps. Default: 64 MiB.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// Sets how many disconnected clients of a namespace are kept; the oldest are discarded. Default: 100,000.
+    /// Sets the maximum number of disconnected clients that a namespace keeps; the oldest are discarded. Default: 100,000.
     #[must_use]
     pub fn max_sessions(mut self, count: usize) -> Self {
         self.max_sessions = count;

@@ -1,4 +1,4 @@
-//! A client: its packets, and its sockets in namespaces.
+//! A client: its packets, and its sockets in the namespaces.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -16,16 +16,16 @@ use crate::protocol::session::CloseReason;
 use crate::server::ServerState;
 use crate::socket::{Phase, SocketState};
 
-/// A client of a server, over one session of Engine.IO.
+/// A client of a server, over one Engine.IO session.
 pub(crate) struct Peer {
     own: Weak<Peer>,
     pub(crate) client: Client,
     server: Weak<ServerState>,
     decoder: RefCell<Decoder>,
     sockets: RefCell<SmallVec<[Rc<SocketState>; 1]>>,
-    /// Runs until the client has joined a namespace.
+    /// The timer that closes the connection if the client does not join a namespace in time.
     connect_timer: Cell<Option<Timer>>,
-    /// The number of middleware runs that have not ended, also of sockets that have left meanwhile.
+    /// The number of unfinished middleware runs, including runs for sockets that have left in the meantime.
     arrivals: Cell<usize>,
 }
 
@@ -36,7 +36,7 @@ impl Peer {
             .map(|server| server.options.connect_timeout);
         let timer = timeout.map(|timeout| {
             add_timer(timeout, move || {
-                tracing::debug!("a client has not joined a namespace in time");
+                tracing::debug!("closing a client: it did not join a namespace in time");
                 client.close();
             })
         });
@@ -60,7 +60,7 @@ impl Peer {
             .map_or(Parser::default(), |server| server.options.parser)
     }
 
-    /// Adds a socket, also one that waits for middleware.
+    /// Adds a socket. It may still be waiting for middleware.
     pub(crate) fn add(&self, socket: &Rc<SocketState>) {
         self.sockets.borrow_mut().push(Rc::clone(socket));
     }
@@ -70,7 +70,7 @@ impl Peer {
         sockets.retain(|one| !std::ptr::eq(&**one, socket));
     }
 
-    /// Notes that the client has joined a namespace.
+    /// Stops the connect timer, because the client has joined a namespace.
     pub(crate) fn joined(&self) {
         if let Some(timer) = self.connect_timer.take() {
             timer.cancel();
@@ -81,12 +81,12 @@ impl Peer {
         self.sockets.borrow().clone()
     }
 
-    /// Returns the number of namespaces that the client has joined, or waits to join.
+    /// Returns the number of namespaces that the client has joined or is joining.
     pub(crate) fn sockets_count(&self) -> usize {
         self.sockets.borrow().len()
     }
 
-    /// Returns the number of middleware runs that have not ended.
+    /// Returns the number of unfinished middleware runs.
     pub(crate) fn arrivals(&self) -> usize {
         self.arrivals.get()
     }
@@ -99,7 +99,7 @@ impl Peer {
         self.arrivals.set(self.arrivals.get().saturating_sub(1));
     }
 
-    /// Runs callbacks of the program. If one panics, all sockets are disconnected, and the session is closed.
+    /// Runs callbacks of the program. If one panics, all sockets of the client are disconnected and the session is closed.
     pub(crate) fn contain(&self, f: impl FnOnce()) {
         if let Err(message) = catch(f) {
             tracing::error!("a callback of a socket panicked: {message}");
@@ -123,15 +123,15 @@ impl Peer {
         decoded.map_err(|error| tracing::debug!("{error}"))
     }
 
-    /// Disconnects all sockets, and closes the session: the client has sent an invalid packet, or a callback has panicked.
+    /// Disconnects all sockets and closes the session, after an invalid packet or a panic in a callback.
     fn abandon(&self) {
         self.end(DisconnectReason::ForcedClose);
         self.client.close();
     }
 
-    /// Handles a packet at the wrong time.
+    /// Handles a packet that is not allowed in the current state.
     fn violation(&self, message: &str) {
-        tracing::debug!("closing a session of Socket.IO: {message}");
+        tracing::debug!("closing a Socket.IO session: {message}");
         self.abandon();
     }
 
@@ -152,13 +152,13 @@ impl Peer {
         let Some(socket) = self.find(&namespace) else {
             return match body {
                 Body::Connect(auth) => namespace::connect(self, &namespace, auth),
-                _ => self.violation("a packet for a namespace that the client has not joined"),
+                _ => self.violation("the client sent a packet to a namespace that it has not joined"),
             };
         };
         if socket.phase.get() == Phase::Connecting {
             return match body {
                 Body::Disconnect => socket.discard(),
-                _ => self.violation("a packet before the namespace was joined"),
+                _ => self.violation("the client sent a packet before it joined the namespace"),
             };
         }
         match body {
@@ -174,7 +174,7 @@ impl Peer {
             }
             Body::Disconnect => socket.disconnected(DisconnectReason::ClientNamespaceDisconnect),
             Body::Connect(_) | Body::ConnectError(_) => {
-                self.violation("the client has joined the namespace already");
+                self.violation("the client has already joined the namespace");
             }
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_an_idle_client_stays_small() {
+    fn the_state_of_an_idle_client_is_at_most_96_bytes() {
         let size = size_of::<Peer>();
         assert!(size <= 96, "{size} bytes");
     }

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// The result of an operation that completes later: a future, which also takes a callback.
+/// The result of an operation that completes later. It is a future, and can also call a callback.
 ///
-/// The operation has begun already, and goes on when the promise is dropped.
+/// The operation is already in progress, and continues when the promise is dropped.
 ///
 /// # Examples
 ///
@@ -19,12 +19,12 @@ use std::task::{Context, Poll, Waker};
 /// fn ask(socket: Socket) {
 ///     let answer = socket.timeout(Duration::from_secs(5)).emit_with_ack("question", "Tea?");
 ///     answer.then(|answer: Result<String, AckError>| match answer {
-///         Ok(answer) => println!("the client says {answer}"),
+///         Ok(answer) => println!("the client answered {answer}"),
 ///         Err(error) => eprintln!("{error}"),
 ///     });
 /// }
 /// ```
-#[must_use = "the result is lost, unless the promise is awaited or has a callback"]
+#[must_use = "the result is lost unless the promise is awaited or has a callback"]
 pub struct Promise<T> {
     state: Rc<RefCell<State<T>>>,
 }
@@ -33,17 +33,17 @@ enum State<T> {
     Pending(Option<Waker>),
     Callback(Box<dyn FnOnce(T)>),
     Ready(T),
-    /// The result was taken, or the promise dropped.
+    /// The result was taken, or the promise was dropped.
     Done,
 }
 
-/// The side that sets the result of a [`Promise`].
+/// The resolving half of a [`Promise`]: it sets the result.
 pub struct Resolver<T> {
     state: Rc<RefCell<State<T>>>,
 }
 
 impl<T: 'static> Promise<T> {
-    /// Returns a promise without a result, and the resolver that sets it.
+    /// Creates a pending promise, and the resolver that sets its result.
     pub fn pending() -> (Promise<T>, Resolver<T>) {
         let state = Rc::new(RefCell::new(State::Pending(None)));
         let resolver = Resolver {
@@ -52,14 +52,14 @@ impl<T: 'static> Promise<T> {
         (Promise { state }, resolver)
     }
 
-    /// Returns a promise that has its result already.
+    /// Creates a promise that already has its result.
     pub fn ready(value: T) -> Promise<T> {
         let (promise, resolver) = Promise::pending();
         resolver.resolve(value);
         promise
     }
 
-    /// Calls `callback` with the result: at once if it is there.
+    /// Calls `callback` with the result: immediately if the promise already has one.
     pub fn then(self, callback: impl FnOnce(T) + 'static) {
         let before = self.state.replace(State::Done);
         match before {
@@ -71,7 +71,7 @@ impl<T: 'static> Promise<T> {
         }
     }
 
-    /// Returns a promise with the result of `f`.
+    /// Converts the result with `f`.
     pub fn map<U: 'static>(self, f: impl FnOnce(T) -> U + 'static) -> Promise<U> {
         let (promise, resolver) = Promise::pending();
         self.then(move |value| resolver.resolve(f(value)));
@@ -80,7 +80,7 @@ impl<T: 'static> Promise<T> {
 }
 
 impl<T> Resolver<T> {
-    /// Sets the result: wakes the task that awaits it, or calls the callback.
+    /// Sets the result: wakes the task that awaits the promise, or calls its callback.
     pub fn resolve(self, value: T) {
         let before = self.state.replace(State::Done);
         match before {

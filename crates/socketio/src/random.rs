@@ -3,28 +3,28 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The maximum number of characters that are made at a time.
+/// Maximum number of characters per call.
 const MOST: usize = 20;
 
-/// Fills a buffer of at most 20 characters, a multiple of 4, with random ones of `[A-Za-z0-9_-]`.
+/// Fills `buffer` with random characters of `[A-Za-z0-9_-]`. Its length must be a multiple of 4, and at most 20.
 ///
 /// # Errors
 ///
-/// The system has no random numbers. The buffer is unchanged then.
+/// Returns an error if the system has no source of random numbers. The buffer is unchanged then.
 pub(crate) fn try_characters(buffer: &mut [u8]) -> Result<(), getrandom::Error> {
     let mut random = [0; MOST / 4 * 3];
     let random = &mut random[..buffer.len() / 4 * 3];
     getrandom::fill(random)?;
-    // 3 bytes are exactly 4 characters.
+    // 3 bytes encode to exactly 4 characters.
     let _ = URL_SAFE_NO_PAD.encode_slice(random, buffer);
     Ok(())
 }
 
-/// Fills a buffer as [`try_characters`].
+/// Fills `buffer` as [`try_characters`] does.
 ///
 /// # Panics
 ///
-/// If the system has no random numbers.
+/// Panics if the system has no source of random numbers.
 pub(crate) fn characters(buffer: &mut [u8]) {
     available(try_characters(buffer));
 }
@@ -33,7 +33,7 @@ pub(crate) fn characters(buffer: &mut [u8]) {
 ///
 /// # Panics
 ///
-/// If the system has no random numbers.
+/// Panics if the system has no source of random numbers.
 #[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
 pub(crate) fn number() -> u64 {
     let mut bytes = [0; 8];
@@ -41,8 +41,8 @@ pub(crate) fn number() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// On the supported systems it fails only where there is no random device, as in a broken sandbox.
-#[expect(clippy::panic, reason = "ids that can be guessed would be worse")]
+/// Panics if reading random bytes failed. On supported systems this happens only without a random device, as in a broken sandbox.
+#[expect(clippy::panic, reason = "predictable ids would be worse")]
 fn available(result: Result<(), getrandom::Error>) {
     if let Err(error) = result {
         panic!("reading random bytes failed: {error}");

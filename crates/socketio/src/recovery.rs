@@ -1,9 +1,9 @@
-//! Connection state recovery: clients that come back soon miss nothing.
+//! Connection state recovery: clients that reconnect in time miss no event.
 //!
-//! While it is on, each event that is sent without an acknowledgement and is not volatile has an offset behind its arguments, and is kept for a while. A client
-//! that comes back with its private id and the last offset gets its id, rooms and data, and what it has missed.
+//! While it is enabled, each event that is not volatile and expects no acknowledgement carries an offset after its arguments, and is kept for a limited time. A
+//! client that reconnects with its private id and the last offset keeps its id, rooms and data, and receives the events that it missed.
 //!
-//! Cost of an event while it is on: an entry of the log, which shares the packet.
+//! Cost of an event while recovery is enabled: one entry in the log, which shares the packet.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,26 +16,26 @@ use crate::protocol::Value;
 use crate::protocol::packet::{Data, Encoded};
 use crate::socket_id::SocketId;
 
-/// The number of bytes that an entry of the log counts for, beside its packet.
+/// Number of bytes that a log entry counts for in addition to its packet.
 const OVERHEAD: usize = 128;
 
-/// The log of a namespace, and its disconnected clients.
+/// The event log of a namespace, and its disconnected clients.
 pub(crate) struct Recovery {
     options: RecoveryOptions,
-    /// Begins each offset, so that those of other servers and earlier runs are not taken for own ones.
+    /// Prefix of each offset, so that offsets of other servers and earlier runs are not mistaken for offsets of this one.
     run: SocketId,
     /// The number of the first packet in the log.
     first: u64,
     log: VecDeque<Logged>,
     bytes: usize,
     sessions: HashMap<SocketId, Session>,
-    /// The private ids in the order in which their clients were disconnected; some have come back since.
+    /// Private ids in the order in which their clients were disconnected. Some clients may have reconnected since.
     order: VecDeque<(Instant, SocketId)>,
 }
 
 struct Logged {
     at: Instant,
-    /// Without its offset.
+    /// The packet, without its offset.
     packet: Encoded,
     target: Target,
     except: Option<SocketId>,
@@ -47,7 +47,7 @@ impl Logged {
     }
 }
 
-/// The state of a client that may come back.
+/// The state of a disconnected client that may reconnect.
 pub(crate) struct Session {
     pub(crate) id: SocketId,
     pub(crate) rooms: Vec<String>,
@@ -56,30 +56,30 @@ pub(crate) struct Session {
     pub(crate) entry: Option<Entry>,
 }
 
-/// The offset with which a client has come from another server, and the number of the next event here.
+/// The offset with which a client came from another server, and the number of the next event on this server.
 ///
-/// It is the last offset that the client knows until it has received an event of this server.
+/// It is the last offset that the client knows until it receives an event of this server.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     offset: String,
     next: u64,
 }
 
-/// A client that has come back.
+/// A client that has reconnected.
 pub(crate) struct Recovered {
     pub(crate) id: SocketId,
     pub(crate) pid: SocketId,
     pub(crate) rooms: Vec<String>,
     pub(crate) data: Value,
-    /// The events that it has missed, with their offsets.
+    /// The missed events, with their offsets.
     pub(crate) missed: Vec<Encoded>,
-    /// The number of the event behind those.
+    /// The number of the event after the missed ones.
     until: u64,
     pub(crate) entry: Option<Entry>,
 }
 
 impl Recovered {
-    /// Returns the state for the next time: the client has left before it was connected.
+    /// Converts this back into the state of a disconnected client, because the client left before it was connected.
     pub(crate) fn into_session(self) -> (SocketId, Session) {
         let session = Session {
             id: self.id,
@@ -92,7 +92,7 @@ impl Recovered {
     }
 }
 
-/// The authentication data of a client that comes back.
+/// The authentication data of a reconnecting client.
 #[derive(Deserialize)]
 pub(crate) struct Claim {
     pub(crate) pid: String,
@@ -100,7 +100,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Returns what a client has sent to authenticate itself, if it is that.
+    /// Parses the authentication data of a client; `None` if it does not request recovery.
     pub(crate) fn of(auth: Option<&Data>) -> Option<Claim> {
         auth?.parse().ok()
     }
@@ -154,7 +154,7 @@ impl Recovery {
         offset
     }
 
-    /// Keeps the state of a client that was disconnected.
+    /// Stores the state of a disconnected client.
     pub(crate) fn keep(&mut self, pid: SocketId, session: Session) {
         let now = session.at;
         self.order.push_back((now, pid));
@@ -162,18 +162,18 @@ impl Recovery {
         self.expire(now);
     }
 
-    /// Returns whether clients may come back.
+    /// Returns `true` if there are disconnected clients that may reconnect.
     pub(crate) fn has_sessions(&mut self) -> bool {
         self.expire(Instant::now());
         !self.sessions.is_empty()
     }
 
-    /// Returns the time until the oldest client cannot come back any more.
+    /// Returns the time for which the state of a disconnected client is kept.
     pub(crate) fn retention(&self) -> Duration {
         self.options.max_disconnection
     }
 
-    /// Takes the state of a client that has come back.
+    /// Removes and returns the state of a client that has reconnected.
     pub(crate) fn restore(&mut self, claim: &Claim) -> Option<Recovered> {
         let (pid, session, next) = self.take(claim)?;
         Some(Recovered {
@@ -187,7 +187,7 @@ impl Recovery {
         })
     }
 
-    /// Takes the state of a client that has come back to another server.
+    /// Removes and returns the state of a client that has reconnected to another server.
     pub(crate) fn hand_over(&mut self, claim: &Claim) -> Option<RemoteSession> {
         let (_, session, next) = self.take(claim)?;
         let missed = self.missed(session.id, &session.rooms, next);
@@ -199,7 +199,7 @@ impl Recovery {
         })
     }
 
-    /// Takes over the state of a client from another server. The events that it has missed are logged for it, with offsets of this server.
+    /// Accepts the state of a client from another server. The events that it missed are added to the log for it, with offsets of this server.
     pub(crate) fn take_over(&mut self, claim: Claim, session: RemoteSession) -> Option<Recovered> {
         let (id, pid) = (SocketId::parse(&session.id)?, SocketId::parse(&claim.pid)?);
         let entry = Entry {
@@ -226,7 +226,7 @@ impl Recovery {
         })
     }
 
-    /// Removes the state of a client; returns its private id, and the position of the first event that it has not received.
+    /// Removes the state of a client. Returns its private id, and the position of the first event that it has not received.
     fn take(&mut self, claim: &Claim) -> Option<(SocketId, Session, usize)> {
         let pid = SocketId::parse(&claim.pid)?;
         self.expire(Instant::now());
@@ -242,7 +242,7 @@ impl Recovery {
         Some((pid, session, next))
     }
 
-    /// Returns the events that a client has missed, with those since it came back.
+    /// Returns the events that a client missed, including events since it reconnected.
     pub(crate) fn missed_until_now(&self, recovered: &Recovered) -> Vec<Encoded> {
         let mut missed = recovered.missed.clone();
         let next = recovered.until.saturating_sub(self.first) as usize;
@@ -258,7 +258,7 @@ impl Recovery {
             .collect()
     }
 
-    /// Returns the events of a client in rooms from a position on, with their positions.
+    /// Returns the events for a client in `rooms`, starting at position `next`, with their positions.
     fn missed<'a>(
         &'a self,
         id: SocketId,
@@ -270,7 +270,7 @@ impl Recovery {
             .map(|(index, entry)| (index, &entry.packet))
     }
 
-    /// Returns the position in the log of the event that has an offset.
+    /// Returns the position in the log of the event with an offset.
     fn position(&self, offset: &str) -> Option<usize> {
         let (run, number) = offset.split_once('.')?;
         if run != &self.run[4..16] {
@@ -281,7 +281,7 @@ impl Recovery {
         (position < self.log.len()).then_some(position)
     }
 
-    /// Discards what is too old, or too much.
+    /// Discards entries that are too old or exceed a limit.
     fn expire(&mut self, now: Instant) {
         let options = &self.options;
         let is_old = |at: Instant| now.saturating_duration_since(at) > options.max_disconnection;
@@ -328,7 +328,7 @@ mod tests {
         Encoded::of_frame(Message::from(format!(r#"42["{text}"]"#)))
     }
 
-    /// The texts of events, which have offsets.
+    /// Returns the names of events that carry offsets.
     fn texts(packets: &[Encoded]) -> Vec<String> {
         let text = |packet: &Encoded| {
             let text = packet.frames().next().unwrap().into_bytes();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_gets_what_it_has_missed_and_nothing_else() {
+    fn a_client_receives_only_the_events_that_it_missed() {
         let mut recovery = Recovery::new(RecoveryOptions::new());
         let (id, pid) = (SocketId::random(), SocketId::random());
         log(&mut recovery, "early", target(&[], &[]));
@@ -383,7 +383,7 @@ mod tests {
         assert_eq!((recovered.id, recovered.pid), (id, pid));
         assert_eq!(recovered.rooms, ["a"]);
         assert_eq!(texts(&recovered.missed), ["room", "own"]);
-        // Only once.
+        // The state can be restored only once.
         assert!(recovery.restore(&claim(pid, &offset)).is_none());
     }
 
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_moves_from_server_to_server() {
+    fn the_state_of_a_client_moves_to_another_server() {
         let mut one = Recovery::new(RecoveryOptions::new());
         let mut two = Recovery::new(RecoveryOptions::new());
         let (id, pid) = (SocketId::random(), SocketId::random());
@@ -426,7 +426,7 @@ mod tests {
         let recovered = two.take_over(claim(pid, &seen), handed).unwrap();
         assert_eq!((recovered.id, recovered.pid), (id, pid));
         assert_eq!(texts(&recovered.missed), ["missed"]);
-        // It is gone before it has received anything: it still has the offset of the first server.
+        // The client leaves before it has received an event, so it still has the offset of the first server.
         let kept = Session {
             entry: recovered.entry,
             ..session(id, &["a"])

@@ -21,12 +21,12 @@ pub(crate) use state::ServerState;
 
 /// A Socket.IO server.
 ///
-/// A `Copy` handle; the thread owns the server. [`HttpServer::mount`] serves it at a path. Its methods for sockets and rooms are those of the namespace `/`.
+/// This is a `Copy` handle; the thread owns the server. [`HttpServer::mount`] serves it at a path. Its methods for sockets and rooms apply to the namespace `/`.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `connection` | [`Socket`] | a client has joined the namespace `/` |
+/// | `connection` | [`Socket`] | a client joined the namespace `/` |
 /// | `new_namespace` | [`Namespace`] | a namespace was created |
 ///
 /// # Limits
@@ -57,7 +57,7 @@ pub struct SocketIo {
 events! {
     impl SocketIo {
         Socket => {
-            /// A client has joined the namespace `/`.
+            /// A client joined the namespace `/`.
             CONNECTION = "connection";
         }
         Namespace => {
@@ -89,7 +89,7 @@ impl SocketIo {
         SocketIo::with_options(SocketIoOptions::new())
     }
 
-    /// Creates a server.
+    /// Creates a server with `options`.
     pub fn with_options(options: SocketIoOptions) -> SocketIo {
         ServerState::create(options)
     }
@@ -111,16 +111,16 @@ impl SocketIo {
         self.engine
     }
 
-    /// Returns a namespace, which is created if it does not exist. A name without a leading slash gets one.
+    /// Returns the namespace with a name, and creates it if it does not exist. A leading slash is added to a name without one.
     pub fn of(self, name: &str) -> Namespace {
         let state = self.state();
         state.map_or(Namespace::STALE, |state| state.of(name))
     }
 
-    /// Accepts clients in all namespaces whose names match. Each is created when the first client joins it, and removed when the last has left it.
+    /// Accepts clients in all namespaces whose names match. Each is created when its first client joins, and removed when its last client leaves.
     ///
-    /// The returned namespace stands for all of them: its listeners, middlewares and broadcasts are theirs. Namespaces of [`of`](SocketIo::of) have precedence, then
-    /// the patterns in the order in which they were added.
+    /// The returned namespace represents all of them: its listeners and middleware run for each, and its broadcasts address the sockets of all. Namespaces created by
+    /// [`of`](SocketIo::of) take precedence, then the patterns in the order in which they were added.
     ///
     /// # Limits
     /// [`SocketIoOptions::max_dynamic_namespaces`].
@@ -143,13 +143,13 @@ impl SocketIo {
         state.map_or(Namespace::STALE, |state| state.of_dynamic(matches))
     }
 
-    /// Returns the namespaces that exist.
+    /// Returns the existing namespaces.
     pub fn namespaces(self) -> Vec<Namespace> {
         let state = self.state();
         state.map_or_else(Vec::new, |state| state.namespaces())
     }
 
-    /// Adds a middleware to the namespace `/`; see [`Namespace::wrap`].
+    /// Adds middleware to the namespace `/`; see [`Namespace::wrap`].
     pub fn wrap<M>(self, middleware: impl IntoConnectMiddleware<M>) -> Self {
         self.of("/").wrap(middleware);
         self
@@ -165,11 +165,11 @@ impl SocketIo {
         self.of("/").sockets()
     }
 
-    /// Returns all sockets of the namespace `/`, also of other servers; see [`Namespace::fetch_sockets`].
+    /// Returns all sockets of the namespace `/`, including those on other servers; see [`Namespace::fetch_sockets`].
     ///
     /// # Errors
     ///
-    /// [`Incomplete`] with the sockets that are known, if a server does not respond in time.
+    /// Returns [`Incomplete`] with the known sockets if a server does not respond in time.
     pub fn fetch_sockets(self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         self.of("/").fetch_sockets()
     }
@@ -179,7 +179,7 @@ impl SocketIo {
         self.of("/").server_side_emit(event, arguments);
     }
 
-    /// Calls `callback` with each event of that name that another server emits in the namespace `/`; see [`Namespace::on_server_side`].
+    /// Calls `callback` with each event of the given name that another server emits in the namespace `/`; see [`Namespace::on_server_side`].
     pub fn on_server_side<T: FromArguments, R>(
         self,
         event: &str,
@@ -198,20 +198,21 @@ impl SocketIo {
         self.of("/").except(room)
     }
 
-    /// Sends an event to all sockets of the namespace `/`, also of other servers, and returns the number of those of this server.
+    /// Sends an event to all sockets of the namespace `/`, including those on other servers. Returns the number of sockets of this server.
     pub fn emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) -> usize {
         self.of("/").emit(event, arguments)
     }
 
-    /// Returns the number of clients that are connected, whatever namespaces they have joined.
+    /// Returns the number of connected clients, regardless of the namespaces that they have joined.
     pub fn clients_count(self) -> usize {
         self.engine().clients_count()
     }
 
-    /// Closes the server: disconnects all sockets with the reason `server shutting down`, and their connections when what is queued was sent. New clients are refused.
+    /// Closes the server: disconnects all sockets with the reason `server shutting down`, and closes their connections once queued packets are sent. New clients are
+    /// refused.
     ///
-    /// The HTTP server goes on; [`HttpServer::shutdown`] closes both: a server is closed with the last HTTP server that it is mounted on. The routes of the closed server stay: requests to its path are refused, and another server cannot
-    /// be mounted there.
+    /// The HTTP server keeps running; [`HttpServer::shutdown`] closes both, because a server is closed together with the last HTTP server that it is mounted on. The routes
+    /// of a closed server remain: requests to its path are refused, and no other server can be mounted there.
     pub fn close(self) {
         if let Some(state) = self.state() {
             state.close();

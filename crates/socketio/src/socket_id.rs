@@ -1,4 +1,4 @@
-//! Ids of sockets.
+//! Socket ids.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,21 +7,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{random, tag};
 
-/// The number of characters of an id.
+/// Number of characters in an id.
 const LENGTH: usize = 20;
 
 /// The id of a socket: 20 characters of `[A-Za-z0-9_-]`.
 ///
-/// Each namespace that a client joins has its own. Other clients may see it: it is not the id of the session, which is a secret. It is also the name of a room
+/// A client has a different id in each namespace that it joins. Other clients may see it: it is not the session id, which is secret. It is also the name of a room
 /// that has the socket as its only member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId([u8; LENGTH]);
 
 impl SocketId {
-    /// The id of no socket.
+    /// An id that belongs to no socket.
     pub(crate) const NONE: SocketId = SocketId([b'-'; LENGTH]);
 
-    /// Returns an id that begins with the tag of this worker, and is random otherwise.
+    /// Returns an id that begins with the tag of this worker and is otherwise random.
     pub(crate) fn random() -> SocketId {
         let mut id = [0; LENGTH];
         let (tag, rest) = id.split_at_mut(tag::LENGTH);
@@ -30,7 +30,7 @@ impl SocketId {
         SocketId(id)
     }
 
-    /// Returns the id of this text; `None` if it is not 20 characters of `[A-Za-z0-9_-]`.
+    /// Parses an id; `None` if `text` is not 20 characters of `[A-Za-z0-9_-]`.
     pub fn parse(text: &str) -> Option<SocketId> {
         let id: [u8; LENGTH] = text.as_bytes().try_into().ok()?;
         let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -39,7 +39,7 @@ impl SocketId {
 
     /// Returns the id as text.
     pub fn as_str(&self) -> &str {
-        // It is ASCII.
+        // Ids are ASCII.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -85,7 +85,7 @@ impl Serialize for SocketId {
 impl<'de> Deserialize<'de> for SocketId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SocketId, D::Error> {
         let text = String::deserialize(deserializer)?;
-        SocketId::parse(&text).ok_or_else(|| serde::de::Error::custom("not the id of a socket"))
+        SocketId::parse(&text).ok_or_else(|| serde::de::Error::custom("not a socket id"))
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_id() {
+    fn invalid_ids_are_rejected() {
         for text in ["", "short", "0123456789012345678+", "012345678901234567890"] {
             assert_eq!(SocketId::parse(text), None, "{text}");
         }

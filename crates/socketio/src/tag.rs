@@ -1,10 +1,10 @@
-//! The tag of a worker, with which the ids of its sessions and sockets begin.
+//! The tag of a worker: the prefix of the ids of its sessions and sockets.
 //!
-//! Other workers know by it where to find them. It is no secret: behind it, ids have 96 random bits.
+//! It tells other workers which worker owns a session or socket. It is not secret: the rest of an id has 96 random bits.
 
 use crate::random;
 
-/// The number of characters of a tag.
+/// Number of characters in a tag.
 pub(crate) const LENGTH: usize = 4;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! Messages between workers.
+//! Property tests of the messages between workers.
 #![cfg(feature = "workers")]
 #![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
 
@@ -152,14 +152,14 @@ fn message() -> impl Strategy<Value = BusMessage> {
 
 proptest! {
     #[test]
-    fn a_message_is_decoded_as_it_was_encoded(message in message()) {
+    fn a_message_survives_encoding_and_decoding(message in message()) {
         let encoded = Bytes::from(invariants::encode(&message).unwrap());
         prop_assert_eq!(decode(encoded.clone()), Ok(message));
         invariants::check_bytes(&encoded);
     }
 
     #[test]
-    fn a_part_of_a_message_is_refused(message in message(), cut in any::<prop::sample::Index>()) {
+    fn a_truncated_message_is_refused(message in message(), cut in any::<prop::sample::Index>()) {
         let encoded = Bytes::from(invariants::encode(&message).unwrap());
         let cut = cut.index(encoded.len());
         prop_assert!(decode(encoded.slice(..cut)).is_err());
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_bytes_are_refused_or_mean_something_else(
+    fn changed_bytes_are_refused_or_decoded_consistently(
         message in message(),
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_refused_or_encoded_again(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_refused_or_encoded_identically(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         invariants::check_bytes(&bytes.into());
     }
 }

@@ -1,5 +1,4 @@
-//! The memory of idle clients, and that all of it is given back. All memory of the process is counted, so this test has a process of its
-//! own.
+//! Memory of idle clients, and that it is freed. All memory of the process is counted, so this test needs its own process.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,17 +11,17 @@ use uptick_event_loop::EventLoop;
 use uptick_http::HttpServer;
 use uptick_socketio::engine::EngineIo;
 
-/// The allocator of the system, which counts live bytes as `malloc` rounds them.
+/// The system allocator, with a counter of live bytes rounded as in `malloc`.
 struct Counting;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
-/// Returns the bytes that an allocation takes in glibc: 8 bytes of its own, in steps of 16, and at least 32.
+/// Returns the number of bytes that an allocation takes in glibc: 8 bytes of overhead, rounded up to 16, at least 32.
 fn taken(layout: Layout) -> isize {
     (layout.size() + 8).next_multiple_of(16).max(32) as isize
 }
 
-// SAFETY: every call is passed to the allocator of the system unchanged.
+// SAFETY: every call is forwarded to the system allocator unchanged.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -43,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 
 const COUNT: usize = 400;
 
-/// Opens a session over a connection.
+/// Function that opens a session over a connection.
 type Open = fn(&mut TcpStream);
 
 fn live() -> isize {
@@ -56,7 +55,7 @@ fn run_until(mut done: impl FnMut() -> bool) {
     while !done() {
         assert!(
             start.elapsed() < Duration::from_secs(60),
-            "it takes too long"
+            "timed out"
         );
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
@@ -64,7 +63,7 @@ fn run_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-/// Sends a request, and reads until the response has a text.
+/// Sends a request, and reads until the response contains `end`.
 fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut came = String::new();
@@ -79,7 +78,7 @@ fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
     came
 }
 
-/// Opens idle clients; returns their connections and the bytes that each takes.
+/// Opens idle clients. Returns their connections, and the number of bytes that each client takes.
 fn clients(http: HttpServer, count: usize, open: Open) -> (Vec<TcpStream>, isize) {
     let address = http.address().unwrap();
     let mut streams = Vec::with_capacity(count);
@@ -96,7 +95,7 @@ fn clients(http: HttpServer, count: usize, open: Open) -> (Vec<TcpStream>, isize
     (streams, (live() - before) / count as isize)
 }
 
-/// The headers that a browser sends, as a rule.
+/// Typical headers of a browser.
 const HEADERS: &str = "Host: localhost:3000\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nOrigin: http://localhost:3000\r\n";
 
 fn websocket(stream: &mut TcpStream) {
@@ -118,14 +117,14 @@ fn polling(stream: &mut TcpStream) {
 }
 
 #[test]
-fn idle_clients_take_little_memory_and_give_it_back() {
+fn idle_clients_use_little_memory_and_free_it() {
     let engine = EngineIo::new();
     let http = HttpServer::bind("127.0.0.1:0").unwrap();
     http.mount("/engine.io/", &engine);
     let opens: [(&str, Open, isize); 2] =
         [("websocket", websocket, 1400), ("polling", polling, 2900)];
     for (name, open, limit) in opens {
-        // Tables and pools keep some memory for the next clients.
+        // Tables and pools keep some memory for later clients.
         let round = || {
             let before = live();
             let (streams, each) = clients(http, COUNT, open);
@@ -135,10 +134,10 @@ fn idle_clients_take_little_memory_and_give_it_back() {
             (each, live() - before)
         };
         round();
-        // A table grows once more, or not, as the hashes of the ids fall; what leaks is left each time.
+        // Whether a table grows once more depends on the hashes of the ids. A leak would show in both rounds.
         let (each, left) = round();
         let left = left.min(round().1);
-        assert!(each < limit, "{name}: {each} bytes for each client");
-        assert!(left < 4096, "{name}: {left} bytes are left");
+        assert!(each < limit, "{name}: {each} bytes per client");
+        assert!(left < 4096, "{name}: {left} bytes are not freed");
     }
 }

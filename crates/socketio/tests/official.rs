@@ -1,4 +1,4 @@
-//! The codecs against the official parsers of npm, in one process of Node for each test.
+//! The codecs compared with the official npm parsers, which run in one Node.js process per test.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,7 @@ use uptick_socketio::protocol::engine::{Packet as EnginePacket, Payload, encode_
 use uptick_socketio::protocol::packet::{Arguments, Body, Data, Decoder, Limits, Packet};
 use uptick_websocket::{Message, Text};
 
-/// Answers an array of requests, `[operation, input]` each. Bytes are `{"$b": base64}` in both directions.
+/// Script that answers an array of requests, each `[operation, input]`. Bytes are represented as `{"$b": base64}` in both directions.
 const SCRIPT: &str = r#"
 const load = (name) => require(process.argv[1] + "/" + name);
 const engine = load("engine.io-parser"), sio = load("socket.io-parser"), msgpack = load("socket.io-msgpack-parser");
@@ -66,7 +66,7 @@ process.stdin.on("end", () => {
 });
 "#;
 
-/// Returns the answers of the official parsers; `None` where they are not installed.
+/// Returns the answers of the official parsers; `None` if they are not installed.
 fn ask(requests: &[Json]) -> Option<Vec<Json>> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/node_modules");
     if !modules.join("socket.io-msgpack-parser").exists()
@@ -99,7 +99,7 @@ fn ask(requests: &[Json]) -> Option<Vec<Json>> {
     Some(answers)
 }
 
-/// Numbers as JavaScript has them.
+/// Converts all numbers to floats, as in JavaScript.
 fn normal(value: Json) -> Json {
     match value {
         Json::Number(number) => json!(number.as_f64()),
@@ -135,7 +135,7 @@ fn frame(frame: &Message) -> Json {
     }
 }
 
-/// A packet as the official parsers represent it.
+/// Returns a packet in the representation of the official parsers.
 fn official(packet: &Packet) -> Json {
     let values = |name: &Option<Text>, arguments: &Arguments| {
         let mut values = Vec::from_iter(name.as_ref().map(|name| json!(name.as_str())));
@@ -171,7 +171,7 @@ fn decode(frames: &[Message]) -> Option<Packet> {
 }
 
 #[test]
-fn packets_are_accepted_and_refused_as_by_the_official_parser() {
+fn packets_are_accepted_and_refused_like_in_the_official_parser() {
     let data = [
         "",
         "[]",
@@ -249,11 +249,11 @@ fn packets_are_accepted_and_refused_as_by_the_official_parser() {
         match (&ours, answer.get("ok")) {
             (Some(packet), Some(theirs)) if !theirs.is_null() => {
                 let mut theirs = normal(theirs.clone());
-                // An acknowledgement without data has no arguments.
+                // In the official parser, an acknowledgement may have no data.
                 if theirs["type"] == 3.0 && theirs.get("data").is_none() {
                     theirs["data"] = json!([]);
                 }
-                // The name of an event is a string for us.
+                // In this crate, the name of an event is always a string.
                 if theirs["type"] == 2.0 && theirs["data"][0].is_number() {
                     theirs["data"][0] = json!(theirs["data"][0].as_f64().unwrap().to_string());
                 }
@@ -269,7 +269,7 @@ fn packets_are_accepted_and_refused_as_by_the_official_parser() {
 }
 
 #[test]
-fn payloads_are_decoded_as_by_the_official_parser() {
+fn payloads_are_decoded_like_in_the_official_parser() {
     let frames = [
         "",
         "0{}",
@@ -326,7 +326,7 @@ fn payloads_are_decoded_as_by_the_official_parser() {
         for packet in &mut theirs {
             let fields = packet.as_object_mut().unwrap();
             match fields["type"].as_str().unwrap() {
-                // Data that we do not keep.
+                // This crate does not keep such data.
                 "close" | "upgrade" | "noop" | "error" => {
                     fields.remove("data");
                 }
@@ -339,7 +339,7 @@ fn payloads_are_decoded_as_by_the_official_parser() {
     }
 }
 
-/// Packets of all kinds, with bytes at all depths.
+/// Returns packets of all kinds, with bytes at all depths.
 fn samples() -> Vec<Packet> {
     let bytes = |size: usize| Value::Binary(Bytes::from(vec![0x1e; size]));
     let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
@@ -400,7 +400,7 @@ fn samples() -> Vec<Packet> {
 }
 
 #[test]
-fn packets_are_encoded_as_by_the_official_parser() {
+fn packets_are_encoded_like_in_the_official_parser() {
     let packets = samples();
     let requests: Vec<_> = packets
         .iter()
@@ -412,7 +412,7 @@ fn packets_are_encoded_as_by_the_official_parser() {
     for (packet, answer) in packets.iter().zip(answers) {
         let frames: Vec<_> = packet.encode().unwrap().frames().collect();
         let mut ours: Vec<_> = frames.iter().map(frame).collect();
-        // Ours is the Engine.IO message.
+        // The first frame also contains the `4` of the Engine.IO message.
         ours[0] = json!(ours[0].as_str().unwrap().strip_prefix('4').unwrap());
         assert_eq!(Json::Array(ours), answer["ok"], "{packet:?}");
         let mut messages = frames.clone();
@@ -422,7 +422,7 @@ fn packets_are_encoded_as_by_the_official_parser() {
 }
 
 #[test]
-fn payloads_are_encoded_so_that_the_official_parser_reads_them() {
+fn encoded_payloads_are_decoded_by_the_official_parser() {
     let frames: Vec<_> = samples()
         .iter()
         .flat_map(|packet| packet.encode().unwrap().frames().collect::<Vec<_>>())
@@ -444,7 +444,7 @@ fn payloads_are_encoded_so_that_the_official_parser_reads_them() {
     }
 }
 
-/// Numbers as integers where they are, so that an id is written as one.
+/// Converts whole numbers to integers, so that ids are written as integers.
 fn integers(value: Json) -> Json {
     match value {
         Json::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
@@ -462,7 +462,7 @@ fn integers(value: Json) -> Json {
 
 #[cfg(feature = "msgpack")]
 #[test]
-fn messagepack_goes_both_ways() {
+fn messagepack_packets_are_exchanged_with_the_official_parser() {
     use uptick_socketio::protocol::msgpack;
     let packets = samples();
     let ours: Vec<_> = packets

@@ -1,4 +1,4 @@
-//! Codecs with any input, and packets of any shape.
+//! Property tests of the codecs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod invariants {
@@ -48,7 +48,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_packet_survives_the_round_trip(packet in packet()) {
+    fn any_packet_survives_encoding_and_decoding(packet in packet()) {
         let limits = Limits::default().attachments(1000);
         let mut decoder = Decoder::new();
         let mut decoded = None;
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn text_that_resembles_a_packet_is_refused_or_survives_the_round_trip(
+    fn text_that_resembles_a_packet_is_refused_or_decoded_consistently(
         text in "[0-7]([0-3]-)?(/[a-z,]{0,3})?[0-9]{0,3}[\\[\\]{}\",:0-9eE.\\\\u -]{0,20}",
         attachments in vec(vec(any::<u8>(), 0..4).prop_map(Bytes::from), 0..3),
     ) {
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn events_with_mutilated_json_are_refused_or_survive_the_round_trip(
+    fn events_with_corrupted_json_are_refused_or_decoded_consistently(
         packet in packet(),
         at in any::<prop::sample::Index>(),
         with in prop_oneof![Just(""), Just("\\"), Just("\""), Just("[["), Just("\\ud800"), Just("1e999")],
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn any_payload_is_refused_or_survives_the_round_trip(body in vec(prop_oneof![
+    fn any_payload_is_refused_or_decoded_consistently(body in vec(prop_oneof![
         any::<u8>(), Just(0x1e), 0x30..0x38_u8, Just(b'b'), Just(b'='),
     ], 0..60)) {
         invariants::packet::check_payload(&body);
@@ -104,13 +104,13 @@ mod msgpack {
 
     proptest! {
         #[test]
-        fn any_packet_survives_the_round_trip_in_messagepack(packet in packet()) {
+        fn any_packet_survives_encoding_and_decoding_as_messagepack(packet in packet()) {
             let frame = encode(&packet).unwrap().frames().next().unwrap();
             prop_assert_eq!(decode(frame.into_bytes(), &Limits::default()), Ok(packet));
         }
 
         #[test]
-        fn a_packet_in_messagepack_that_is_cut_or_changed_does_no_harm(
+        fn truncated_or_changed_messagepack_packets_are_refused_or_decoded_consistently(
             packet in packet(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
         ) {
             let bytes = encode(&packet).unwrap().frames().next().unwrap().into_bytes();

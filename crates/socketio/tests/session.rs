@@ -1,4 +1,4 @@
-//! Sessions under any interleaving of packets, requests, an upgrade, the heartbeat and a close.
+//! Property tests of sessions: any interleaving of packets, requests, an upgrade, the heartbeat and a close.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod invariants {
@@ -17,12 +17,12 @@ proptest! {
     }
 
     #[test]
-    fn a_session_survives_any_inputs(choices in vec(any::<u8>(), 0..100)) {
+    fn a_session_stays_consistent_with_any_inputs(choices in vec(any::<u8>(), 0..100)) {
         invariants::session::check_any(&choices);
     }
 
     #[test]
-    fn an_upgrade_in_a_burst_loses_nothing(
+    fn an_upgrade_during_a_burst_loses_no_packet(
         before in vec(0_u8..13, 0..40),
         during in vec(prop_oneof![0_u8..13, Just(14 + 16), Just(14 + 12 * 16)], 0..200),
     ) {
@@ -32,8 +32,8 @@ proptest! {
 }
 
 #[test]
-fn an_upgrade_is_completed_while_both_sides_send() {
-    // An upgrade, and then all steps in turn, for long enough.
+fn an_upgrade_completes_while_both_peers_send() {
+    // An upgrade, followed by enough repetitions of all steps.
     let steps = (0..2000_u32).map(|step| [0, 2, 4, 5, 6, 7, 9, 11][step as usize % 8]);
     let choices: Vec<u8> = [5, 6, 5, 13].into_iter().chain(steps).collect();
     invariants::session::check(&choices);

@@ -1,4 +1,4 @@
-//! The messages between servers.
+//! Messages between servers.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::Value;
 use crate::protocol::packet::Encoded;
 
-/// The sockets that a message is for: those in any of the rooms, without those in any of the excepted rooms. Without rooms, all sockets of the namespace.
+/// A selection of sockets: members of any of the rooms, without members of any of the excepted rooms. Without rooms, all sockets of the namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// The rooms; the id of a socket is a room, too.
+    /// The rooms. The id of a socket is also the name of a room.
     pub rooms: Vec<String>,
     /// The excepted rooms.
     pub except: Vec<String>,
@@ -17,65 +17,65 @@ pub struct Target {
 
 /// A message to the namespaces of other servers.
 ///
-/// A request id is chosen by the server that asks, and unique for it.
+/// Request ids are chosen by the requesting server and are unique for it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterMessage {
-    /// Send an event to sockets. With a request id, each client's acknowledgement is a [`ClusterResponse::Ack`], and the number of clients a
-    /// [`ClusterResponse::ClientCount`], at once.
+    /// Sends an event to sockets. With a request id, the receiving server immediately responds with a [`ClusterResponse::ClientCount`], and later with a
+    /// [`ClusterResponse::Ack`] for each client that acknowledges.
     Broadcast {
         /// The packet, as JSON with attachments.
         packet: Encoded,
-        /// The sockets.
+        /// The selected sockets.
         target: Target,
-        /// Whether it may be dropped for slow clients.
+        /// `true` if the event may be dropped for slow clients.
         volatile: bool,
-        /// The request id, if acknowledgements are wanted.
+        /// The request id, if acknowledgements are requested.
         request: Option<String>,
         /// The timeout of acknowledgements in milliseconds.
         timeout: Option<u64>,
     },
-    /// Let sockets join rooms.
+    /// Adds sockets to rooms.
     SocketsJoin {
-        /// The sockets.
+        /// The selected sockets.
         target: Target,
         /// The rooms.
         rooms: Vec<String>,
     },
-    /// Let sockets leave rooms.
+    /// Removes sockets from rooms.
     SocketsLeave {
-        /// The sockets.
+        /// The selected sockets.
         target: Target,
         /// The rooms.
         rooms: Vec<String>,
     },
-    /// Disconnect sockets.
+    /// Disconnects sockets.
     DisconnectSockets {
-        /// The sockets.
+        /// The selected sockets.
         target: Target,
-        /// Whether their connections are closed.
+        /// `true` if the connections of their clients are closed, too.
         close: bool,
     },
-    /// List sockets, in a [`ClusterResponse::Sockets`].
+    /// Requests a list of sockets. The response is [`ClusterResponse::Sockets`].
     FetchSockets {
-        /// The sockets.
+        /// The selected sockets.
         target: Target,
         /// The request id.
         request: String,
     },
-    /// Hand over the state of a client that has come back to another server, if it is kept here, in a [`ClusterResponse::Session`].
+    /// Requests the state of a client that reconnected to another server. The response is [`ClusterResponse::Session`].
     RestoreSession {
         /// The private id of the client.
         pid: String,
-        /// The offset of the last event that it has received.
+        /// The offset of the last event that the client received.
         offset: String,
         /// The request id.
         request: String,
     },
-    /// Emit an event to the listeners of the namespace itself. With a request id, its acknowledgement is a [`ClusterResponse::ServerSideAck`].
+    /// Emits an event to the listeners of the namespace on the server. With a request id, the response is [`ClusterResponse::ServerSideAck`].
     ServerSideEmit {
         /// The packet, as JSON with attachments.
         packet: Encoded,
-        /// The request id, if an acknowledgement is wanted.
+        /// The request id, if an acknowledgement is requested.
         request: Option<String>,
     },
 }
@@ -83,18 +83,18 @@ pub enum ClusterMessage {
 /// A response to a [`ClusterMessage`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClusterResponse {
-    /// The number of clients of the responding server that a broadcast was sent to.
+    /// The number of clients of the responding server to which a broadcast was sent.
     ClientCount {
         /// The request id.
         request: String,
-        /// The number.
+        /// The number of clients.
         count: usize,
     },
-    /// The acknowledgement of one client: its first argument.
+    /// The acknowledgement of one client.
     Ack {
         /// The request id.
         request: String,
-        /// The argument.
+        /// The first argument of the acknowledgement.
         value: Value,
     },
     /// The sockets of the responding server.
@@ -104,18 +104,18 @@ pub enum ClusterResponse {
         /// The sockets.
         sockets: Vec<RemoteSocket>,
     },
-    /// The state of a client, if the responding server has kept it.
+    /// The state of a client, if the responding server has it.
     Session {
         /// The request id.
         request: String,
-        /// The state.
+        /// The state, or `None` if the server does not have it.
         session: Option<RemoteSession>,
     },
-    /// The acknowledgement of a server: its first argument.
+    /// The acknowledgement of a server.
     ServerSideAck {
         /// The request id.
         request: String,
-        /// The argument.
+        /// The first argument of the acknowledgement.
         value: Value,
     },
 }
@@ -136,31 +136,31 @@ impl ClusterResponse {
 /// The state of a client that was disconnected from another server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteSession {
-    /// The id of its socket.
+    /// The id of the socket.
     pub id: String,
-    /// The rooms, without that of its id.
+    /// The rooms, without the room named after the id.
     pub rooms: Vec<String>,
-    /// The data.
+    /// The data of the socket.
     pub data: Value,
-    /// The events that it has missed, as JSON without offsets.
+    /// The missed events, as JSON without offsets.
     pub missed: Vec<Encoded>,
 }
 
-/// A socket of this or another server, as [`fetch_sockets`](crate::Broadcast::fetch_sockets) returns it.
+/// A socket of this or another server, returned by [`fetch_sockets`](crate::Broadcast::fetch_sockets).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteSocket {
     /// The id.
     pub id: String,
     /// The handshake, with the keys `headers`, `time`, `address`, `xdomain`, `secure`, `issued`, `url`, `query` and `auth`.
     pub handshake: Value,
-    /// The rooms, with that of its id.
+    /// The rooms, including the room named after the id.
     pub rooms: Vec<String>,
-    /// The data of [`Socket::set_data`](crate::Socket::set_data).
+    /// The data set by [`Socket::set_data`](crate::Socket::set_data).
     pub data: Value,
 }
 
 impl RemoteSocket {
-    /// Returns the data of the socket as a type; `None` if it does not fit.
+    /// Parses the data of the socket; `None` if it does not fit the type.
     pub fn parse_data<T: DeserializeOwned>(&self) -> Option<T> {
         T::deserialize(self.data.clone()).ok()
     }

@@ -1,4 +1,4 @@
-//! The handle of a session.
+//! The handle of a client.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,18 +16,18 @@ use crate::protocol::engine::Packet;
 use crate::protocol::packet::Encoded;
 use crate::protocol::session::{CloseReason, Transport};
 
-/// A client: a session of Engine.IO, over polling or a WebSocket.
+/// A client: an Engine.IO session over polling or a WebSocket.
 ///
-/// A `Copy` handle: the thread owns the session, and a handle whose session is over does nothing.
+/// This is a `Copy` handle: the thread owns the session, and a handle whose session is over does nothing.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `message` | [`Message`] | a message was received; not emitted for clients of Socket.IO, whose messages are its packets |
+/// | `message` | [`Message`] | a message was received; not emitted for Socket.IO clients, whose messages are Socket.IO packets |
 /// | `drain` | `()` | the queue is empty again, after [`send`](Client::send) returned [`Sent::Buffered`] |
-/// | `upgrade` | [`Transport`] | the session goes on over another transport |
-/// | `heartbeat` | `()` | the client has responded to a ping |
-/// | `close` | [`CloseReason`] | the session is over: the last event |
+/// | `upgrade` | [`Transport`] | the session switched to another transport |
+/// | `heartbeat` | `()` | the client answered a ping |
+/// | `close` | [`CloseReason`] | the session is over; this is its last event |
 ///
 /// # Limits
 /// [`EngineOptions`](super::EngineOptions).
@@ -46,11 +46,11 @@ events! {
         () => {
             /// The queue is empty again.
             DRAIN = "drain";
-            /// The client has responded to a ping.
+            /// The client answered a ping.
             HEARTBEAT = "heartbeat";
         }
         Transport => {
-            /// The session goes on over another transport.
+            /// The session switched to another transport.
             UPGRADE = "upgrade";
         }
         CloseReason => {
@@ -81,46 +81,46 @@ impl Client {
         clients::get(self.id)
     }
 
-    /// Returns the id of the session, which is a secret.
+    /// Returns the session id, which is secret.
     pub fn id(self) -> Option<SessionId> {
         self.state().map(|state| state.sid)
     }
 
-    /// Returns whether the session is open: it takes packets, and delivers those of the client.
+    /// Returns `true` if the session is open: it accepts packets, and delivers packets from the client.
     pub fn is_open(self) -> bool {
         self.state().is_some_and(|state| state.session().is_open())
     }
 
-    /// Returns the transport of the session.
+    /// Returns the current transport of the session.
     pub fn transport(self) -> Option<Transport> {
         self.state().map(|state| state.session().transport())
     }
 
-    /// Returns whether a packet that is sent now would be written at once, or at the end of the iteration.
+    /// Returns `true` if a packet that is sent now is written immediately or at the end of the iteration.
     pub fn is_writable(self) -> bool {
         self.state()
             .is_some_and(|state| state.session().is_writable())
     }
 
-    /// Returns the number of frames that wait for the client, and their size in bytes. Bytes in the queue of the WebSocket's connection,
-    /// 64 KiB as a rule, are not included.
+    /// Returns the number of frames that are queued for the client, and their size in bytes. Bytes in the write queue of the WebSocket's connection,
+    /// usually up to 64 KiB, are not included.
     pub fn queued(self) -> (usize, usize) {
         self.state()
             .map_or((0, 0), |state| state.session().queued())
     }
 
-    /// Returns the first request of the session.
+    /// Returns the handshake request of the session.
     pub fn handshake(self) -> Option<Rc<Handshake>> {
         self.state().map(|state| Rc::clone(&state.handshake))
     }
 
-    /// Sends a message. Messages of one iteration of the loop leave together.
+    /// Sends a message. All messages sent in one iteration of the loop are written together.
     ///
     /// | result | meaning |
     /// |---|---|
     /// | [`Sent::Sent`] | the message was written, or waits for the next poll |
-    /// | [`Sent::Buffered`] | more than 64 KiB wait for the client, or its WebSocket takes no more: `drain` follows |
-    /// | [`Sent::Dropped`] | the session is not open, or as much waits for the client as may |
+    /// | [`Sent::Buffered`] | more than 64 KiB are queued for the client, or the write queue of its WebSocket is full: `drain` follows |
+    /// | [`Sent::Dropped`] | the session is not open, or its queue is full |
     ///
     /// # Limits
     /// [`EngineOptions::queue_packets`](super::EngineOptions::queue_packets), [`EngineOptions::queue_bytes`](super::EngineOptions::queue_bytes),
@@ -133,15 +133,15 @@ impl Client {
         state.send(&Encoded::of_frame(frame))
     }
 
-    /// Sends a packet of Socket.IO.
+    /// Sends a Socket.IO packet.
     #[inline]
     pub(crate) fn send_packet(self, packet: &Encoded) -> Sent {
         self.state()
             .map_or(Sent::Dropped, |state| state.send(packet))
     }
 
-    /// Closes the session at the end of the iteration, or as soon as the client has taken what is queued. Messages of the client are not
-    /// delivered any more.
+    /// Closes the session at the end of the iteration, or as soon as the client has received all queued packets. Messages from the client are
+    /// no longer delivered.
     ///
     /// # Limits
     /// [`EngineOptions::close_timeout`](super::EngineOptions::close_timeout).
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// Closes the session at the end of the iteration, whatever is queued.
+    /// Closes the session at the end of the iteration, and discards queued packets.
     pub fn abort(self) {
         if let Some(state) = self.state() {
             state.abort(CloseReason::ForcedClose);

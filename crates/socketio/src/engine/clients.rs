@@ -1,4 +1,4 @@
-//! The sessions of the thread, and the end of the iteration.
+//! The sessions of the thread, and flushing at the end of the iteration.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -18,7 +18,7 @@ pub(super) fn insert(state: Rc<ClientState>) -> Option<Id> {
     CLIENTS.with_borrow_mut(|clients| clients.insert(state))
 }
 
-/// Returns a session.
+/// Returns the session with an id.
 #[inline]
 pub(super) fn get(id: Id) -> Option<Rc<ClientState>> {
     let found = CLIENTS.try_with(|clients| clients.borrow().get(id).cloned());
@@ -28,7 +28,7 @@ pub(super) fn get(id: Id) -> Option<Rc<ClientState>> {
 /// Removes a session.
 pub(super) fn remove(id: Id) {
     let removed = CLIENTS.try_with(|clients| clients.borrow_mut().remove(id));
-    // It is dropped while nothing is borrowed.
+    // Dropped here, so that nothing is borrowed meanwhile.
     drop(removed);
 }
 
@@ -40,7 +40,7 @@ pub(super) fn flush_later(id: Id) {
     }
 }
 
-/// Flushes sessions to which something was sent.
+/// Flushes the sessions to which packets were sent.
 struct FlushDriver;
 
 impl Driver for FlushDriver {

@@ -1,4 +1,4 @@
-//! The request with which a session began.
+//! The handshake request of a session.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uptick_http::Request;
 
-/// The first request of a session.
+/// The handshake request: the first request of a session.
 ///
-/// The target and the headers are kept in one allocation of their exact size.
+/// The target and the headers are stored in one allocation of their exact size.
 pub struct Handshake {
-    /// The target, and a line for each header: its name, a colon and its value.
+    /// The target, followed by one line for each header: its name, a colon and its value.
     text: Box<[u8]>,
-    /// Milliseconds since 1970.
+    /// Milliseconds since the Unix epoch.
     issued: u64,
     address: Option<IpAddr>,
     secure: bool,
@@ -46,7 +46,7 @@ impl Handshake {
         }
     }
 
-    /// Returns the target of the request: path and query.
+    /// Returns the request target: path and query.
     pub fn url(&self) -> &str {
         let line = self.text.split(|byte| *byte == b'\n').next();
         std::str::from_utf8(line.unwrap_or_default()).unwrap_or_default()
@@ -58,13 +58,13 @@ impl Handshake {
         super::query::pairs(query)
     }
 
-    /// Returns the first value of a name in the query, decoded.
+    /// Returns the first value of a query parameter, decoded.
     pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query()
             .find_map(|(found, value)| (found == name).then_some(value))
     }
 
-    /// Returns the names of the headers in lower case, and their values, in their order.
+    /// Returns the headers in their order: names in lower case, and values.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let lines = self.text.split(|byte| *byte == b'\n').skip(1);
         lines.filter_map(|line| {
@@ -74,7 +74,7 @@ impl Handshake {
         })
     }
 
-    /// Returns the first value of a header, if it is text. Case does not matter in names.
+    /// Returns the first value of a header if it is valid UTF-8. Names are not case-sensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .headers()
@@ -82,12 +82,12 @@ impl Handshake {
         std::str::from_utf8(value).ok()
     }
 
-    /// Returns the address of the client, as [`Request::client`].
+    /// Returns the address of the client; see [`Request::client`].
     pub fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Returns the time of the request in milliseconds since 1970.
+    /// Returns the time of the request in milliseconds since the Unix epoch.
     pub fn issued(&self) -> u64 {
         self.issued
     }
@@ -97,12 +97,12 @@ impl Handshake {
         UNIX_EPOCH + Duration::from_millis(self.issued)
     }
 
-    /// Returns whether the client uses HTTPS, as [`Request::is_secure`].
+    /// Returns `true` if the client uses HTTPS; see [`Request::is_secure`].
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// Returns whether the request came from a page: it has the header `Origin`.
+    /// Returns `true` if the request has the header `Origin`, as requests from web pages do.
     pub fn is_xdomain(&self) -> bool {
         self.headers().any(|(name, _)| name == "origin")
     }
@@ -110,7 +110,7 @@ impl Handshake {
 
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The headers may hold secrets.
+        // Headers may contain secrets.
         f.debug_struct("Handshake")
             .field("address", &self.address)
             .field("secure", &self.secure)

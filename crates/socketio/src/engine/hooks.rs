@@ -1,4 +1,4 @@
-//! Callbacks of the application for requests and responses.
+//! Callbacks of the application for requests and response headers.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,40 +9,40 @@ use uptick_http::{HeaderMap, LocalFuture, Request, Response};
 
 use crate::marker::{Later, Now};
 
-/// The place of a response in its session.
+/// The position of a response in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The response to the handshake.
     First,
-    /// Another response.
+    /// Any other response.
     Later,
 }
 
 /// A callback that changes response headers.
 pub(super) type HeaderHook = Rc<RefCell<dyn FnMut(&mut HeaderMap, &Request)>>;
 
-/// The decision about a handshake.
+/// The decision on a handshake.
 pub enum Permission {
-    /// Decided at once.
+    /// An immediate decision.
     Now(Result<(), String>),
-    /// Decided later.
+    /// A future of the decision.
     Later(LocalFuture<Result<(), String>>),
 }
 
-/// A callback that decides about handshakes.
+/// A callback that accepts or refuses handshakes.
 pub(super) type AllowRequest = Rc<dyn Fn(&Request) -> Permission>;
 
-/// A return value of [`EngineIo::allow_request`](super::EngineIo::allow_request)'s callback: `Ok(())` accepts the handshake, an error
-/// refuses it with its text; or a future of such a result.
+/// The return value of the callback of [`EngineIo::allow_request`](super::EngineIo::allow_request): `Ok(())` accepts the handshake, an error
+/// refuses it with the error's text. A future of such a result is accepted, too.
 ///
-/// `M` distinguishes them and is always inferred.
+/// `M` distinguishes the two forms, and is always inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not decide about a handshake",
+    message = "`{Self}` is not a decision on a handshake",
     label = "not a decision",
     note = "return `Result<(), E>` where `E` implements `Display`, or a future of it"
 )]
 pub trait IntoPermission<M> {
-    /// Returns the decision.
+    /// Converts the value to a decision.
     fn into_permission(self) -> Permission;
 }
 
@@ -101,7 +101,7 @@ impl HeaderHooks {
         }
         let mut response = response;
         for hook in first.into_iter().chain(all) {
-            // A callback that is running is not called again.
+            // A callback that is already running is skipped.
             if let Ok(mut hook) = hook.try_borrow_mut() {
                 hook(response.headers_mut(), req);
             }

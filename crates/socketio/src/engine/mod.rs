@@ -1,11 +1,11 @@
 //! The Engine.IO server: sessions over HTTP long-polling and WebSockets, with upgrades, a heartbeat and backpressure.
 //!
-//! [`EngineIo`] is a server at a path of an [`HttpServer`](uptick_http::HttpServer), [`Client`] a session. Socket.IO is a layer above it;
-//! alone it is a connection that survives proxies without WebSockets.
+//! [`EngineIo`] is a server at a path of an [`HttpServer`](uptick_http::HttpServer), and [`Client`] is a session. Socket.IO is a protocol on top of it.
+//! Engine.IO on its own is a message connection that also works through proxies that do not support WebSockets.
 //!
 //! ```text
 //! server ─→ requests ─┬→ polling ───→ state ─→ Session (sans-IO)
-//!                     └→ websocket ─↗   └────→ listeners, or the layer above
+//!                     └→ websocket ─↗   └────→ listeners, or the protocol on top
 //! ```
 
 mod client;
@@ -43,17 +43,17 @@ pub use stats::EngineStats;
 
 pub use crate::protocol::session::{CloseReason, Transport};
 
-/// A layer above a session. Its methods are called while nothing is borrowed.
+/// A protocol on top of a session. Its methods are called while nothing is borrowed.
 pub(crate) trait ClientProtocol {
-    /// A message was received.
+    /// Called when a message is received.
     fn message(&self, message: Message);
 
-    /// The queue is empty again, after a packet was [buffered](uptick_websocket::Sent::Buffered).
+    /// Called when the queue is empty again, after a packet was [buffered](uptick_websocket::Sent::Buffered).
     fn drained(&self);
 
-    /// The session is over. It is the last call.
+    /// Called when the session is over. No other method is called afterwards.
     fn closed(&self, reason: CloseReason);
 }
 
-/// Opens the layer above for a session.
+/// Opens the protocol on top for a session.
 pub(crate) type OpenProtocol = Rc<dyn Fn(Client) -> Rc<dyn ClientProtocol>>;

@@ -1,4 +1,4 @@
-//! A server at the path of an HTTP server.
+//! A server that is mounted at a path of an HTTP server.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use super::waiting::Outcome;
 use super::websocket::WebSocketHandle;
 use crate::protocol::session::{CloseReason, Transport};
 
-/// A server at a path of an HTTP server.
+/// A server that is mounted at a path of an HTTP server.
 pub(super) struct Mounted {
     pub(super) engine: Rc<EngineState>,
     pub(super) http: HttpServer,
@@ -27,7 +27,7 @@ pub(super) struct Mounted {
 impl Mounted {
     pub(super) fn new(engine: Rc<EngineState>, http: HttpServer) -> Rc<Mounted> {
         let options = &engine.options;
-        // The heartbeat of the session finds silent clients, and its queue has the limit.
+        // The heartbeat of the session detects silent clients, and the queue of the session limits the buffered bytes.
         let websocket = WebSocketOptions::new()
             .max_message(engine.session_options.max_payload)
             .max_buffered(usize::MAX)
@@ -46,7 +46,7 @@ impl Mounted {
         mounted
     }
 
-    /// Closes sessions within the window of a shutdown, except those over WebSockets of this worker, which are closed by their own crate.
+    /// Closes the sessions during the shutdown window, except those over WebSockets of this worker, which `uptick-websocket` closes.
     fn shut_down(self: &Rc<Self>, options: ShutdownOptions) {
         #[cfg(feature = "workers")]
         if let Some(cluster) = self.engine.cluster() {
@@ -63,7 +63,7 @@ impl Mounted {
         Staggered::new(clients, options.closing_window(), Client::close);
     }
 
-    /// The last connection is gone: no session can go on.
+    /// Aborts all sessions, because the HTTP server has closed its last connection.
     fn server_closed(self: &Rc<Self>) {
         for client in self.clients() {
             if let Some(state) = client.state() {
@@ -72,7 +72,7 @@ impl Mounted {
         }
     }
 
-    /// Returns the clients that came to this path.
+    /// Returns the clients whose session started at this path.
     fn clients(self: &Rc<Self>) -> Vec<Client> {
         let is_own = |client: &Client| {
             let state = client.state();
@@ -81,7 +81,7 @@ impl Mounted {
         self.engine.clients().into_iter().filter(is_own).collect()
     }
 
-    /// Returns a response, changed by the application's callbacks.
+    /// Returns the response after the application's callbacks have changed its headers.
     pub(super) fn respond(&self, req: &Request, response: Response, stage: Stage) -> Response {
         self.engine.header_hooks.apply(req, response, stage)
     }
@@ -90,7 +90,7 @@ impl Mounted {
         Reply::Ready(self.respond(req, response, stage))
     }
 
-    /// Returns the response to a request that has its outcome; `None` if its connection was closed.
+    /// Returns the response for the outcome of a request; `None` if its connection was closed.
     pub(super) fn completed(
         &self,
         req: &Request,

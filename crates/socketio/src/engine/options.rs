@@ -7,7 +7,7 @@ use uptick_websocket::{Compression, Origins, SlowPolicy};
 
 use crate::protocol::session::{SessionOptions, Transport};
 
-/// The options of an [`EngineIo`](super::EngineIo) server.
+/// Options of an [`EngineIo`](super::EngineIo) server.
 ///
 /// # Examples
 /// ```
@@ -48,7 +48,7 @@ impl Default for EngineOptions {
 }
 
 impl EngineOptions {
-    /// Returns the defaults.
+    /// Creates options with the default values.
     pub fn new() -> EngineOptions {
         EngineOptions::default()
     }
@@ -58,55 +58,55 @@ impl EngineOptions {
         self
     }
 
-    /// Sets the time between the handshake, or the client's last pong, and the next ping. It has to be shorter than
-    /// [`HttpServer::answer_timeout`](uptick_http::HttpServer::answer_timeout), because a poll is answered by the ping at the latest.
+    /// Sets the time between the handshake, or the client's last pong, and the next ping. It must be shorter than
+    /// [`HttpServer::answer_timeout`](uptick_http::HttpServer::answer_timeout), because the next ping is the latest response to a poll.
     /// Default: 25 s.
     #[must_use]
     pub fn ping_interval(self, interval: Duration) -> EngineOptions {
         self.session(|session| session.ping_interval(interval))
     }
 
-    /// Sets the time in which the client has to respond to a ping. The first other packet that is received meanwhile extends it once.
+    /// Sets the time within which the client must answer a ping. The first other packet that is received in the meantime extends it once.
     /// Default: 20 s.
     #[must_use]
     pub fn ping_timeout(self, timeout: Duration) -> EngineOptions {
         self.session(|session| session.ping_timeout(timeout))
     }
 
-    /// Sets the time in which an upgrade to WebSocket has to be complete. Default: 10 s.
+    /// Sets the time within which an upgrade to WebSocket must complete. Default: 10 s.
     #[must_use]
     pub fn upgrade_timeout(self, timeout: Duration) -> EngineOptions {
         self.session(|session| session.upgrade_timeout(timeout))
     }
 
-    /// Sets the time for which a session that is being closed waits for its client to take what is queued. Default: 30 s.
+    /// Sets the maximum time for which a closing session waits for its client to receive queued packets. Default: 30 s.
     #[must_use]
     pub fn close_timeout(self, timeout: Duration) -> EngineOptions {
         self.session(|session| session.close_timeout(timeout))
     }
 
-    /// Sets the maximum size of the body of a POST request and of a WebSocket message in bytes. A larger body is answered with 413, a
-    /// WebSocket with a larger message is closed with 1009; both end the session. The handshake announces the limit. Default: 1,000,000.
+    /// Sets the maximum size of the body of a POST request and of a WebSocket message, in bytes. A larger body is answered with status 413, and a
+    /// larger message closes the WebSocket with code 1009; both end the session. The handshake announces the limit. Default: 1,000,000.
     #[must_use]
     pub fn max_payload(self, bytes: usize) -> EngineOptions {
         self.session(|session| session.max_payload(bytes))
     }
 
-    /// Sets the number of frames that may wait for a client. A packet is taken if fewer wait. Default: 65,536.
+    /// Sets the maximum number of frames that are queued for a client. A packet is accepted while fewer frames are queued. Default: 65,536.
     #[must_use]
     pub fn queue_packets(self, packets: usize) -> EngineOptions {
         self.session(|session| session.queue_packets(packets))
     }
 
-    /// Sets the number of bytes that may wait for a client. A packet is taken if fewer wait. Default: 16 MiB.
+    /// Sets the maximum number of bytes that are queued for a client. A packet is accepted while fewer bytes are queued. Default: 16 MiB.
     #[must_use]
     pub fn queue_bytes(self, bytes: usize) -> EngineOptions {
         self.session(|session| session.queue_bytes(bytes))
     }
 
-    /// Sets what happens when a packet is sent to a client whose queue is full. With [`SlowPolicy::Close`] the session is closed with the
-    /// reason `transport error`, because a client that misses a packet cannot go on correctly. With the others the packet is dropped,
-    /// counted, and [`Sent::Dropped`](uptick_websocket::Sent::Dropped) is returned; with [`SlowPolicy::Error`] that is also logged.
+    /// Sets the policy for packets to a client whose queue is full. With [`SlowPolicy::Close`], the session is closed with the
+    /// reason `transport error`, because a client that misses a packet cannot continue correctly. With the other policies, the packet is dropped
+    /// and counted, and [`Sent::Dropped`](uptick_websocket::Sent::Dropped) is returned; [`SlowPolicy::Error`] also logs it.
     /// Default: [`SlowPolicy::Close`].
     #[must_use]
     pub fn slow_policy(mut self, policy: SlowPolicy) -> EngineOptions {
@@ -128,24 +128,24 @@ impl EngineOptions {
         self.session(|session| session.upgrades(allow))
     }
 
-    /// Adds middleware around the requests of this server, as [`EngineIo::wrap`](super::EngineIo::wrap). Default: none.
+    /// Adds middleware for the requests to this server, as [`EngineIo::wrap`](super::EngineIo::wrap) does. Default: none.
     #[must_use]
     pub fn wrap<M>(mut self, middleware: impl IntoMiddleware<M>) -> EngineOptions {
         self.layers.push(middleware.into_middleware());
         self
     }
 
-    /// Sets which pages of other origins may read responses: [`Cors`], as the outermost middleware of this server. Default: none may.
+    /// Sets which pages of other origins may read responses: adds [`Cors`] as the outermost middleware of this server. Default: none.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> EngineOptions {
         self.layers.insert(0, cors.into_middleware());
         self
     }
 
-    /// Sets the pages from which browsers may open WebSockets; others are answered with 403.
+    /// Sets the origins of pages that may open WebSockets. Requests from other origins are answered with status 403.
     ///
-    /// The default differs from that of plain WebSockets, because it is that of the official server: sessions are named by secret ids and
-    /// not by cookies, so that a foreign page cannot act for its visitor, unless the application itself uses cookies. In that case set
+    /// The default differs from that of plain WebSockets and matches the official server: sessions are identified by secret ids and
+    /// not by cookies, so a page of another origin cannot act on behalf of its visitor, unless the application itself uses cookies. In that case, set
     /// [`Origins::OwnHost`] or a list. Default: [`Origins::Any`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> EngineOptions {
@@ -153,15 +153,15 @@ impl EngineOptions {
         self
     }
 
-    /// Sets the maximum number of sessions. A handshake beyond it is answered with 503. Default: 100,000.
+    /// Sets the maximum number of sessions. A handshake beyond it is answered with status 503. Default: 100,000.
     #[must_use]
     pub fn max_clients(mut self, clients: usize) -> EngineOptions {
         self.max_clients = clients;
         self
     }
 
-    /// Sets whether messages of WebSockets are compressed where the client agrees (permessage-deflate). It costs memory and time for each
-    /// client. Responses to polls are compressed by [`wrap`](EngineOptions::wrap) with `uptick_http::Compression`.
+    /// Sets whether WebSocket messages are compressed if the client supports it (permessage-deflate). It costs memory and CPU time for each
+    /// client. To compress responses to polls, [`wrap`](EngineOptions::wrap) the server with `uptick_http::Compression`.
     /// Default: [`Compression::Off`].
     #[must_use]
     pub fn compression(mut self, compression: Compression) -> EngineOptions {
@@ -169,7 +169,7 @@ impl EngineOptions {
         self
     }
 
-    /// Returns whether a transport may be used.
+    /// Returns `true` if a transport is enabled.
     pub(super) fn allows(&self, transport: Transport) -> bool {
         match transport {
             Transport::Polling => self.polling,
@@ -177,7 +177,7 @@ impl EngineOptions {
         }
     }
 
-    /// Returns the options of sessions.
+    /// Returns the options of new sessions.
     pub(super) fn session_options(&self) -> SessionOptions {
         let upgrades = self.session.upgrades && self.websocket;
         self.session.clone().upgrades(upgrades)

@@ -1,4 +1,4 @@
-//! HTTP long-polling: the requests of a session, and their responses.
+//! HTTP long-polling: the requests of a session and their responses.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use super::state::ClientState;
 use super::waiting::{Outcome, RequestHandle, Wait, WaitingRequest};
 use crate::protocol::session::{Input, PostFailure};
 
-/// The requests of a session that wait for their responses.
+/// The pending requests of a session.
 #[derive(Default)]
 pub(super) struct Requests {
     poll: Option<RequestHandle>,
     post: Option<RequestHandle>,
-    /// A request that overlaps with another one, until it is rejected.
+    /// A request that overlaps with a pending one, until it is rejected.
     overlapping: Option<RequestHandle>,
 }
 
@@ -75,12 +75,12 @@ impl Requests {
         }
     }
 
-    /// Removes a poll whose client has gone; returns whether it was waiting.
+    /// Removes a poll whose client is gone. Returns `true` if it was pending.
     pub(super) fn forget_poll(&mut self, request: &RequestHandle) -> bool {
         self.poll.take_if(|poll| poll == request).is_some()
     }
 
-    /// Removes a POST request whose client has gone; returns whether it was waiting.
+    /// Removes a POST request whose client is gone. Returns `true` if it was pending.
     pub(super) fn forget_post(&mut self, request: &RequestHandle) -> bool {
         self.post.take_if(|post| post == request).is_some()
     }
@@ -88,7 +88,7 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        // The session is over, and did not respond.
+        // The session ended without a response.
         let waiting = [self.poll.take(), self.post.take(), self.overlapping.take()];
         for request in waiting.into_iter().flatten() {
             request.complete(Outcome::Abort);
@@ -96,12 +96,12 @@ impl Drop for Requests {
     }
 }
 
-/// Handles a request of a session over polling.
+/// Handles a polling request of a session.
 pub(super) fn handle(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     match req.method().as_str() {
         "GET" => poll(mounted, state, req),
         "POST" => post(mounted, state, req),
-        // As the official server.
+        // The official server uses this status, too.
         _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
     }
 }
@@ -119,7 +119,7 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
         return mounted.complete(&req, outcome, Stage::Later);
     }
     let (waiting, ended) = (Rc::clone(&request), handle.clone());
-    // A client that has ended its side has gone: no official one does that and waits.
+    // A half-closed connection counts as gone: no official client half-closes it while it waits for a poll.
     req.on(Request::HALF_CLOSE, move |()| {
         poll_aborted(client, &ended);
         waiting.complete(Outcome::Abort);
@@ -132,7 +132,7 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     }))
 }
 
-/// The client of a poll has gone.
+/// Handles a poll whose client is gone.
 pub(super) fn poll_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_poll(request))
@@ -176,7 +176,7 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
                     Err(error) => Input::PostFailed(failure_of_body(&error)),
                 });
             }
-            // A request whose session or client is gone has no response.
+            // No response is sent if the session or the client is gone.
             request.complete(Outcome::Abort);
             Pin::new(&mut wait).poll(context)
         });
@@ -185,7 +185,7 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     }))
 }
 
-/// The client of a POST request has gone.
+/// Handles a POST request whose client is gone.
 pub(super) fn post_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_post(request))
@@ -194,7 +194,7 @@ pub(super) fn post_aborted(client: Client, request: &RequestHandle) {
     }
 }
 
-/// Returns the response with an outcome; `None` if the connection is to be closed, or if the outcome is a refusal.
+/// Returns the response for an outcome; `None` for a refusal, or if the connection must be closed.
 pub(super) fn response(outcome: Outcome) -> Option<Response> {
     let response = match outcome {
         Outcome::Payload(body) => Response::binary(body).content_type("text/plain; charset=UTF-8"),
@@ -208,7 +208,7 @@ pub(super) fn response(outcome: Outcome) -> Option<Response> {
     Some(response.header("cache-control", "no-store"))
 }
 
-/// Returns why a POST request fails before its body was received.
+/// Checks the head of a POST request. Returns the failure if the request must be rejected before its body is received.
 pub(super) fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
     let content_type = req.header("content-type").unwrap_or_default();
     if content_type.eq_ignore_ascii_case("application/octet-stream") {

@@ -1,10 +1,10 @@
-//! Query strings.
+//! Parsing of query strings.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// Returns the names and values of a query, decoded as forms are: `+` is a space, and bytes that are not UTF-8 are replaced.
+/// Returns the names and values of a query, decoded like form data: `+` is a space, and invalid UTF-8 is replaced.
 pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_are_decoded_as_forms() {
+    fn queries_are_decoded_like_form_data() {
         let query = "EIO=4&x=a%20b+c&empty=&bare&&%zz=%2&t=%ff";
         let pairs: Vec<_> = pairs(query)
             .map(|(name, value)| format!("{name}={value}"))

@@ -1,30 +1,30 @@
-//! Requests that are refused, with the codes of the official server.
+//! Refused requests, with the error codes of the official server.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use uptick_http::{HeaderMap, Method, Request, Response, StatusCode};
 
-/// The code of a refused request, as the official server has it.
+/// The error code of a refused request, as used by the official server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalCode {
-    /// 0: the query names no transport, or one that is not allowed.
+    /// 0: the query names no transport, or one that is not enabled.
     UnknownTransport = 0,
-    /// 1: there is no session with the id.
+    /// 1: no session has the given id.
     UnknownSession = 1,
-    /// 2: a request without a session id is not GET.
+    /// 2: a request without a session id does not use the method GET.
     BadHandshakeMethod = 2,
     /// 3: the request does not fit the session or the transport.
     BadRequest = 3,
-    /// 4: the application has refused the handshake.
+    /// 4: the application refused the handshake.
     Forbidden = 4,
-    /// 5: the client speaks another version of the protocol.
+    /// 5: the client uses another version of the protocol.
     UnsupportedProtocol = 5,
 }
 
 impl RefusalCode {
-    /// Returns the code with a number.
+    /// Returns the code for a number.
     #[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
     pub(super) fn of(number: u8) -> Option<RefusalCode> {
         let all = [
@@ -38,7 +38,7 @@ impl RefusalCode {
         all.get(usize::from(number)).copied()
     }
 
-    /// Returns the message of the official server.
+    /// Returns the message that the official server sends.
     pub fn message(self) -> &'static str {
         match self {
             RefusalCode::UnknownTransport => "Transport unknown",
@@ -54,12 +54,12 @@ impl RefusalCode {
 /// A refused request: the payload of the event `connection_error`.
 #[derive(Clone, Debug)]
 pub struct ConnectionError {
-    /// The code.
+    /// The error code.
     pub code: RefusalCode,
-    /// The message, which is sent to the client.
+    /// The message sent to the client.
     pub message: Cow<'static, str>,
     /// The cause, as the official server names it: `INVALID_ORIGIN`, `TRANSPORT_MISMATCH`, `PROTOCOL_MISMATCH` or
-    /// `TRANSPORT_HANDSHAKE_ERROR`, otherwise empty.
+    /// `TRANSPORT_HANDSHAKE_ERROR`. Empty for other causes.
     pub cause: &'static str,
     /// The method of the request.
     pub method: Method,
@@ -69,7 +69,7 @@ pub struct ConnectionError {
     pub headers: HeaderMap,
 }
 
-/// The refusal of a request.
+/// A refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     code: RefusalCode,
@@ -87,7 +87,7 @@ impl From<RefusalCode> for Refusal {
     }
 }
 
-/// The body of a refusal.
+/// The JSON body of a refusal.
 #[derive(Serialize)]
 struct Body<'a> {
     code: u8,
@@ -95,7 +95,7 @@ struct Body<'a> {
 }
 
 impl Refusal {
-    /// Returns the refusal of a bad request, with the name of its cause.
+    /// Creates the refusal of a bad request with a cause.
     pub(super) fn bad_request(cause: &'static str) -> Refusal {
         Refusal {
             cause,
@@ -103,7 +103,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the refusal by the application. An empty message is replaced by the usual one.
+    /// Creates a refusal by the application. An empty message is replaced by the default one.
     pub(super) fn forbidden(message: String) -> Refusal {
         let usual = Refusal::from(RefusalCode::Forbidden);
         match message.is_empty() {
@@ -115,7 +115,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the payload of the event.
+    /// Returns the payload of the event `connection_error`.
     pub(super) fn describe(&self, req: &Request) -> ConnectionError {
         ConnectionError {
             code: self.code,
@@ -127,7 +127,7 @@ impl Refusal {
         }
     }
 
-    /// Returns the response.
+    /// Returns the response to the refused request.
     pub(super) fn response(&self) -> Response {
         let status = match self.code {
             RefusalCode::Forbidden => StatusCode::FORBIDDEN,
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_of_a_refusal_is_that_of_the_official_server() {
+    fn the_body_of_a_refusal_matches_the_official_server() {
         let response = Refusal::from(RefusalCode::UnknownSession).response();
         assert_eq!(response.status(), 400);
         let body = response.body().as_bytes();

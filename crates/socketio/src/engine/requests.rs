@@ -1,4 +1,4 @@
-//! Requests: the checks of the official server in their order, and what follows.
+//! Dispatch of requests, with the checks of the official server in the same order.
 
 use std::rc::Rc;
 
@@ -20,16 +20,16 @@ use crate::protocol::session::Transport;
 
 /// A request that has passed the checks.
 enum Checked {
-    /// It belongs to a session.
+    /// A request of a session.
     Session(Client),
-    /// It belongs to a session of another worker.
+    /// A request of a session in another worker.
     #[cfg(feature = "workers")]
     Foreign(SessionId),
-    /// It begins a session.
+    /// A handshake, which opens a session.
     Handshake,
 }
 
-/// Handles a request, with the middleware around it.
+/// Handles a request through the middleware of the server.
 pub(super) fn serve(mounted: &Rc<Mounted>, req: Request) -> Reply {
     let layers = Rc::clone(&mounted.engine.layers.borrow());
     if layers.is_empty() {
@@ -81,7 +81,7 @@ fn check(
             return Err(RefusalCode::UnknownSession.into());
         };
         let found = find(mounted, sid)?;
-        // A WebSocket needs an upgrade, and a poll must not ask for one.
+        // A request for a WebSocket must be an upgrade, and a poll must not be one.
         let fits = match (transport, &found) {
             (Transport::WebSocket, _) => is_upgrade,
             (Transport::Polling, Checked::Session(client)) => {
@@ -107,13 +107,13 @@ fn check(
     }
 }
 
-/// Returns whether a request names the version of the protocol.
+/// Returns `true` if a request names the supported protocol version.
 fn speaks_protocol(req: &Request) -> bool {
     let version = req.query_value("EIO");
     version.is_some_and(|version| version.parse() == Ok(PROTOCOL))
 }
 
-/// Finds a session, here or in another worker.
+/// Finds a session in this or another worker.
 fn find(mounted: &Mounted, sid: SessionId) -> Result<Checked, Refusal> {
     if let Some(client) = mounted.engine.find(&sid) {
         return Ok(Checked::Session(client));
@@ -127,14 +127,14 @@ fn find(mounted: &Mounted, sid: SessionId) -> Result<Checked, Refusal> {
     Err(RefusalCode::UnknownSession.into())
 }
 
-/// Returns whether the value of a header has bytes that it must not have (RFC 9110, section 5.5).
+/// Returns `true` if a header value contains bytes that are not allowed (RFC 9110, section 5.5).
 fn has_invalid_bytes(value: &[u8]) -> bool {
     value
         .iter()
         .any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f)
 }
 
-/// Lets the application decide about a handshake.
+/// Calls the application's callback for a handshake.
 fn permit(mounted: &Rc<Mounted>, req: Request, transport: Transport) -> Reply {
     let allow = mounted.engine.allow_request.borrow().clone();
     let permission = allow.map_or(Permission::Now(Ok(())), |allow| allow(&req));
@@ -150,7 +150,7 @@ fn permit(mounted: &Rc<Mounted>, req: Request, transport: Transport) -> Reply {
     }
 }
 
-/// Begins a session if the handshake was accepted.
+/// Opens a session if the handshake was accepted.
 fn decided(
     mounted: &Rc<Mounted>,
     req: Request,
@@ -179,7 +179,7 @@ fn decided(
     }
 }
 
-/// Begins a session over polling.
+/// Opens a session over polling.
 fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
     let handshake = Handshake::of(req);
     let Some(state) = ClientState::open(mounted, sid, Transport::Polling, handshake) else {
@@ -193,6 +193,6 @@ fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
     state.start();
     match response {
         Some(outcome) => mounted.complete(req, outcome, Stage::First),
-        None => Reply::Ready(HttpError::internal("the handshake was not written").into()),
+        None => Reply::Ready(HttpError::internal("opening a session failed: the handshake response was not written").into()),
     }
 }

@@ -28,7 +28,7 @@ thread_local! {
     static SERVERS: RefCell<Table<Server>> = const { RefCell::new(Table::new()) };
 }
 
-/// A server that was not closed.
+/// An open server.
 struct Server {
     state: Rc<EngineState>,
     listeners: Listeners,
@@ -36,7 +36,7 @@ struct Server {
 
 /// An Engine.IO server: sessions over HTTP long-polling and WebSockets, at a path of an HTTP server.
 ///
-/// A `Copy` handle: the thread owns the server until it was [closed](EngineIo::close).
+/// This is a `Copy` handle: the thread owns the server until it is [closed](EngineIo::close).
 ///
 /// # Events
 /// | event | payload | when |
@@ -105,23 +105,23 @@ pub(super) struct EngineState {
     pub(super) header_hooks: HeaderHooks,
     pub(super) counts: Counts,
     closing: Cell<bool>,
-    /// The first characters of the session ids.
+    /// The tag of the server in this worker, which is the prefix of its session ids.
     pub(super) tag: Tag,
-    /// The same server in other workers.
+    /// The connection to the same server in other workers.
     #[cfg(feature = "workers")]
     cluster: OnceCell<Rc<Cluster>>,
 }
 
 impl EngineIo {
-    /// Makes a server with the default options.
+    /// Creates a server with the default options.
     pub fn new() -> EngineIo {
         EngineIo::with_options(EngineOptions::new())
     }
 
-    /// Makes a server.
+    /// Creates a server with `options`.
     ///
     /// # Limits
-    /// 2³² servers in a thread; the handle of one more is stale from the beginning.
+    /// 2³² servers per thread; the handle of any further server is stale from the start.
     pub fn with_options(options: EngineOptions) -> EngineIo {
         let state = Rc::new(EngineState {
             id: OnceCell::new(),
@@ -144,7 +144,7 @@ impl EngineIo {
         };
         let id = SERVERS.with_borrow_mut(|servers| servers.insert(server));
         if let Some(id) = id {
-            // It is set once.
+            // The cell is empty before.
             let _ = state.id.set(id);
         }
         EngineIo {
@@ -162,7 +162,7 @@ impl EngineIo {
         found.ok().flatten()
     }
 
-    /// Changes the state, unless the server was closed.
+    /// Changes the state, unless the server is closed.
     fn configure(self, change: impl FnOnce(&EngineState)) -> EngineIo {
         if let Some(state) = self.state() {
             change(&state);
@@ -183,15 +183,15 @@ impl EngineIo {
             .unwrap_or_default()
     }
 
-    /// Returns the counts of the server.
+    /// Returns the counters of the server.
     pub fn stats(self) -> EngineStats {
         self.state()
             .map(|state| state.counts.stats(state.sessions.borrow().len()))
             .unwrap_or_default()
     }
 
-    /// Closes all sessions as [`Client::close`], and refuses new ones with status 503. When the last session is over, the listeners are
-    /// dropped and the handle is stale.
+    /// Closes all sessions as [`Client::close`] does, and refuses new ones with status 503. When the last session is over, the listeners are
+    /// dropped and the handle becomes stale.
     pub fn close(self) {
         let Some(state) = self.state() else { return };
         state.closing.set(true);
@@ -201,8 +201,8 @@ impl EngineIo {
         state.session_closed();
     }
 
-    /// Sets the callback that accepts or refuses handshakes, after the checks of the server. An error is answered with status 403,
-    /// code 4 and its text. The callback returns a `Result` or a future of one. Default: all are accepted.
+    /// Sets the callback that accepts or refuses handshakes after the checks of the server. An error is answered with status 403,
+    /// code 4 and the error's text. The callback returns a `Result` or a future of one. Default: all handshakes are accepted.
     ///
     /// # Examples
     /// ```
@@ -211,7 +211,7 @@ impl EngineIo {
     ///
     /// let engine = EngineIo::new().allow_request(|req: &Request| match req.header("x-token") {
     ///     Some("secret") => Ok(()),
-    ///     _ => Err("a token is needed"),
+    ///     _ => Err("a token is required"),
     /// });
     /// # let _ = engine;
     /// ```
@@ -223,8 +223,8 @@ impl EngineIo {
         self.configure(|state| drop(state.allow_request.replace(Some(allow))))
     }
 
-    /// Adds middleware around the requests of this server, as `io.engine.use` of the official server. The middleware of the HTTP server runs
-    /// before it.
+    /// Adds middleware for the requests to this server, like `io.engine.use` of the official server. The middleware of the HTTP server runs
+    /// first.
     pub fn wrap<M>(self, middleware: impl IntoMiddleware<M>) -> EngineIo {
         let layer = middleware.into_middleware();
         self.configure(|state| {
@@ -234,19 +234,19 @@ impl EngineIo {
         })
     }
 
-    /// Calls `f` with the headers of each response, before it is sent. The responses that open WebSockets are included.
+    /// Calls `f` with the headers of each response before it is sent, including responses that open WebSockets.
     pub fn on_headers(self, f: impl FnMut(&mut HeaderMap, &Request) + 'static) -> EngineIo {
         let hook = Rc::new(RefCell::new(f));
         self.configure(|state| state.header_hooks.add(Stage::Later, hook))
     }
 
-    /// Calls `f` with the headers of the first response of each session, before [`on_headers`](EngineIo::on_headers), for cookies as a rule.
+    /// Calls `f` with the headers of the first response of each session, before [`on_headers`](EngineIo::on_headers). It is typically used to set cookies.
     pub fn on_initial_headers(self, f: impl FnMut(&mut HeaderMap, &Request) + 'static) -> EngineIo {
         let hook = Rc::new(RefCell::new(f));
         self.configure(|state| state.header_hooks.add(Stage::First, hook))
     }
 
-    /// Sets the layer above. `open` is called once for each session, after its handshake was queued and before any of its messages.
+    /// Sets the protocol on top. `open` is called once for each session, after its handshake was queued and before any of its messages.
     pub(crate) fn set_protocol(self, open: OpenProtocol) {
         self.configure(|state| drop(state.protocol.replace(Some(open))));
     }
@@ -291,7 +291,7 @@ impl EngineState {
     pub(super) fn remove(&self, sid: &SessionId) {
         let mut sessions = self.sessions.borrow_mut();
         sessions.remove(sid);
-        // The memory of a crowd that has gone.
+        // Frees memory after many sessions have ended.
         if sessions.capacity() > 1024 && sessions.len() < sessions.capacity() / 8 {
             sessions.shrink_to_fit();
         }
@@ -302,13 +302,13 @@ impl EngineState {
         self.sessions.borrow().get(sid).copied()
     }
 
-    /// Connects the server to those of the same path in other workers.
+    /// Connects the server to the servers at the same path in other workers.
     #[cfg(feature = "workers")]
     fn join_cluster(self: &Rc<Self>, path: &str) {
         self.cluster.get_or_init(|| Cluster::join(self, path));
     }
 
-    /// Returns the same server in other workers, unless it is mounted nowhere.
+    /// Returns the connection to the same server in other workers, if the server is mounted.
     #[cfg(feature = "workers")]
     pub(super) fn cluster(&self) -> Option<&Rc<Cluster>> {
         self.cluster.get()
@@ -318,7 +318,7 @@ impl EngineState {
         self.sessions.borrow().values().copied().collect()
     }
 
-    /// Returns whether no session can be opened.
+    /// Returns `true` if no new session can be opened.
     pub(super) fn is_full(&self) -> bool {
         self.closing.get() || self.sessions.borrow().len() >= self.options.max_clients
     }
@@ -333,7 +333,7 @@ impl EngineState {
         }
     }
 
-    /// Forgets the server if it was closed, and its last session is over.
+    /// Removes the server if it was closed and its last session is over.
     pub(super) fn session_closed(&self) {
         if self.closing.get()
             && self.sessions.borrow().is_empty()

@@ -4,18 +4,18 @@ use std::fmt;
 
 use crate::random;
 
-/// The id of a session: 20 characters `[A-Za-z0-9_-]` of 15 random bytes. The first 4 characters are the same for all sessions of a server
-/// in a worker, so that other workers know where a session is.
+/// The id of a session: 20 characters of `[A-Za-z0-9_-]` that encode 15 random bytes. The first 4 characters are the same for all sessions of a server
+/// in a worker, so that other workers can find the session.
 ///
-/// It is a secret: who knows it can speak for the client. `Debug` does not show it.
+/// It is secret: anyone who knows it can act as the client. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 20]);
 
 impl SessionId {
-    /// Returns a new id, which begins with a tag.
+    /// Returns a new id that begins with a tag.
     ///
     /// # Errors
-    /// The system has no random numbers.
+    /// Returns an error if the system has no source of random numbers.
     pub(super) fn random(tag: Tag) -> Result<SessionId, getrandom::Error> {
         let mut id = [0; 20];
         id[..4].copy_from_slice(&tag.0);
@@ -31,7 +31,7 @@ impl SessionId {
         Tag(tag)
     }
 
-    /// Returns the id with this text, if it may be one.
+    /// Parses an id; `None` if `text` does not have the length of an id.
     pub(super) fn parse(text: &str) -> Option<SessionId> {
         text.as_bytes().try_into().ok().map(SessionId)
     }
@@ -42,12 +42,12 @@ impl SessionId {
     }
 }
 
-/// The first characters of the session ids of a server in a worker.
+/// The prefix of the session ids of a server in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tag(pub(super) [u8; 4]);
 
 impl Tag {
-    /// Returns a random tag. If the system has no random numbers, sessions are refused anyway.
+    /// Returns a random tag. If the system has no source of random numbers, sessions are refused anyway.
     pub(super) fn random() -> Tag {
         let mut tag = *b"AAAA";
         let _ = random::try_characters(&mut tag);

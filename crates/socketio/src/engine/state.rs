@@ -1,14 +1,14 @@
-//! The state of a session: its machine, its transports and its listeners.
+//! The state of a session: its state machine, its transports and its listeners.
 //!
 //! ```text
 //! requests, WebSocket, timer ─→ inputs ─→ Session ─→ actions ─→ requests, WebSocket, listeners
 //! ```
 //!
-//! Nothing is borrowed while a listener runs. What listeners send, close and abort takes effect at the end of the iteration, so that
-//! no listener runs inside a call of another.
+//! Nothing is borrowed while a listener runs. Calls to send, close and abort in a listener take effect at the end of the iteration, so that
+//! no listener runs during the call of another.
 //!
-//! Cost of a packet to a WebSocket that takes it: one look for the session, and the frame's bytes in the connection's queue. Cost of a
-//! message of a WebSocket: the same look, and one indirect call.
+//! Cost of a packet sent directly over a WebSocket: one lookup of the session, and one copy of the frame to the write queue of the connection. Cost of a
+//! received WebSocket message: the same lookup, and one indirect call.
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::rc::Rc;
@@ -35,7 +35,7 @@ use crate::protocol::session::{
     Action, CloseReason, Input, SendError, Session, SessionOptions, Transport,
 };
 
-/// The number of bytes that wait for a client from which on [`Sent::Buffered`] is returned.
+/// Number of bytes queued for a client above which [`Sent::Buffered`] is returned.
 const SOFT_LIMIT: usize = 64 * 1024;
 
 /// The state of a session.
@@ -47,11 +47,11 @@ pub(super) struct ClientState {
     session: RefCell<Session>,
     protocol: OnceCell<Rc<dyn ClientProtocol>>,
     listeners: RefCell<Listeners>,
-    /// The WebSocket: the transport, or a candidate for it.
+    /// The WebSocket: the current transport, or a candidate for an upgrade.
     websocket: Cell<Option<WebSocketHandle>>,
-    /// The HTTP requests that wait.
+    /// The pending HTTP requests.
     requests: RefCell<Option<Box<Requests>>>,
-    /// The timer, and the time for which it is armed.
+    /// The timer, and the time for which it is set.
     timer: Cell<Option<(Instant, Timer)>>,
     flags: Flags,
 }
@@ -59,18 +59,18 @@ pub(super) struct ClientState {
 /// Flags of a session.
 #[derive(Default)]
 struct Flags {
-    /// Actions are being done.
+    /// Set while actions are performed.
     acting: Cell<bool>,
-    /// [`ClientState::flush`] is called at the end of the iteration.
+    /// Set if [`ClientState::flush`] will be called at the end of the iteration.
     dirty: Cell<bool>,
-    /// `drain` is to be emitted when the queue is empty.
+    /// Set if `drain` must be emitted when the queue is empty.
     drain: Cell<bool>,
-    /// The WebSocket is closed without a close handshake.
+    /// Set if the WebSocket must be closed without a close handshake.
     terminate: Cell<bool>,
 }
 
 impl ClientState {
-    /// Opens a session; `None` if the thread has as many as it can have.
+    /// Opens a session; `None` if the table of the thread is full.
     pub(super) fn open(
         mounted: &Rc<Mounted>,
         sid: SessionId,
@@ -100,14 +100,14 @@ impl ClientState {
         Some(state)
     }
 
-    /// Passes the session to the layer above, after its handshake was queued.
+    /// Passes the session to the protocol on top, after its handshake was queued.
     pub(super) fn start(&self) {
         let Some(client) = self.client() else { return };
         let engine = &self.mounted.engine;
         let open = engine.protocol.borrow().clone();
         let opened = catch(|| {
             if let Some(open) = open {
-                // A session has one.
+                // The cell is empty before.
                 let _ = self.protocol.set(open(client));
             }
             if let Some(engine) = engine.handle() {
@@ -121,12 +121,12 @@ impl ClientState {
         self.id.get().map(Client::of)
     }
 
-    /// Borrows the session; no callback may run meanwhile.
+    /// Borrows the session. No callback may run meanwhile.
     pub(super) fn session(&self) -> RefMut<'_, Session> {
         self.session.borrow_mut()
     }
 
-    /// Calls `f` with the requests that wait.
+    /// Calls `f` with the pending requests.
     pub(super) fn with_requests<R>(&self, f: impl FnOnce(&mut Requests) -> R) -> R {
         f(self.requests.borrow_mut().get_or_insert_default())
     }
@@ -143,7 +143,7 @@ impl ClientState {
         self.websocket.set(Some(ws));
     }
 
-    /// Sends a packet: to the WebSocket if it takes it, otherwise to the queue.
+    /// Sends a packet: directly to the WebSocket if possible, otherwise to the queue.
     #[inline]
     pub(super) fn send(&self, packet: &Encoded) -> Sent {
         let direct = self.session().is_direct();
@@ -158,7 +158,7 @@ impl ClientState {
         let engine = &self.mounted.engine;
         let mut sent = ws.send(engine, packet.head());
         for attachment in packet.attachments() {
-            // The frames of a packet stay together, however much waits.
+            // The frames of a packet are sent together, even if the write queue is full.
             match ws.send(engine, attachment.clone()) {
                 Sent::Sent => {}
                 other => sent = other,
@@ -195,7 +195,7 @@ impl ClientState {
         }
     }
 
-    /// Applies the slow-client policy: a packet was not queued.
+    /// Applies the slow-client policy to a packet that could not be queued.
     #[cold]
     fn full(&self, packets: usize, bytes: usize) {
         let engine = &self.mounted.engine;
@@ -206,7 +206,7 @@ impl ClientState {
                 tracing::warn!(
                     packets,
                     bytes,
-                    "closing an Engine.IO session whose client does not read"
+                    "closing an Engine.IO session: the client does not read"
                 );
                 self.flags.terminate.set(true);
                 self.abort(CloseReason::TransportError);
@@ -214,13 +214,13 @@ impl ClientState {
             SlowPolicy::Error => tracing::warn!(
                 packets,
                 bytes,
-                "dropped a packet for an Engine.IO client that does not read"
+                "dropping a packet: the Engine.IO client does not read"
             ),
             _ => {}
         }
     }
 
-    /// Closes the session when the client has taken what is queued.
+    /// Closes the session once the client has received all queued packets.
     pub(super) fn close(&self) {
         self.session().close(clock::now());
         self.flush_later();
@@ -240,19 +240,19 @@ impl ClientState {
         }
     }
 
-    /// The iteration ends: writes what was sent during it.
+    /// Writes the packets that were sent during the iteration. Called at its end.
     pub(super) fn flush(&self) {
         self.flags.dirty.set(false);
         self.input(Input::Flush);
     }
 
-    /// Passes an input to the session, and does what follows.
+    /// Passes an input to the session, and performs the resulting actions.
     pub(super) fn input(&self, input: Input) {
         self.session().handle(input, clock::now());
         self.act();
     }
 
-    /// Handles an expired deadline that came before an event that is handled now.
+    /// Handles a deadline that expired before the event that is handled now.
     pub(super) fn catch_up(&self) {
         let due = self.session().deadline();
         if due.is_some_and(came_in_last_wait) {
@@ -260,7 +260,7 @@ impl ClientState {
         }
     }
 
-    /// Handles a message of the WebSocket.
+    /// Handles a message from the WebSocket.
     #[inline]
     pub(super) fn websocket_message(&self, frame: Message) {
         let message = self.session().receive(frame, clock::now());
@@ -270,7 +270,7 @@ impl ClientState {
         }
     }
 
-    /// Does what the session asks for. A nested call does nothing, as the outer one continues.
+    /// Performs the actions of the session. A nested call returns immediately, because the outer call continues.
     fn act(&self) {
         if self.flags.acting.replace(true) {
             return;
@@ -297,7 +297,7 @@ impl ClientState {
             Action::SendFrame(frame) => drop(self.send_frame(frame)),
             Action::SendFrames => self.send_frames(),
             Action::CloseWebSocket(code) => self.close_websocket(code),
-            // It is not passed to the session if it cannot be tried.
+            // A WebSocket that cannot be probed is not passed to the session.
             Action::RejectWebSocket => {}
             Action::Upgraded => {
                 count(&self.mounted.engine.counts.upgrades);
@@ -308,7 +308,7 @@ impl ClientState {
         self.with_requests_if_any(|all| all.is_empty());
     }
 
-    /// Drops the place for requests if it is not needed any more.
+    /// Frees the storage for requests if it is no longer needed.
     fn with_requests_if_any(&self, is_empty: impl FnOnce(&Requests) -> bool) {
         let mut requests = self.requests.borrow_mut();
         if requests.as_deref().is_some_and(is_empty) {
@@ -327,7 +327,7 @@ impl ClientState {
         sent
     }
 
-    /// Sends what is queued until the WebSocket takes no more; all of it, if the session is over.
+    /// Sends queued frames until the write queue of the WebSocket is full, or all of them if the session is over.
     fn send_frames(&self) {
         loop {
             let (frame, is_over) = {
@@ -352,7 +352,7 @@ impl ClientState {
         }
     }
 
-    /// Delivers a message of the client.
+    /// Delivers a message from the client.
     #[inline]
     fn deliver(&self, message: Message) {
         let delivered = catch(|| match self.protocol.get() {
@@ -374,7 +374,7 @@ impl ClientState {
         }
     }
 
-    /// A callback has panicked: the session ends, and all else goes on.
+    /// Handles a panic in a callback: aborts the session, and nothing else.
     fn contain(&self, panicked: Option<String>) {
         if let Some(message) = panicked {
             tracing::error!("a callback of an Engine.IO session panicked: {message}");
@@ -382,7 +382,7 @@ impl ClientState {
         }
     }
 
-    /// Emits `drain` if it is due.
+    /// Emits `drain` if it is pending and the queue is empty.
     fn drained(&self) {
         if !self.flags.drain.get() {
             return;
@@ -404,7 +404,7 @@ impl ClientState {
         }
     }
 
-    /// Arms the timer for the session's deadline, unless it fires early enough to look again.
+    /// Sets the timer for the session's deadline, unless it already fires at or before the deadline.
     fn arm(&self) {
         let Some(due) = self.session().deadline() else {
             return self.disarm();
@@ -432,7 +432,7 @@ impl ClientState {
 
     fn expired(&self) {
         self.timer.set(None);
-        // Unless the deadline has moved since the timer was armed.
+        // The deadline may have moved since the timer was set.
         let due = self.session().deadline();
         match due.is_some_and(|due| due <= clock::now()) {
             true => self.input(Input::Time),
@@ -440,7 +440,7 @@ impl ClientState {
         }
     }
 
-    /// The session is over.
+    /// Ends the session.
     fn finish(&self, reason: CloseReason) {
         self.disarm();
         let engine = &self.mounted.engine;
@@ -460,7 +460,7 @@ impl ClientState {
             .into_iter()
             .flatten()
         {
-            tracing::error!("a callback panicked as its Engine.IO session closed: {message}");
+            tracing::error!("a callback of an Engine.IO session panicked while the session closed: {message}");
         }
         if let Some(id) = self.id.take() {
             clients::remove(id);
@@ -474,7 +474,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_an_idle_session_stays_small() {
+    fn the_state_of_an_idle_session_is_at_most_360_bytes() {
         let size = size_of::<ClientState>();
         assert!(size <= 360, "{size} bytes");
     }

@@ -1,8 +1,8 @@
-//! Counts of a server.
+//! Counters of a server.
 
 use std::cell::Cell;
 
-/// The counts of an [`EngineIo`](super::EngineIo) server.
+/// Counters of an [`EngineIo`](super::EngineIo) server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStats {
@@ -22,7 +22,7 @@ pub struct EngineStats {
     pub slow_closes: u64,
 }
 
-/// The counts as they change.
+/// The live counters.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) opened: Cell<u64>,
@@ -33,7 +33,7 @@ pub(super) struct Counts {
     pub(super) slow_closes: Cell<u64>,
 }
 
-/// Adds one.
+/// Increments a counter.
 pub(super) fn count(counter: &Cell<u64>) {
     counter.set(counter.get() + 1);
 }

@@ -1,4 +1,4 @@
-//! Requests that wait for their session: the response to a poll or a POST.
+//! Pending requests: polls and POST requests that wait for their session.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -27,7 +27,7 @@ pub(super) enum Outcome {
     Abort,
 }
 
-/// A request that waits for its outcome. The session holds one end, the task of the request the other.
+/// A request that waits for its outcome. It is shared by the session and the task of the request.
 #[derive(Default)]
 pub(super) struct WaitingRequest {
     outcome: RefCell<Option<Outcome>>,
@@ -39,7 +39,7 @@ impl WaitingRequest {
         Rc::default()
     }
 
-    /// Sets the outcome, and wakes the task. The first outcome counts.
+    /// Sets the outcome, and wakes the task. Further outcomes are ignored.
     pub(super) fn complete(&self, outcome: Outcome) {
         self.outcome.borrow_mut().get_or_insert(outcome);
         if let Some(waker) = self.waker.take() {
@@ -62,7 +62,7 @@ impl WaitingRequest {
     }
 }
 
-/// The wait for the outcome of a request. If it is dropped before, because the client has closed its connection, `aborted` is called.
+/// A future of the outcome of a request. If it is dropped without an outcome, because the client closed its connection, `aborted` is called.
 pub(super) struct Wait<F: FnOnce()> {
     request: Rc<WaitingRequest>,
     aborted: Option<F>,
@@ -99,18 +99,18 @@ impl<F: FnOnce()> Drop for Wait<F> {
     }
 }
 
-/// A request that a session has to answer.
+/// A request that a session must answer.
 #[derive(Clone)]
 pub(super) enum RequestHandle {
-    /// It was received by this worker.
+    /// A request received by this worker.
     Local(Rc<WaitingRequest>),
-    /// It was received by another worker.
+    /// A request received by another worker.
     #[cfg(feature = "workers")]
     Remote(Rc<RemoteRequest>),
 }
 
 impl RequestHandle {
-    /// Sets the outcome. The first one counts.
+    /// Sets the outcome. Further outcomes are ignored.
     pub(super) fn complete(&self, outcome: Outcome) {
         match self {
             RequestHandle::Local(request) => request.complete(outcome),

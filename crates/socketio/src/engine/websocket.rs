@@ -1,4 +1,4 @@
-//! WebSockets: those that begin a session, and those that a session is upgraded to.
+//! WebSockets that open a session or upgrade one.
 
 use std::rc::Rc;
 
@@ -21,9 +21,9 @@ use crate::protocol::session::{Input, Transport};
 /// A WebSocket of a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebSocketHandle {
-    /// Its connection is in this worker.
+    /// A WebSocket whose connection is in this worker.
     Local(WebSocket),
-    /// Its connection is in another worker.
+    /// A WebSocket whose connection is in another worker.
     #[cfg(feature = "workers")]
     Remote(RemoteWebSocket),
 }
@@ -45,7 +45,7 @@ impl WebSocketHandle {
         }
     }
 
-    /// Closes it.
+    /// Closes the WebSocket.
     #[cfg_attr(
         not(feature = "workers"),
         expect(unused_variables, reason = "for workers")
@@ -62,7 +62,7 @@ impl WebSocketHandle {
         }
     }
 
-    /// Closes the connection at once.
+    /// Closes the connection immediately.
     #[cfg_attr(
         not(feature = "workers"),
         expect(unused_variables, reason = "for workers")
@@ -80,7 +80,7 @@ impl WebSocketHandle {
     }
 }
 
-/// Opens a WebSocket that begins a session.
+/// Accepts a WebSocket that opens a session.
 pub(super) fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
     let handshake = Handshake::of(req);
     let this = Rc::clone(mounted);
@@ -102,7 +102,7 @@ pub(super) fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Rep
     mounted.reply(req, response, Stage::First)
 }
 
-/// Opens a WebSocket that a session is upgraded to. It is closed if the session is not, or no longer, one that can be upgraded.
+/// Accepts a WebSocket that upgrades a session. It is closed if the session can no longer be upgraded.
 pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> Reply {
     let accept = Accept::new(move |ws: WebSocket| {
         match client.state().filter(|state| state.session().can_upgrade()) {
@@ -117,14 +117,14 @@ pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> R
     mounted.reply(req, response, Stage::Later)
 }
 
-/// Makes a WebSocket that of a session, which gets its events.
+/// Attaches a WebSocket to a session, which receives its events.
 fn attach(state: &Rc<ClientState>, ws: WebSocket) {
     state.set_websocket(WebSocketHandle::Local(ws));
     ws.set_handler(Rc::<ClientState>::clone(state));
 }
 
 impl ClientState {
-    /// Returns whether a WebSocket is that of the session. Events of one that was closed or replaced are ignored.
+    /// Returns `true` if the WebSocket belongs to the session. Events of a closed or replaced WebSocket are ignored.
     fn has(&self, ws: WebSocket) -> bool {
         self.websocket() == Some(WebSocketHandle::Local(ws))
     }

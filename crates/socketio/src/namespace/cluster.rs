@@ -1,4 +1,4 @@
-//! Messages of other servers, and requests to them.
+//! Messages from other servers, and requests to them.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::recovery::{Claim, Recovered};
 use crate::socket::{AckContext, PendingAck};
 use crate::{Parser, Socket};
 
-/// The timeout of a request without a server.
+/// Timeout of a request in a namespace whose server is gone.
 const NO_TIMEOUT: Duration = Duration::ZERO;
 
 impl NamespaceState {
-    /// Handles a message of another server.
+    /// Handles a message from another server.
     pub(crate) fn receive(self: &Rc<Self>, from: &str, message: ClusterMessage) {
         match message {
             ClusterMessage::Broadcast {
@@ -96,7 +96,7 @@ impl NamespaceState {
         }
     }
 
-    /// Calls `f` with each socket of a target on this server.
+    /// Calls `f` with each socket of this server that `target` selects.
     pub(crate) fn apply(
         &self,
         target: &Target,
@@ -131,7 +131,7 @@ impl NamespaceState {
         sockets.iter().map(|socket| socket.to_remote()).collect()
     }
 
-    /// Sends an event to sockets of this server, and their acknowledgements to another.
+    /// Sends an event to sockets of this server, and their acknowledgements to another server.
     fn ask_for(
         self: &Rc<Self>,
         from: &str,
@@ -160,8 +160,8 @@ impl NamespaceState {
         self.ask(packet, target, None, timeout, counted, Rc::new(answered));
     }
 
-    /// Sends a packet whose acknowledgement is wanted to sockets of this server. Calls `counted` with their number before an acknowledgement can come, and
-    /// `answered` for each.
+    /// Sends an event that requests an acknowledgement to sockets of this server. Calls `counted` with their number before any acknowledgement can arrive, and
+    /// `answered` once for each socket.
     fn ask(
         &self,
         packet: &Encoded,
@@ -202,7 +202,7 @@ impl NamespaceState {
         }
     }
 
-    /// Sends an event to sockets, also of other servers, and gathers the first argument of the acknowledgement of each.
+    /// Sends an event to sockets, including those on other servers, and collects the first argument of each acknowledgement.
     pub(crate) fn broadcast_with_ack<T: DeserializeOwned + 'static, A: ToArguments + ?Sized>(
         self: &Rc<Self>,
         event: &str,
@@ -233,13 +233,13 @@ impl NamespaceState {
         let answers = Rc::clone(&request);
         let answered = move |value| answers.client_acknowledged(value);
         let counted = |count| request.expect_clients(count);
-        // Longer than the request, so that the timeout of the request decides.
-        let patience = wait.saturating_add(Duration::from_secs(1));
+        // Longer than the timeout of the request, so that the request ends first.
+        let ack_timeout = wait.saturating_add(Duration::from_secs(1));
         self.ask(
             &packet,
             target,
             except,
-            Some(patience),
+            Some(ack_timeout),
             counted,
             Rc::new(answered),
         );
@@ -267,7 +267,7 @@ impl NamespaceState {
         promise.map(|gathered| gathered.map_err(|received| Incomplete { received }))
     }
 
-    /// Asks other servers for the state of a client that has come back. `None` if there are none, or the client does not claim any.
+    /// Requests the state of a reconnecting client from other servers. Returns `None` if there are none, or if the client does not request recovery.
     pub(super) fn recover_elsewhere(
         self: &Rc<Self>,
         auth: Option<&Data>,
@@ -339,7 +339,7 @@ impl NamespaceState {
         (id, request)
     }
 
-    /// Sends a request to other servers, if there is an adapter; returns those that will respond.
+    /// Sends a request to other servers if there is an adapter. Returns the servers that will respond.
     fn request(&self, local: bool, message: impl FnOnce() -> ClusterMessage) -> Promise<Servers> {
         match self.adapter().filter(|_| !local) {
             Some(adapter) => adapter.request(&message()),
@@ -347,7 +347,7 @@ impl NamespaceState {
         }
     }
 
-    /// Removes a request when it is done; one that is done later is removed with its last response, or here.
+    /// Removes a request when it is done: now, or when it ends.
     fn forget_when_done(self: &Rc<Self>, id: String, request: &Rc<Request>) {
         if request.is_done() {
             self.requests.borrow_mut().remove(&id);
@@ -361,10 +361,10 @@ impl NamespaceState {
         });
     }
 
-    /// Emits an event of another server to the listeners of the namespace.
+    /// Emits an event from another server to the listeners of the namespace.
     fn server_side_received(&self, from: &str, packet: &Encoded, request: Option<String>) {
         let Some((name, arguments)) = event_of(packet) else {
-            tracing::error!("a message of the server {from:?} is no event");
+            tracing::error!("ignoring a message from the server {from:?}: it is not an event");
             return;
         };
         let context = match request {
@@ -386,7 +386,7 @@ impl NamespaceState {
         emit(&self.server_side, Some(&name), &received);
     }
 
-    /// Sends an acknowledgement of an event of another server.
+    /// Sends the acknowledgement of an event to the server that emitted it.
     pub(crate) fn acknowledge_server<A: ToArguments + ?Sized>(
         &self,
         server: &str,
@@ -421,7 +421,7 @@ fn typed<T: DeserializeOwned>(gathered: Gathered<Value>) -> Result<Vec<T>, Incom
     parsed(gathered, |value| T::deserialize(value).ok())
 }
 
-/// Parses gathered values; those that do not fit the type are missing.
+/// Parses the collected values. Values that do not fit the type are left out, and the result is `Incomplete`.
 fn parsed<T>(
     gathered: Gathered<Value>,
     parse: impl Fn(Value) -> Option<T>,

@@ -1,4 +1,4 @@
-//! Clients join a namespace: recovery, middleware, and the event `connection`.
+//! Joining a namespace: recovery, middleware, and the event `connection`.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -18,14 +18,14 @@ use crate::recovery::Recovered;
 use crate::socket::{Phase, SocketState};
 use crate::{Socket, SocketId, SocketIo};
 
-/// A middleware as a namespace keeps it.
+/// The stored form of a middleware.
 pub type ConnectMiddleware = Rc<dyn Fn(Socket) -> Verdict>;
 
-/// The decision of a middleware about a socket.
+/// The result of a middleware: whether a socket is accepted.
 pub enum Verdict {
-    /// Made at once.
+    /// An immediate result.
     Now(Result<(), Refusal>),
-    /// Made later.
+    /// A future of the result.
     Later(LocalFuture<Result<(), Refusal>>),
 }
 
@@ -38,15 +38,15 @@ impl std::fmt::Debug for Verdict {
     }
 }
 
-/// A function that can be a middleware of a namespace: `|socket: Socket| -> Result<(), Refusal>`, or one that returns a future of that.
+/// Middleware of a namespace: `|socket: Socket| -> Result<(), Refusal>`, or a function that returns a future of that result.
 ///
-/// `M` distinguishes the two, and is always inferred.
+/// `M` distinguishes the two forms, and is always inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a middleware of a namespace",
-    note = "a middleware is `|socket: Socket|` and returns `Result<(), Refusal>`, or a future of it"
+    message = "`{Self}` is not namespace middleware",
+    note = "middleware takes `|socket: Socket|` and returns `Result<(), Refusal>`, or a future of it"
 )]
 pub trait IntoConnectMiddleware<M> {
-    /// Returns the middleware in the form in which a namespace keeps it.
+    /// Converts the function to its stored form.
     fn into_connect_middleware(self) -> ConnectMiddleware;
 }
 
@@ -74,7 +74,7 @@ where
     }
 }
 
-/// Lets a client join a namespace, or refuses it.
+/// Handles a request to join a namespace: connects the client, or refuses it.
 pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     let Some(server) = peer.server() else { return };
     let limit = server.options.max_namespaces_per_client;
@@ -92,7 +92,7 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     let Some(elsewhere) = elsewhere else {
         return enter(peer, &namespace, auth, recovered);
     };
-    // It stands for the client while other servers are asked.
+    // Represents the client while other servers are asked for its state.
     let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
     peer.add(&waiting);
     let arrival = Arrival::begin(peer, &namespace);
@@ -108,7 +108,7 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     });
 }
 
-/// A client on its way into a namespace, which is not removed meanwhile.
+/// A client that is joining a namespace. The namespace is not removed in the meantime.
 struct Arrival {
     peer: Rc<Peer>,
     namespace: Rc<NamespaceState>,
@@ -134,7 +134,7 @@ impl Drop for Arrival {
     }
 }
 
-/// Runs the middlewares for a client, which may have come back.
+/// Runs the middleware for a client, which may be recovered.
 fn enter(
     peer: &Rc<Peer>,
     namespace: &Rc<NamespaceState>,
@@ -164,7 +164,7 @@ fn refuse(peer: &Peer, namespace: &str, refusal: &Refusal) {
     }
 }
 
-/// The data of CONNECT, as the server sends it.
+/// The data of a CONNECT packet sent by the server.
 #[derive(Serialize)]
 struct Connected<'a> {
     sid: &'a SocketId,
@@ -172,7 +172,7 @@ struct Connected<'a> {
     pid: Option<&'a SocketId>,
 }
 
-/// A socket on its way into a namespace.
+/// A socket that is joining a namespace.
 struct Entry {
     socket: Rc<SocketState>,
     recovered: Option<Recovered>,
@@ -180,7 +180,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Runs the middlewares from `at` on; a task continues behind the first that decides later.
+    /// Runs the middleware starting at index `at`. If one returns a future, a task awaits it and continues with the next.
     fn run(self, middlewares: Vec<ConnectMiddleware>, at: usize) {
         for (index, middleware) in middlewares.iter().enumerate().skip(at) {
             if !self.is_wanted() {
@@ -206,7 +206,7 @@ impl Entry {
         self.end(Ok(()));
     }
 
-    /// Returns whether the client still waits.
+    /// Returns `true` if the client is still waiting to be connected.
     fn is_wanted(&self) -> bool {
         self.socket.phase.get() == Phase::Connecting && self.arrival.peer.client.is_open()
     }
@@ -230,7 +230,7 @@ impl Entry {
         }
     }
 
-    /// Confirms, sends what a recovered socket has missed, and emits `connection`.
+    /// Confirms the connection, sends the events that a recovered socket missed, and emits `connection`.
     fn complete(self) {
         let Entry {
             socket,

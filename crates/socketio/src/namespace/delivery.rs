@@ -1,6 +1,6 @@
-//! Broadcasts, on their way to the sockets of this server.
+//! Delivery of broadcasts to the sockets of this server.
 //!
-//! Cost of an event for many sockets over WebSockets: it is encoded once; for each socket its client is looked up, and a frame is copied into the send queue of its
+//! Cost of an event for many sockets over WebSockets: it is encoded once. For each socket, its client is looked up and a frame is copied to the send queue of its
 //! connection. Nothing is allocated per socket.
 
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub(crate) struct Flags {
 }
 
 impl NamespaceState {
-    /// Sends an event to the sockets of a target, also of other servers. Returns the number of those of this server.
+    /// Sends an event to the sockets that `target` selects, including those on other servers. Returns the number of sockets of this server.
     pub(crate) fn broadcast<A: ToArguments + ?Sized>(
         self: &Rc<Self>,
         event: &str,
@@ -63,7 +63,7 @@ impl NamespaceState {
             .ok()
     }
 
-    /// Sends a packet to the sockets of a target on this server, with an offset if it is recoverable. Returns their number.
+    /// Sends a packet to the selected sockets of this server, with an offset if it is recoverable. Returns the number of sockets.
     pub(crate) fn deliver(
         &self,
         packet: Encoded,
@@ -94,7 +94,7 @@ impl NamespaceState {
                 .iter()
                 .for_each(|(_, client)| _ = client.send_packet(&converted)),
         }
-        // Behind the packet, so that what listeners send does not overtake it.
+        // After the packet, so that events sent by listeners do not overtake it.
         if self.outgoing_listeners.get() > 0 {
             for (socket, _) in &receivers {
                 if let Some(socket) = SocketState::of(*socket) {
@@ -128,7 +128,7 @@ impl NamespaceState {
         sent
     }
 
-    /// Encodes a packet, which is JSON, as the server's parser does.
+    /// Converts a packet from JSON to the encoding of the server's parser.
     pub(crate) fn convert(&self, packet: Encoded) -> Encoded {
         let Some(server) = self.server() else {
             return packet;
@@ -147,14 +147,14 @@ impl NamespaceState {
         }
     }
 
-    /// Takes the state of a client that has come back, if it is kept here.
+    /// Takes the state of a reconnecting client, if this server has it.
     pub(super) fn recover(&self, auth: Option<&Data>) -> Option<Recovered> {
         let recovery = self.recovery.as_ref()?;
         let claim = Claim::of(auth)?;
         recovery.borrow_mut().restore(&claim)
     }
 
-    /// Keeps the state of a client that has left again while it came back.
+    /// Stores the state of a client again that left while it was reconnecting.
     pub(super) fn keep_again(&self, recovered: Recovered) {
         if let Some(recovery) = &self.recovery {
             let (pid, session) = recovered.into_session();
@@ -162,7 +162,7 @@ impl NamespaceState {
         }
     }
 
-    /// Returns what a client that has come back has missed, also during middleware.
+    /// Returns the events that a reconnected client missed, including events since it reconnected.
     pub(super) fn missed(&self, recovered: &Recovered) -> Vec<Encoded> {
         let recovery = self.recovery.as_ref();
         recovery.map_or_else(Vec::new, |recovery| {
@@ -176,12 +176,12 @@ impl NamespaceState {
     }
 }
 
-/// Returns a packet with its offset.
+/// Returns the packet with an offset appended.
 fn with_offset(packet: Encoded, offset: &str) -> Encoded {
     packet.with_argument(offset).unwrap_or(packet)
 }
 
-/// Returns the target for other servers, on which a socket of this one is known by its id.
+/// Returns the target to send to other servers. They know the excluded socket only by its id.
 pub(crate) fn with_except(target: &Target, except: Option<Socket>) -> Target {
     let mut target = target.clone();
     let id = except.and_then(SocketState::of).map(|socket| socket.id);
@@ -189,7 +189,7 @@ pub(crate) fn with_except(target: &Target, except: Option<Socket>) -> Target {
     target
 }
 
-/// Returns the name and the arguments of a packet that was encoded here.
+/// Returns the event name and the arguments of a packet that this server has encoded.
 pub(crate) fn event_of(packet: &Encoded) -> Option<(uptick_websocket::Text, Arguments)> {
     match decode_own(packet)?.body {
         Body::Event { name, arguments } => Some((name?, arguments)),

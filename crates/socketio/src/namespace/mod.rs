@@ -1,9 +1,9 @@
 //! Namespaces.
 //!
 //! ```text
-//! connect ──→ state ←── delivery ←── cluster      clients join · broadcasts to sockets of this server · messages of other servers
+//! connect ──→ state ←── delivery ←── cluster      joining clients · broadcasts to sockets of this server · messages from other servers
 //!               ↓
-//!             rooms                               which sockets are in which rooms
+//!             rooms                               sockets and the rooms that they are in
 //! ```
 
 mod cluster;
@@ -33,20 +33,20 @@ use crate::{
     Ack, Broadcast, FromArguments, Promise, RemoteSocket, Socket, SocketId, SocketIo, ToArguments,
 };
 
-/// A namespace: sockets that are addressed together, over connections that namespaces share.
+/// A namespace: a group of sockets that are addressed together. The namespaces of a client share one connection.
 ///
-/// A `Copy` handle. [`SocketIo::of`] and [`SocketIo::of_dynamic`] return it.
+/// This is a `Copy` handle, returned by [`SocketIo::of`] and [`SocketIo::of_dynamic`].
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `connection` | [`Socket`] | a client has joined the namespace |
-/// | `create-room` | [`String`] | a room of this server has got its first socket |
-/// | `delete-room` | [`String`] | the last socket of this server has left a room |
-/// | `join-room` | [`RoomMember`] | a socket has joined a room |
-/// | `leave-room` | [`RoomMember`] | a socket has left a room |
+/// | `connection` | [`Socket`] | a client joined the namespace |
+/// | `create-room` | [`String`] | the first socket of this server joined a room |
+/// | `delete-room` | [`String`] | the last socket of this server left a room |
+/// | `join-room` | [`RoomMember`] | a socket joined a room |
+/// | `leave-room` | [`RoomMember`] | a socket left a room |
 ///
-/// The room that each socket has for itself is not reported.
+/// The room of each socket that has its id as name is not reported.
 ///
 /// # Examples
 ///
@@ -66,7 +66,7 @@ pub struct Namespace {
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// A room, and a socket that has joined or left it.
+/// A room, and a socket that joined or left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomMember {
     /// The name of the room.
@@ -78,19 +78,19 @@ pub struct RoomMember {
 events! {
     impl Namespace {
         Socket => {
-            /// A client has joined the namespace.
+            /// A client joined the namespace.
             CONNECTION = "connection";
         }
         String => {
-            /// A room has got its first socket.
+            /// The first socket joined a room.
             CREATE_ROOM = "create-room";
-            /// The last socket has left a room.
+            /// The last socket left a room.
             DELETE_ROOM = "delete-room";
         }
         RoomMember => {
-            /// A socket has joined a room.
+            /// A socket joined a room.
             JOIN_ROOM = "join-room";
-            /// A socket has left a room.
+            /// A socket left a room.
             LEAVE_ROOM = "leave-room";
         }
     }
@@ -107,7 +107,7 @@ impl Emitter for Namespace {
 }
 
 impl Namespace {
-    /// The handle of no namespace.
+    /// A handle that refers to no namespace.
     pub(crate) const STALE: Namespace = Namespace::of_id(None);
 
     pub(crate) const fn of_id(id: Option<Id>) -> Namespace {
@@ -121,7 +121,7 @@ impl Namespace {
         NamespaceState::find(self.id?)
     }
 
-    /// Returns the namespace, or those that it stands for if it is a pattern.
+    /// Returns the namespace, or all matching namespaces if this is a pattern.
     pub(crate) fn states(self) -> SmallVec<[Rc<NamespaceState>; 1]> {
         let Some(state) = self.state() else {
             return SmallVec::new();
@@ -135,7 +135,7 @@ impl Namespace {
         }
     }
 
-    /// Returns the name, with its leading slash; `""` if the namespace is gone, or stands for those that a pattern matches.
+    /// Returns the name, with its leading slash. Empty if the namespace is gone, or if it represents the matches of a pattern.
     pub fn name(self) -> Rc<str> {
         self.state()
             .map_or_else(|| Rc::from(""), |state| Rc::clone(&state.name))
@@ -146,7 +146,7 @@ impl Namespace {
         Some(self.state()?.server()?.handle())
     }
 
-    /// Adds a middleware: a function that is called with each socket before it is connected, in the order of registration, and accepts or refuses it.
+    /// Adds middleware: a function that is called with each socket before it is connected, and accepts or refuses it. Middleware runs in the order of registration.
     ///
     /// It returns `Result<(), Refusal>`, or a future of it. The client of a refused socket receives `connect_error`.
     ///
@@ -161,7 +161,7 @@ impl Namespace {
     ///     _ => Err(Refusal::new("not authorized").with_data(&401)),
     /// });
     /// io.of("/admin").wrap(|_: Socket| async {
-    ///     // Ask a database.
+    ///     // Look the client up in a database.
     ///     Ok::<(), Refusal>(())
     /// });
     /// ```
@@ -177,7 +177,7 @@ impl Namespace {
         Broadcast::of_namespace(self)
     }
 
-    /// Addresses the sockets in a room. Further rooms are added by [`Broadcast::to`]; each socket in any of them receives an event once.
+    /// Addresses the sockets in a room. [`Broadcast::to`] adds further rooms; a socket that is in several of them receives an event once.
     pub fn to(self, room: impl AsRef<str>) -> Broadcast {
         self.broadcast().to(room)
     }
@@ -187,7 +187,7 @@ impl Namespace {
         self.broadcast().except(room)
     }
 
-    /// Sends an event to all sockets of the namespace, also of other servers, and returns the number of those of this server.
+    /// Sends an event to all sockets of the namespace, including those on other servers. Returns the number of sockets of this server.
     pub fn emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) -> usize {
         self.broadcast().emit(event, arguments)
     }
@@ -199,7 +199,7 @@ impl Namespace {
         sockets.map(|socket| socket.handle()).collect()
     }
 
-    /// Returns the socket of this server that has an id.
+    /// Returns the socket of this server with an id.
     pub fn socket(self, id: &str) -> Option<Socket> {
         let states = self.states();
         states
@@ -216,17 +216,17 @@ impl Namespace {
             .collect()
     }
 
-    /// Returns the rooms of this server, without those that are named by the ids of sockets.
+    /// Returns the rooms of this server, except those named after socket ids.
     pub fn rooms(self) -> Vec<Rc<str>> {
         let states = self.states();
         let rooms = states.iter().flat_map(|state| state.rooms.borrow().names());
         rooms.collect()
     }
 
-    /// Returns all sockets, also of other servers.
+    /// Returns all sockets, including those on other servers.
     ///
     /// # Errors
-    /// [`Incomplete`] with the sockets that are known, if a server does not respond within [`request_timeout`](crate::SocketIoOptions::request_timeout).
+    /// Returns [`Incomplete`] with the known sockets if a server does not respond within [`request_timeout`](crate::SocketIoOptions::request_timeout).
     pub fn fetch_sockets(self) -> Promise<Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>> {
         self.broadcast().fetch_sockets()
     }
@@ -238,10 +238,10 @@ impl Namespace {
         }
     }
 
-    /// Emits an event to the listeners of the namespace on all other servers, and returns the first argument of the acknowledgement of each.
+    /// Emits an event to the listeners of the namespace on all other servers, and returns the first argument of each acknowledgement.
     ///
     /// # Errors
-    /// [`Incomplete`] with those that were received, if a server does not acknowledge within [`request_timeout`](crate::SocketIoOptions::request_timeout).
+    /// Returns [`Incomplete`] with the received acknowledgements if a server does not acknowledge within [`request_timeout`](crate::SocketIoOptions::request_timeout).
     pub fn server_side_emit_with_ack<T: FromArguments + 'static, A: ToArguments + ?Sized>(
         self,
         event: &str,
@@ -255,7 +255,7 @@ impl Namespace {
         )
     }
 
-    /// Calls `callback` with each event of that name that another server emits by [`server_side_emit`](Namespace::server_side_emit).
+    /// Calls `callback` with each event of the given name that another server emits with [`server_side_emit`](Namespace::server_side_emit).
     pub fn on_server_side<T: FromArguments, R>(
         self,
         event: &str,
@@ -270,13 +270,13 @@ impl Namespace {
             match T::from_arguments(received.arguments) {
                 Ok(arguments) => drop(callback(arguments, Ack::of(received.context.clone()))),
                 Err(error) => {
-                    tracing::warn!("parsing the arguments of the event {name:?} of another server failed: {error}");
+                    tracing::warn!("parsing the arguments of the event {name:?} from another server failed: {error}");
                 }
             }
         })
     }
 
-    /// Removes a listener of [`on_server_side`](Namespace::on_server_side). Returns `false` if there is none.
+    /// Removes a listener added by [`on_server_side`](Namespace::on_server_side). Returns `false` if there is none with this id.
     pub fn off_server_side(self, id: EventListenerId) -> bool {
         let Some(state) = self.state() else {
             return false;

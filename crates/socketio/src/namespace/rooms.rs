@@ -1,4 +1,4 @@
-//! The sockets of a namespace, and the rooms that they are in.
+//! The sockets of a namespace and their rooms.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -9,12 +9,12 @@ use crate::adapter::Target;
 use crate::engine::Client;
 use crate::{Socket, SocketId};
 
-/// A socket, and the client that it is sent to.
+/// A socket, and the client that receives its packets.
 pub(crate) type Receiver = (Socket, Client);
 
-/// The sockets of a namespace on this server, and its rooms.
+/// The sockets of a namespace on this server, and their rooms.
 ///
-/// A socket is also found by its id, without a room of that name.
+/// The room named after a socket's id is not stored: the socket is looked up by its id instead.
 #[derive(Default)]
 pub(crate) struct Rooms {
     sockets: IndexMap<Socket, Client>,
@@ -28,7 +28,7 @@ impl Rooms {
         self.ids.insert(id, socket);
     }
 
-    /// Removes a socket that has left its rooms.
+    /// Removes a socket that has already left its rooms.
     pub(crate) fn remove_socket(&mut self, id: SocketId, socket: Socket) {
         self.sockets.swap_remove(&socket);
         self.ids.remove(&id);
@@ -38,17 +38,17 @@ impl Rooms {
         }
     }
 
-    /// Removes a socket from the room of its own id.
+    /// Removes a socket from the room named after its id.
     pub(crate) fn leave_own(&mut self, id: SocketId) {
         self.ids.remove(&id);
     }
 
-    /// Adds a socket to the room of its own id.
+    /// Adds a socket to the room named after its id.
     pub(crate) fn join_own(&mut self, id: SocketId, socket: Socket) {
         self.ids.insert(id, socket);
     }
 
-    /// Adds a socket to a room; returns the shared name, and whether the room is new.
+    /// Adds a socket to a room. Returns the shared name of the room, and `true` if the room is new.
     pub(crate) fn join(&mut self, room: &str, socket: Socket, client: Client) -> (Rc<str>, bool) {
         if let Some((name, _)) = self.rooms.get_key_value(room) {
             let name = Rc::clone(name);
@@ -63,7 +63,7 @@ impl Rooms {
         (name, true)
     }
 
-    /// Removes a socket from a room; returns whether the room is gone.
+    /// Removes a socket from a room. Returns `true` if the room was deleted because it is empty.
     pub(crate) fn leave(&mut self, room: &str, socket: Socket) -> bool {
         let Some(members) = self.rooms.get_mut(room) else {
             return false;
@@ -91,7 +91,7 @@ impl Rooms {
         self.rooms.keys().cloned().collect()
     }
 
-    /// Returns the socket that has an id.
+    /// Returns the socket with an id.
     pub(crate) fn socket(&self, id: &str) -> Option<Socket> {
         self.ids.get(&SocketId::parse(id)?).copied()
     }
@@ -100,7 +100,7 @@ impl Rooms {
         self.sockets.keys().copied()
     }
 
-    /// Calls `visit` with each socket in a room; with one that is also found by its id perhaps twice.
+    /// Calls `visit` with each socket in a room. A socket that is also found by its id may be visited twice.
     fn visit(&self, room: &str, mut visit: impl FnMut(Receiver)) {
         if let Some(members) = self.rooms.get(room) {
             members
@@ -114,9 +114,9 @@ impl Rooms {
         }
     }
 
-    /// Adds the sockets of a target to a list, each once.
+    /// Appends the sockets that `target` selects to `into`, each once.
     ///
-    /// Cost for all sockets, or those of one room without exceptions: a copy of the list.
+    /// Cost for all sockets, or for one room without exceptions: one copy of the list.
     pub(crate) fn select(&self, target: &Target, except: Option<Socket>, into: &mut Vec<Receiver>) {
         let mut skipped = HashSet::new();
         for room in &target.except {
@@ -152,7 +152,7 @@ impl Rooms {
         }
     }
 
-    /// Returns whether a room is the own one of a socket.
+    /// Returns `true` if the room is named after the id of a socket.
     fn is_id(&self, room: &str) -> bool {
         self.socket(room).is_some()
     }

@@ -18,30 +18,30 @@ use crate::recovery::Recovery;
 use crate::server::ServerState;
 use crate::socket::{AckContext, SocketState};
 
-/// The state of a namespace. One that stands for those that a pattern matches has no name.
+/// The state of a namespace. A namespace that represents the matches of a pattern has an empty name.
 pub(crate) struct NamespaceState {
     pub(crate) name: Rc<str>,
     handle: Cell<Option<Id>>,
     server: Weak<ServerState>,
-    /// The pattern that has created it.
+    /// The pattern from which the namespace was created.
     pub(super) pattern: Option<Rc<NamespaceState>>,
-    /// Whether the program has asked for it, so that it stays when it is empty.
+    /// Set if the program created or requested the namespace, so that it is kept when it is empty.
     kept: Cell<bool>,
     pub(crate) listeners: RefCell<Listeners>,
     pub(crate) server_side: RefCell<NamedListeners<AckContext>>,
     middlewares: RefCell<Vec<ConnectMiddleware>>,
     pub(crate) rooms: RefCell<Rooms>,
-    /// The timer that removes the namespace when no client can come back to it.
+    /// The timer that removes the namespace once no client can recover in it.
     removal: Cell<Option<Timer>>,
-    /// The number of sockets that are in middleware.
+    /// The number of sockets whose middleware is running.
     pub(super) connecting: Cell<usize>,
-    /// The number of sockets that have listeners of sent events.
+    /// The number of sockets with listeners of sent events.
     pub(crate) outgoing_listeners: Cell<usize>,
     last_ack: Cell<u64>,
     pub(crate) adapter: RefCell<Option<Rc<dyn Adapter>>>,
     pub(super) requests: RefCell<Requests>,
     pub(crate) recovery: Option<RefCell<Recovery>>,
-    /// The receivers of a broadcast: here so that the list is not allocated each time.
+    /// The receivers of a broadcast. The list is kept here so that it is not allocated for each broadcast.
     receivers: RefCell<Vec<Receiver>>,
 }
 
@@ -112,19 +112,19 @@ impl NamespaceState {
         self.server.upgrade()
     }
 
-    /// Returns whether a client has created the namespace.
+    /// Returns `true` if the namespace was created by a client.
     pub(crate) fn is_dynamic(&self) -> bool {
         !self.kept.get()
     }
 
-    /// Notes that sockets have got listeners of sent events, or lost them.
+    /// Changes the number of sockets with listeners of sent events.
     pub(crate) fn add_outgoing_listeners(&self, change: isize) {
         let count = self.outgoing_listeners.get();
         self.outgoing_listeners
             .set(count.saturating_add_signed(change));
     }
 
-    /// Returns whether the namespace stands for those that a pattern matches.
+    /// Returns `true` if the namespace represents the matches of a pattern.
     pub(crate) fn is_pattern(&self) -> bool {
         self.name.is_empty()
     }
@@ -134,7 +134,7 @@ impl NamespaceState {
         own.is_some_and(|own| Rc::ptr_eq(own, pattern))
     }
 
-    /// Keeps the namespace when it is empty.
+    /// Keeps the namespace even when it is empty.
     pub(crate) fn keep(&self) {
         self.kept.set(true);
     }
@@ -143,7 +143,7 @@ impl NamespaceState {
         self.middlewares.borrow_mut().push(middleware);
     }
 
-    /// Returns the middlewares, those of the pattern first.
+    /// Returns the middleware, starting with that of the pattern.
     pub(super) fn middlewares(&self) -> Vec<ConnectMiddleware> {
         let pattern = self.pattern.as_ref();
         let mut all = pattern.map_or_else(Vec::new, |pattern| pattern.middlewares());
@@ -151,7 +151,7 @@ impl NamespaceState {
         all
     }
 
-    /// Returns the id of the next event whose acknowledgement is wanted.
+    /// Returns the id of the next event that requests an acknowledgement.
     pub(crate) fn next_ack(&self) -> u64 {
         let id = self.last_ack.get();
         self.last_ack.set(id + 1);
@@ -172,7 +172,7 @@ impl NamespaceState {
         members.iter().map(|socket| socket.id).collect()
     }
 
-    /// Returns the sockets of a target on this server.
+    /// Returns the sockets of this server that `target` selects.
     pub(crate) fn select_sockets(
         &self,
         target: &Target,
@@ -186,7 +186,7 @@ impl NamespaceState {
             .collect()
     }
 
-    /// Takes the list for receivers, which is given back by [`put_receivers`](Self::put_receivers).
+    /// Takes the list of receivers. [`put_receivers`](Self::put_receivers) returns it.
     pub(super) fn take_receivers(&self) -> Vec<Receiver> {
         let mut receivers = self.receivers.take();
         receivers.clear();
@@ -240,13 +240,13 @@ impl NamespaceState {
         self.emit_rare(Namespace::DELETE_ROOM, || room.to_owned());
     }
 
-    /// Removes a socket that has left its rooms.
+    /// Removes a socket that has already left its rooms.
     pub(crate) fn remove_socket(&self, socket: &SocketState) {
         let mut rooms = self.rooms.borrow_mut();
         rooms.remove_socket(socket.id, socket.handle());
     }
 
-    /// Removes the namespace if a client has created it and it is empty.
+    /// Removes the namespace if it was created by a client and is empty.
     pub(crate) fn remove_if_empty(&self) {
         let empty =
             !self.kept.get() && self.connecting.get() == 0 && self.rooms.borrow().is_empty();
@@ -262,7 +262,7 @@ impl NamespaceState {
         }
     }
 
-    /// Removes the namespace after a time if it is empty then.
+    /// Removes the namespace after `time` if it is empty then.
     pub(crate) fn remove_later(&self, time: Duration) {
         let namespace = self.handle();
         let timer = add_timer(time, move || {
@@ -279,7 +279,7 @@ impl NamespaceState {
         self.adapter.borrow().clone()
     }
 
-    /// Emits an event to listeners of the pattern and of the namespace.
+    /// Emits an event to the listeners of the pattern and of the namespace.
     pub(super) fn emit_to_both<P: Clone + 'static>(&self, event: Event<Namespace, P>, payload: P) {
         if let Some(pattern) = &self.pattern {
             emit(&pattern.handle(), event, payload.clone());
@@ -287,7 +287,7 @@ impl NamespaceState {
         emit(&self.handle(), event, payload);
     }
 
-    /// Emits an event that few listen to. A listener that panics is logged: the socket is in the middle of a change.
+    /// Emits an event that usually has no listener. A panic in a listener is logged and not propagated, because the socket is in the middle of a state change.
     fn emit_rare<P: Clone + 'static>(&self, event: Event<Namespace, P>, payload: impl Fn() -> P) {
         let pattern = self.pattern.as_ref().map(|pattern| pattern.handle());
         for emitter in pattern.into_iter().chain([self.handle()]) {
@@ -296,14 +296,14 @@ impl NamespaceState {
             }
             if let Err(message) = catch(|| emit(&emitter, event, payload())) {
                 tracing::error!(
-                    "a listener of the event {:?} of a namespace panicked: {message}",
+                    "a {:?} callback of a namespace panicked: {message}",
                     event.name()
                 );
             }
         }
     }
 
-    /// Drops what the program has registered, and makes handles stale.
+    /// Drops everything that the program has registered, and makes handles stale.
     pub(crate) fn close(&self) {
         if let Some(adapter) = self.adapter.take() {
             adapter.close();

@@ -1,15 +1,15 @@
-//! A scanner of JSON text: syntax, depth, and where the elements of the outermost array are.
+//! JSON scanner: checks the syntax and the depth, and locates the elements of the outermost array.
 //!
-//! It neither recurses nor allocates, apart from the ranges of the elements, so that text may come from anybody. It accepts what `JSON.parse` accepts.
+//! It does not recurse, and allocates nothing except the ranges of the elements, so it is safe for untrusted text. It accepts the same text as `JSON.parse`.
 
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
-/// The greatest depth that can be configured: serde_json ends at 127.
+/// Maximum depth that can be configured. The limit of serde_json is 127.
 pub(crate) const MAX_DEPTH: usize = 120;
 
-/// The ranges of the elements of an array.
+/// The byte ranges of the elements of an array.
 pub(crate) type Elements = SmallVec<[Range<usize>; 4]>;
 
 /// The kind of a JSON value.
@@ -29,11 +29,11 @@ pub(crate) struct Scan {
     pub(crate) kind: Kind,
     /// The elements, if the value is an array.
     pub(crate) elements: Elements,
-    /// The positions of escapes of surrogates that have no partner.
+    /// The positions of escape sequences of lone surrogates.
     pub(crate) lone_surrogates: Vec<usize>,
 }
 
-/// An error in JSON text.
+/// A syntax or depth error in JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JsonError {
     Syntax,
@@ -51,7 +51,7 @@ pub(crate) fn kind_of(first: u8) -> Kind {
     }
 }
 
-/// Scans one JSON value, which may have white space around it. The bytes are UTF-8.
+/// Scans one JSON value, which may be surrounded by white space. `bytes` must be valid UTF-8.
 pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
     let max_depth = max_depth.min(MAX_DEPTH);
     let mut scanner = Scanner {
@@ -60,7 +60,7 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
         lone_surrogates: Vec::new(),
     };
     let mut elements = Elements::new();
-    // The open arrays (1) and objects (0), the innermost in the lowest bit.
+    // One bit for each open array (1) or object (0); the innermost is the lowest bit.
     let mut stack: u128 = 0;
     let mut depth = 0;
     let mut start = 0;
@@ -79,7 +79,7 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
                 stack = stack << 1 | u128::from(open == b'[');
                 scanner.at += 1;
                 scanner.skip_space();
-                // `]` and `}` stand two behind `[` and `{` in ASCII.
+                // In ASCII, `]` and `}` are two positions after `[` and `{`.
                 if scanner.peek() == open + 2 {
                     scanner.at += 1;
                     depth -= 1;
@@ -98,7 +98,7 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
             b'n' => scanner.literal(b"null")?,
             _ => return Err(JsonError::Syntax),
         }
-        // Behind a value.
+        // After a value.
         loop {
             let in_array = stack & 1 == 1;
             if depth == 1 && in_array {
@@ -135,7 +135,7 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
     }
 }
 
-/// The text and a position in it.
+/// The text and the current position.
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -143,7 +143,7 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// Returns the next byte; zero, which no value has outside of strings, at the end.
+    /// Returns the next byte, or zero at the end. Outside of strings, zero is never valid.
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
@@ -154,7 +154,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A key, the colon, and the space around it.
+    /// Skips a key, the colon, and the white space around it.
     fn key(&mut self) -> Result<(), JsonError> {
         if self.peek() != b'"' {
             return Err(JsonError::Syntax);
@@ -177,7 +177,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// At least one digit.
+    /// Skips one or more digits.
     fn digits(&mut self) -> Result<(), JsonError> {
         if !self.peek().is_ascii_digit() {
             return Err(JsonError::Syntax);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn invalid_json_is_refused() {
         for text in [
             "",
             " ",
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_elements_of_the_outermost_array_are_found() {
+    fn the_elements_of_the_outermost_array_are_located() {
         let text = r#" [ "a,]" , [1,[2]],{"b":[3]} ,4] "#;
         let scan = scan(text.as_bytes(), 10).unwrap();
         let elements: Vec<_> = scan
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn surrogates_without_a_partner_are_reported() {
+    fn lone_surrogates_are_reported() {
         let lone = |text: &str| scan(text.as_bytes(), 10).unwrap().lone_surrogates;
         assert_eq!(lone(r#""\ud83d\ude00""#), [0; 0]);
         assert_eq!(lone(r#""\ud83d""#), [1]);

@@ -1,7 +1,7 @@
 //! Engine.IO protocol 4 and Socket.IO protocol 5, without sockets, clocks or threads.
 //!
-//! [`engine`] holds the packets of Engine.IO and the payloads of HTTP long-polling, [`session`] the state machine of a session, and [`packet`] the packets of
-//! Socket.IO, which travel in the messages of a session. [`Value`] is JSON that may hold bytes anywhere.
+//! [`engine`] contains Engine.IO packets and HTTP long-polling payloads, [`session`] the state machine of a session, and [`packet`] Socket.IO
+//! packets, which are sent as the messages of a session. [`Value`] is a JSON value that may contain binary data anywhere.
 
 pub mod engine;
 mod json;

@@ -1,4 +1,4 @@
-//! The state of a server: its namespaces.
+//! The state of a server and its namespaces.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,12 +23,12 @@ pub(crate) struct ServerState {
     pub(crate) adapter: Option<AdapterFactory>,
     pub(crate) listeners: RefCell<Listeners>,
     namespaces: RefCell<HashMap<Rc<str>, Rc<NamespaceState>>>,
-    /// Namespaces that stand for those whose names match.
+    /// Patterns of dynamic namespaces, each with the namespace that represents its matches.
     patterns: RefCell<Vec<Pattern>>,
-    /// The number of namespaces that clients have created.
+    /// The number of namespaces created by clients.
     dynamic: Cell<usize>,
     closed: Cell<bool>,
-    /// The number of HTTP servers that it is mounted on and that are not closed.
+    /// The number of open HTTP servers on which the server is mounted.
     pub(super) mounts: Cell<usize>,
 }
 
@@ -113,7 +113,7 @@ impl ServerState {
         self.namespaces.borrow().get(name).cloned()
     }
 
-    /// Returns the namespace that a client wants to join: one that exists, or a new one whose name matches a pattern.
+    /// Returns the namespace that a client requests: an existing one, or a new one if the name matches a pattern.
     pub(crate) fn for_client(self: &Rc<Self>, name: &str) -> Option<Rc<NamespaceState>> {
         if let Some(namespace) = self.existing(name) {
             return Some(namespace);
@@ -125,12 +125,12 @@ impl ServerState {
             .map(|pattern| Rc::clone(&pattern.namespace))?;
         if self.dynamic.get() >= self.options.max_dynamic_namespaces {
             tracing::warn!(
-                "creating the namespace {name:?} failed: there are {} dynamic ones",
+                "creating the namespace {name:?} failed: the limit of {} dynamic namespaces is reached",
                 self.dynamic.get()
             );
             return None;
         }
-        // The pattern may have created it.
+        // The callback of the pattern may have created the namespace.
         if let Some(namespace) = self.existing(name) {
             return Some(namespace);
         }
@@ -158,7 +158,7 @@ impl ServerState {
         namespace
     }
 
-    /// Removes a namespace that a client has created and that is empty.
+    /// Removes an empty namespace that was created by a client.
     pub(crate) fn remove_namespace(&self, namespace: &NamespaceState) {
         let removed = self.namespaces.borrow_mut().remove(&namespace.name);
         if let Some(removed) = removed {
@@ -167,7 +167,7 @@ impl ServerState {
         }
     }
 
-    /// Returns the namespaces that a pattern has created.
+    /// Returns the namespaces created from a pattern.
     pub(crate) fn children(&self, pattern: &Rc<NamespaceState>) -> Vec<Rc<NamespaceState>> {
         let namespaces = self.namespaces.borrow();
         let children = namespaces
@@ -176,8 +176,8 @@ impl ServerState {
         children.cloned().collect()
     }
 
-    /// Closes the server if the HTTP server that is closed is the last one: no client can reconnect, and what waits for that, such as sessions
-    /// that can be recovered, keeps the loop running no longer.
+    /// Handles the close of an HTTP server. If it was the last one, this server is closed too: no client can reconnect, and state kept for that, such as
+    /// recoverable sessions, must not keep the loop running.
     pub(super) fn unmounted(&self) {
         self.mounts.set(self.mounts.get().saturating_sub(1));
         if self.mounts.get() == 0 {

@@ -1,4 +1,4 @@
-//! Acknowledgements, in both directions.
+//! Acknowledgements in both directions.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use crate::error::AckError;
 use crate::protocol::packet::Arguments;
 use crate::{Namespace, ToArguments};
 
-/// The callback for an acknowledgement.
+/// The callback of a pending acknowledgement.
 pub(crate) type PendingAck = Box<dyn FnOnce(Result<Arguments, AckError>)>;
 
-/// The acknowledgements that are awaited from a client.
+/// The pending acknowledgements of a client.
 #[derive(Default)]
 pub(crate) struct PendingAcks {
     pending: HashMap<u64, (PendingAck, Timer)>,
@@ -26,19 +26,19 @@ impl PendingAcks {
         std::mem::take(self)
     }
 
-    /// Calls all callbacks: the client is gone.
+    /// Calls all callbacks with [`AckError::Disconnected`].
     pub(super) fn fail(self) {
         for (callback, timer) in self.pending.into_values() {
             timer.cancel();
             if let Err(message) = catch(|| callback(Err(AckError::Disconnected))) {
-                tracing::error!("a callback of an acknowledgement panicked: {message}");
+                tracing::error!("an acknowledgement callback panicked: {message}");
             }
         }
     }
 }
 
 impl SocketState {
-    /// Waits for an acknowledgement. Returns `false`, after a call of the callback, if that is not possible.
+    /// Waits for an acknowledgement. If that is not possible, calls the callback with an error and returns `false`.
     pub(crate) fn await_ack(&self, id: u64, timeout: Duration, callback: PendingAck) -> bool {
         let limit = self
             .namespace
@@ -77,7 +77,7 @@ impl SocketState {
         })?
     }
 
-    /// Stops waiting for an acknowledgement: the packet was not sent.
+    /// Stops waiting for an acknowledgement, because the packet was not sent.
     pub(crate) fn cancel_ack(&self, id: u64) {
         if let Some((callback, timer)) = self.take_ack(id) {
             timer.cancel();
@@ -85,7 +85,7 @@ impl SocketState {
         }
     }
 
-    /// Handles an acknowledgement of the client. One that is not awaited is ignored.
+    /// Handles an acknowledgement from the client. One with an unknown id is ignored.
     pub(crate) fn on_ack(&self, id: u64, arguments: Arguments) {
         if let Some((callback, timer)) = self.take_ack(id) {
             timer.cancel();
@@ -94,10 +94,10 @@ impl SocketState {
     }
 }
 
-/// The sender of an event, and whether it wants an acknowledgement.
+/// The sender of an event that requests an acknowledgement.
 #[derive(Clone, Debug)]
 pub(crate) enum AckContext {
-    /// No acknowledgement is wanted.
+    /// No acknowledgement is requested.
     None,
     /// A client.
     Client { socket: Socket, id: u64 },
@@ -109,9 +109,9 @@ pub(crate) enum AckContext {
     },
 }
 
-/// The acknowledgement of a received event, to be sent now or later, once.
+/// The acknowledgement of a received event. It can be sent once, immediately or later.
 ///
-/// Nothing is sent if the sender has not asked for it, or is gone.
+/// Nothing is sent if the sender did not request an acknowledgement, or is gone.
 pub struct Ack {
     context: AckContext,
 }
@@ -121,14 +121,14 @@ impl Ack {
         Ack { context }
     }
 
-    /// Returns whether the sender has asked for an acknowledgement.
+    /// Returns `true` if the sender requested an acknowledgement.
     pub fn is_wanted(&self) -> bool {
         !matches!(self.context, AckContext::None)
     }
 
-    /// Sends the acknowledgement: a tuple as several arguments, every other value as one.
+    /// Sends the acknowledgement. A tuple is sent as several arguments, any other value as one.
     ///
-    /// A value that cannot be serialized is logged, and not sent.
+    /// If a value cannot be serialized, the error is logged and nothing is sent.
     pub fn send<A: ToArguments + ?Sized>(self, arguments: &A) {
         match self.context {
             AckContext::None => {}

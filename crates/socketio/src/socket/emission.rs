@@ -1,4 +1,4 @@
-//! Options of one emission to a client.
+//! Options of a single emission to a client.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{PendingAck, Socket};
 use crate::error::AckError;
 use crate::{FromArguments, Promise, ToArguments};
 
-/// An emission to one client with options: [`Socket::volatile`] and [`Socket::timeout`] return it.
+/// A single emission to one client with options, returned by [`Socket::volatile`] and [`Socket::timeout`].
 ///
 /// # Examples
 ///
@@ -20,7 +20,7 @@ use crate::{FromArguments, Promise, ToArguments};
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[must_use = "nothing is sent before `emit`"]
+#[must_use = "nothing is sent until `emit` is called"]
 pub struct Emission {
     socket: Socket,
     volatile: bool,
@@ -36,13 +36,13 @@ impl Emission {
         }
     }
 
-    /// Drops the event if it cannot be written at once.
+    /// Drops the event if it cannot be written immediately.
     pub fn volatile(mut self) -> Emission {
         self.volatile = true;
         self
     }
 
-    /// Sets the time in which the client has to acknowledge.
+    /// Sets the time within which the client must acknowledge.
     pub fn timeout(mut self, timeout: Duration) -> Emission {
         self.timeout = Some(timeout);
         self
@@ -60,7 +60,7 @@ impl Emission {
     ///
     /// # Errors
     ///
-    /// [`AckError`] if the client does not acknowledge in time, leaves, or sends arguments that do not fit the type.
+    /// Returns [`AckError`] if the client does not acknowledge in time, disconnects, or sends arguments that do not fit the type.
     pub fn emit_with_ack<T: FromArguments + 'static, A: ToArguments + ?Sized>(
         self,
         event: &str,

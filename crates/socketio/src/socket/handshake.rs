@@ -1,11 +1,11 @@
-//! The handshake as a value for other servers, in the form in which the official server has it.
+//! The handshake as a value for other servers, in the format of the official server.
 
 use indexmap::IndexMap;
 
 use crate::engine::Handshake;
 use crate::protocol::Value;
 
-/// Returns a handshake with the keys of the official server.
+/// Converts a handshake to an object with the keys that the official server uses.
 pub(super) fn to_value(handshake: &Handshake, auth: Value) -> Value {
     let mut headers: IndexMap<String, Value> = IndexMap::new();
     for (name, value) in handshake.headers() {
@@ -43,7 +43,7 @@ pub(super) fn to_value(handshake: &Handshake, auth: Value) -> Value {
     ]))
 }
 
-/// Returns the time as JavaScript writes it.
+/// Returns the time of the handshake in the format of JavaScript's `Date.prototype.toString`.
 fn time(handshake: &Handshake) -> String {
     let date = httpdate::fmt_http_date(handshake.time());
     // `Sun, 06 Nov 1994 08:49:37 GMT`

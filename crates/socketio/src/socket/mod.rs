@@ -1,9 +1,9 @@
 //! Sockets: clients in a namespace.
 //!
 //! ```text
-//! receiving ─→ state ←─ sending      events of the client · events for it
+//! receiving ─→ state ←─ sending      events from the client · events to the client
 //!                ↓
-//!              acks                  acknowledgements, in both directions
+//!              acks                  acknowledgements in both directions
 //! ```
 
 mod acks;
@@ -38,17 +38,17 @@ use crate::{Broadcast, FromArguments, Namespace, Promise, SocketId, ToArguments}
 
 /// A client in a namespace.
 ///
-/// A `Copy` handle; a handle whose socket is disconnected does nothing. Listeners of one socket run in the order in which its events arrive.
+/// This is a `Copy` handle; a handle whose socket is disconnected does nothing. Listeners of one socket run in the order in which its events arrive.
 ///
 /// # Events
-/// The names of events are those that clients send, besides these, which clients cannot send:
+/// Events have the names that clients send. In addition, there are these, which clients cannot send:
 ///
 /// | event | payload | when |
 /// |---|---|---|
-/// | `disconnecting` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket leaves the namespace; its rooms are still there |
-/// | `disconnect` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket has left the namespace: the last event |
-/// | `drain` | `()` | what was queued is sent, after [`emit`](Socket::emit) returned [`Sent::Buffered`] |
-/// | `error` | [`Refusal`] | an event was dropped: a [middleware](Socket::wrap) has refused it, or its arguments do not fit the listener |
+/// | `disconnecting` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket is leaving the namespace and is still in its rooms |
+/// | `disconnect` | [`DisconnectReason`](crate::DisconnectReason), or `String` | the socket has left the namespace; this is its last event |
+/// | `drain` | `()` | all queued packets are sent, after [`emit`](Socket::emit) returned [`Sent::Buffered`] |
+/// | `error` | [`Refusal`] | an event was dropped: [middleware](Socket::wrap) refused it, or its arguments do not fit the listener |
 ///
 /// # Examples
 ///
@@ -80,7 +80,7 @@ impl Socket {
         SocketState::of(self)
     }
 
-    /// Returns the id, which other clients may see. After `disconnect` it is that of no socket.
+    /// Returns the id, which other clients may see. After `disconnect`, it is an id that belongs to no socket.
     pub fn id(self) -> SocketId {
         self.state().map_or(SocketId::NONE, |state| state.id)
     }
@@ -91,17 +91,17 @@ impl Socket {
             .map_or(Namespace::STALE, |state| state.namespace.handle())
     }
 
-    /// Returns the client, whose connection is shared by its sockets in other namespaces.
+    /// Returns the client. Its connection is shared by its sockets in other namespaces.
     pub fn client(self) -> Option<Client> {
         Some(self.state()?.client)
     }
 
-    /// Returns whether the socket is connected. It is not while middleware runs.
+    /// Returns `true` if the socket is connected. It is not connected while middleware runs.
     pub fn is_connected(self) -> bool {
         self.state().is_some_and(|state| state.is_connected())
     }
 
-    /// Returns whether the client has come back after a short disconnection, with its id, rooms and data
+    /// Returns `true` if the client reconnected after a short disconnection and recovered its id, rooms and data
     /// ([`recovery`](crate::SocketIoOptions::recovery)).
     pub fn is_recovered(self) -> bool {
         self.state().is_some_and(|state| state.recovered)
@@ -117,11 +117,11 @@ impl Socket {
         self.state()?.client.handshake()
     }
 
-    /// Parses what the client has sent to authenticate itself for this namespace (`auth` of the official client); `{}` if it has sent nothing.
+    /// Parses the authentication data that the client sent for this namespace (`auth` in the official client); `{}` if it sent none.
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if it does not fit the type.
+    /// Returns the error of `serde_json` if the data does not fit the type.
     pub fn auth<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
         match self
             .state()
@@ -133,12 +133,12 @@ impl Socket {
         }
     }
 
-    /// Keeps a value with the socket, in the place of the one before. [`fetch_sockets`](Broadcast::fetch_sockets) returns it, also on other servers, and a recovered
-    /// socket has it. Default: null.
+    /// Attaches a value to the socket, replacing the previous one. [`fetch_sockets`](Broadcast::fetch_sockets) returns it, also on other servers, and a recovered
+    /// socket keeps it. Default: null.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if it cannot be serialized.
+    /// Returns [`EncodeError`] if the value cannot be serialized.
     pub fn set_data<T: Serialize + ?Sized>(self, data: &T) -> Result<(), EncodeError> {
         let mut data = Value::of(data)?;
         if let Some(state) = self.state() {
@@ -147,14 +147,14 @@ impl Socket {
         Ok(())
     }
 
-    /// Returns the value that is kept with the socket; `None` if it does not fit the type.
+    /// Returns the attached value; `None` if it does not fit the type.
     pub fn data<T: for<'de> Deserialize<'de>>(self) -> Option<T> {
         T::deserialize(self.state()?.data()).ok()
     }
 
-    /// Calls `callback` with the arguments of each event of that name.
+    /// Calls `callback` with the arguments of each event of the given name.
     ///
-    /// Arguments that do not fit the type are reported by `error`, and the callback is not called. See [`FromArguments`].
+    /// If the arguments do not fit the type, the event `error` is emitted and the callback is not called. See [`FromArguments`].
     pub fn on<T: FromArguments, R>(
         self,
         event: &str,
@@ -165,7 +165,7 @@ impl Socket {
         })
     }
 
-    /// Calls `callback` with the next event of that name.
+    /// Calls `callback` with the arguments of the next event of the given name.
     pub fn once<T: FromArguments, R>(
         self,
         event: &str,
@@ -176,7 +176,7 @@ impl Socket {
         })
     }
 
-    /// Calls `callback` with the arguments of the next event of that name, and its acknowledgement.
+    /// Calls `callback` with the arguments and the acknowledgement of the next event of the given name.
     pub fn once_ack<T: FromArguments, R>(
         self,
         event: &str,
@@ -187,7 +187,7 @@ impl Socket {
         })
     }
 
-    /// Calls `callback` with the arguments of each event of that name, and its acknowledgement.
+    /// Calls `callback` with the arguments and the acknowledgement of each event of the given name.
     pub fn on_ack<T: FromArguments, R>(
         self,
         event: &str,
@@ -229,7 +229,7 @@ impl Socket {
         }
     }
 
-    /// Calls `callback` with the name and the arguments of each event that the client sends, before other listeners.
+    /// Calls `callback` with the name and the arguments of each event that the client sends, before any other listeners.
     pub fn on_any<R>(
         self,
         callback: impl FnMut(&str, &Arguments) -> R + 'static,
@@ -237,7 +237,7 @@ impl Socket {
         self.add_any(Place::Last, callback)
     }
 
-    /// Calls `callback` as [`on_any`](Socket::on_any), before the listeners that were added by it.
+    /// Calls `callback` like [`on_any`](Socket::on_any), but before the listeners that are already registered.
     pub fn prepend_any<R>(
         self,
         callback: impl FnMut(&str, &Arguments) -> R + 'static,
@@ -260,7 +260,7 @@ impl Socket {
         })
     }
 
-    /// Calls `callback` with the name and the arguments of each event that is sent to the client, broadcasts included. Acknowledgements are no events.
+    /// Calls `callback` with the name and the arguments of each event that is sent to the client, including broadcasts but not acknowledgements.
     pub fn on_any_outgoing<R>(
         self,
         mut callback: impl FnMut(&str, &Arguments) -> R + 'static,
@@ -278,7 +278,7 @@ impl Socket {
         })
     }
 
-    /// Removes a listener of [`on`](Socket::on), [`once`](Socket::once) or [`on_ack`](Socket::on_ack). Returns `false` if there is none.
+    /// Removes a listener added by [`on`](Socket::on), [`once`](Socket::once) or [`on_ack`](Socket::on_ack). Returns `false` if there is none with this id.
     pub fn off(self, id: EventListenerId) -> bool {
         let Some(state) = self.state() else {
             return false;
@@ -287,7 +287,7 @@ impl Socket {
         removed.is_some()
     }
 
-    /// Removes the listeners of an event.
+    /// Removes all listeners of an event.
     pub fn remove_listeners(self, event: &str) {
         if let Some(state) = self.state() {
             let removed = state.listeners.borrow_mut().remove_named(event);
@@ -295,7 +295,7 @@ impl Socket {
         }
     }
 
-    /// Removes a listener of [`on_any`](Socket::on_any). Returns `false` if there is none.
+    /// Removes a listener added by [`on_any`](Socket::on_any). Returns `false` if there is none with this id.
     pub fn off_any(self, id: EventListenerId) -> bool {
         let state = self.state();
         let any = state.and_then(|state| state.if_rare(|rare| Rc::clone(&rare.any)));
@@ -303,7 +303,7 @@ impl Socket {
         removed.flatten().is_some()
     }
 
-    /// Removes a listener of [`on_any_outgoing`](Socket::on_any_outgoing). Returns `false` if there is none.
+    /// Removes a listener added by [`on_any_outgoing`](Socket::on_any_outgoing). Returns `false` if there is none with this id.
     pub fn off_any_outgoing(self, id: EventListenerId) -> bool {
         let Some(state) = self.state() else {
             return false;
@@ -319,8 +319,8 @@ impl Socket {
         removed.is_some()
     }
 
-    /// Adds a middleware for received events: a function of the name and the arguments that accepts or refuses each, before its listeners. Refusals are reported by
-    /// `error`; an acknowledgement is not sent.
+    /// Adds middleware for received events: a function of the name and the arguments that accepts or refuses an event before its listeners run. The event `error`
+    /// reports refusals; a refused event is not acknowledged.
     ///
     /// # Examples
     ///
@@ -341,10 +341,10 @@ impl Socket {
         }
     }
 
-    /// Sends an event to the client. A tuple is sent as several arguments, every other value as one; see [`ToArguments`].
+    /// Sends an event to the client. A tuple is sent as several arguments, any other value as one; see [`ToArguments`].
     ///
-    /// [`Sent::Buffered`] means that the client does not read as fast: `drain` follows. [`Sent::Dropped`] means that the socket is disconnected, the queue is full
-    /// ([`EngineOptions::slow_policy`](crate::engine::EngineOptions::slow_policy)), or the arguments cannot be encoded, which is logged.
+    /// [`Sent::Buffered`] means that the client reads more slowly than the server sends: `drain` follows. [`Sent::Dropped`] means that the socket is disconnected, the
+    /// queue is full ([`EngineOptions::slow_policy`](crate::engine::EngineOptions::slow_policy)), or the arguments cannot be encoded, which is logged.
     pub fn emit<A: ToArguments + ?Sized>(self, event: &str, arguments: &A) -> Sent {
         let state = self.state();
         state.map_or(Sent::Dropped, |state| state.emit(event, arguments, false))
@@ -359,7 +359,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// [`AckError`] if the client does not acknowledge in time ([`timeout`](Socket::timeout)), leaves, or sends arguments that do not fit the type.
+    /// Returns [`AckError`] if the client does not acknowledge in time ([`timeout`](Socket::timeout)), disconnects, or sends arguments that do not fit the type.
     ///
     /// # Limits
     ///
@@ -372,12 +372,12 @@ impl Socket {
         Emission::of(self).emit_with_ack(event, arguments)
     }
 
-    /// Sets options of one emission: it is dropped if it cannot be written at once, because the client is slow or between two polls.
+    /// Returns an emission that is dropped if it cannot be written immediately, because the client is slow or has no pending poll.
     pub fn volatile(self) -> Emission {
         Emission::of(self).volatile()
     }
 
-    /// Sets options of one emission: the time in which the client has to acknowledge. Default: [`SocketIoOptions::ack_timeout`](crate::SocketIoOptions::ack_timeout).
+    /// Returns an emission with another timeout for the acknowledgement. Default: [`SocketIoOptions::ack_timeout`](crate::SocketIoOptions::ack_timeout).
     pub fn timeout(self, timeout: Duration) -> Emission {
         Emission::of(self).timeout(timeout)
     }
@@ -387,7 +387,7 @@ impl Socket {
         Broadcast::from_socket(self)
     }
 
-    /// Addresses the other sockets in a room. Further rooms are added by [`Broadcast::to`].
+    /// Addresses the other sockets in a room. [`Broadcast::to`] adds further rooms.
     pub fn to(self, room: impl AsRef<str>) -> Broadcast {
         self.broadcast().to(room)
     }
@@ -397,7 +397,8 @@ impl Socket {
         self.broadcast().except(room)
     }
 
-    /// Joins a room; during middleware, the socket is a member from its connection on. Returns `false` if the socket is disconnected, or in as many rooms as it may be ([`SocketIoOptions::max_rooms`](crate::SocketIoOptions::max_rooms)).
+    /// Joins a room. If middleware is still running, the socket becomes a member when it is connected. Returns `false` if the socket is disconnected, or has reached the
+    /// maximum number of rooms ([`SocketIoOptions::max_rooms`](crate::SocketIoOptions::max_rooms)).
     pub fn join(self, room: impl AsRef<str>) -> bool {
         self.state().is_some_and(|state| state.join(room.as_ref()))
     }
@@ -409,12 +410,12 @@ impl Socket {
         }
     }
 
-    /// Returns the rooms; the first is that of the socket's id.
+    /// Returns the rooms of the socket. The first is the room named after its id.
     pub fn rooms(self) -> Vec<Rc<str>> {
         self.state().map_or_else(Vec::new, |state| state.rooms())
     }
 
-    /// Disconnects the socket from its namespace. The client does not connect again by itself.
+    /// Disconnects the socket from its namespace. The client does not reconnect automatically.
     pub fn disconnect(self) {
         if let Some(state) = self.state() {
             state.leave_namespace(crate::DisconnectReason::ServerNamespaceDisconnect);

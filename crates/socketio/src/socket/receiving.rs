@@ -1,6 +1,6 @@
-//! Received events, on their way to the listeners.
+//! Delivery of received events to the listeners.
 //!
-//! Cost of an event: it is scanned once, and its arguments are parsed by the listener. The listeners are found by their names; nothing is looked up elsewhere.
+//! Cost of an event: it is scanned once, and the listener parses its arguments. The listeners are found by the name of the event, without other lookups.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::protocol::Value;
 use crate::protocol::packet::Arguments;
 
 impl SocketState {
-    /// Handles an event of the client: catch-all listeners, middleware, then the listeners of its name.
+    /// Handles an event from the client: calls the catch-all listeners, the middleware, and then the listeners of its name.
     pub(crate) fn on_event(&self, name: &str, arguments: Arguments, id: Option<u64>) {
         let context = match id {
             Some(id) => AckContext::Client {
@@ -27,14 +27,14 @@ impl SocketState {
         if self.rare.borrow().is_some() && !self.passes(&received) {
             return;
         }
-        // Those are events of this side, whatever clients send.
+        // These names are reserved for events of the server.
         if matches!(name, "drain" | "error") {
             return;
         }
         emit(&self.listeners, Some(name), &received);
     }
 
-    /// Calls catch-all listeners and middleware; returns whether the event goes on.
+    /// Calls the catch-all listeners and the middleware. Returns `true` if the event is accepted.
     fn passes(&self, received: &Received<'_, AckContext>) -> bool {
         let any = self.if_rare(|rare| Rc::clone(&rare.any));
         if let Some(any) = any {
@@ -50,7 +50,7 @@ impl SocketState {
         self.is_connected()
     }
 
-    /// Emits `error`; without a listener, the error is logged.
+    /// Emits `error`. Without a listener, the error is logged.
     pub(super) fn report(&self, payload: Value, error: &dyn std::fmt::Display) {
         let arguments = Arguments::of_values(vec![payload]);
         if !self.emit_local("error", &arguments) {

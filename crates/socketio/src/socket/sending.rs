@@ -1,4 +1,4 @@
-//! Events and acknowledgements to one client.
+//! Sending events and acknowledgements to one client.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::AckError;
 use crate::protocol::packet::Encoded;
 
 impl SocketState {
-    /// Sends an event without an acknowledgement.
+    /// Sends an event that requests no acknowledgement.
     pub(super) fn emit<A: ToArguments + ?Sized>(
         &self,
         event: &str,
@@ -30,7 +30,7 @@ impl SocketState {
         }
     }
 
-    /// Sends an event whose acknowledgement is wanted.
+    /// Sends an event that requests an acknowledgement.
     pub(super) fn emit_awaiting<A: ToArguments + ?Sized>(
         &self,
         event: &str,

@@ -1,4 +1,4 @@
-//! The state of a socket, from CONNECT to its end.
+//! The state of a socket, from CONNECT until it is disconnected.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -20,7 +20,7 @@ use crate::protocol::packet::{Arguments, Data, Encoded};
 use crate::recovery::{Entry, Recovered, Session};
 use crate::{SocketId, listeners};
 
-/// A middleware for received events: the name and the arguments.
+/// Middleware for received events: a function of the name and the arguments.
 pub(super) type PacketMiddleware = Rc<dyn Fn(&str, &Arguments) -> Result<(), Refusal>>;
 
 /// The state of a socket.
@@ -34,9 +34,9 @@ pub(crate) struct SocketState {
     pub(super) auth: Option<Box<Data>>,
     pub(crate) phase: Cell<Phase>,
     pub(super) recovered: bool,
-    /// Whether the socket is not in the room of its own id.
+    /// Set while the socket is not in the room named after its id.
     left_own: Cell<bool>,
-    /// The private id, if connection state recovery is on.
+    /// The private id, if connection state recovery is enabled.
     pub(crate) pid: Option<Box<SocketId>>,
     rooms: RefCell<SmallVec<[Rc<str>; 1]>>,
     pub(super) listeners: RefCell<NamedListeners<AckContext>>,
@@ -46,19 +46,19 @@ pub(crate) struct SocketState {
 /// The phases of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Middleware decides.
+    /// The middleware is running.
     Connecting,
     Connected,
-    /// It is leaving; its rooms are still there.
+    /// The socket is leaving and is still in its rooms.
     Leaving,
     Disconnected,
 }
 
-/// State that only some sockets have.
+/// The part of the state that only some sockets need.
 #[derive(Default)]
 pub(super) struct Rare {
     pub(super) data: Value,
-    /// The way by which the client has come from another server.
+    /// The offset with which the client came from another server.
     pub(super) entry: Option<Entry>,
     pub(super) acks: PendingAcks,
     pub(super) middlewares: Vec<PacketMiddleware>,
@@ -121,17 +121,17 @@ impl SocketState {
         matches!(self.phase.get(), Phase::Connected | Phase::Leaving)
     }
 
-    /// Calls `f` with the state that only some have, made now. `f` calls nothing of the program.
+    /// Calls `f` with the optional part of the state, and creates it if necessary. `f` must not call code of the program.
     pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
         f(self.rare.borrow_mut().get_or_insert_default())
     }
 
-    /// Calls `f` with the state that only some have, if this one has it.
+    /// Calls `f` with the optional part of the state, if the socket has it.
     pub(super) fn if_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> Option<R> {
         self.rare.borrow_mut().as_deref_mut().map(f)
     }
 
-    /// Joins a room. Returns `false` if the socket is not connected, or in as many rooms as it may be.
+    /// Joins a room. Returns `false` if the socket is not connected, or has reached the maximum number of rooms.
     pub(crate) fn join(&self, room: &str) -> bool {
         if !matches!(self.phase.get(), Phase::Connecting | Phase::Connected) {
             return false;
@@ -154,7 +154,7 @@ impl SocketState {
             tracing::warn!("joining the room {room:?} failed: the socket is in {limit} rooms");
             return false;
         }
-        // A socket that waits for middleware is no member before it is connected.
+        // The socket becomes a member of the room when it is connected.
         let name = match self.phase.get() {
             Phase::Connecting => Rc::from(room),
             _ => self.namespace.join(self, room),
@@ -163,7 +163,7 @@ impl SocketState {
         true
     }
 
-    /// Makes the socket, which is connected now, a member of the rooms that it has joined during middleware.
+    /// Adds the connected socket to the rooms that it joined while middleware was running.
     pub(crate) fn enter_rooms(&self) {
         let early = self.rooms.take();
         for room in early {
@@ -187,7 +187,7 @@ impl SocketState {
         }
     }
 
-    /// Returns the rooms, that of the own id first.
+    /// Returns the rooms, starting with the room named after the id.
     pub(crate) fn rooms(&self) -> Vec<Rc<str>> {
         let own = self.is_connected() && !self.left_own.get();
         let own = own.then(|| Rc::from(self.id.as_str()));
@@ -196,13 +196,13 @@ impl SocketState {
             .collect()
     }
 
-    /// Takes back a socket that was never connected.
+    /// Discards a socket that was never connected.
     pub(crate) fn discard(&self) {
         self.phase.set(Phase::Disconnected);
         self.forget();
     }
 
-    /// Disconnects the socket, and sends DISCONNECT to the client.
+    /// Disconnects the socket, and sends a DISCONNECT packet to the client.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
         if self.phase.get() != Phase::Connected {
             return;
@@ -228,7 +228,7 @@ impl SocketState {
         self.client.close();
     }
 
-    /// Ends the socket: emits `disconnecting`, leaves the rooms, and emits `disconnect`.
+    /// Disconnects the socket: emits `disconnecting`, leaves the rooms, and emits `disconnect`.
     pub(crate) fn disconnected(&self, reason: DisconnectReason) {
         match self.phase.get() {
             Phase::Connected => {}
@@ -250,7 +250,7 @@ impl SocketState {
         self.namespace.remove_if_empty();
     }
 
-    /// Emits an event of this side, whose argument is the reason.
+    /// Emits a reserved event whose argument is the reason.
     fn emit_reserved(&self, name: &str, reason: DisconnectReason) {
         if self.listeners.borrow().count(name) == 0 {
             return;
@@ -261,7 +261,7 @@ impl SocketState {
         }
     }
 
-    /// Calls the listeners of an event that the client has not sent.
+    /// Calls the listeners of an event that the client did not send. Returns `true` if there was one.
     pub(super) fn emit_local(&self, name: &str, arguments: &Arguments) -> bool {
         let received = Received {
             name,
@@ -297,7 +297,7 @@ impl SocketState {
         self.if_rare(|rare| rare.data.clone()).unwrap_or_default()
     }
 
-    /// Removes the socket from its client and from the table, and drops what the program has registered.
+    /// Removes the socket from its client and from the table, and drops everything that the program has registered.
     fn forget(&self) {
         if let Some(peer) = self.peer.upgrade() {
             peer.remove(self);
@@ -315,7 +315,7 @@ impl SocketState {
             self.namespace.add_outgoing_listeners(-1);
         }
         if let Err(message) = catch(|| drop((removed, listeners, rare))) {
-            tracing::error!("a callback of a socket panicked as it was dropped: {message}");
+            tracing::error!("dropping a callback of a socket panicked: {message}");
         }
     }
 
@@ -339,7 +339,7 @@ impl SocketState {
         self.emit_local("drain", &Arguments::default());
     }
 
-    /// Describes the socket for another server.
+    /// Describes the socket for other servers.
     pub(crate) fn to_remote(&self) -> RemoteSocket {
         let auth = self.auth.as_ref().and_then(|auth| auth.parse().ok());
         let empty = || Value::Object(indexmap::IndexMap::new());
@@ -362,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_state_of_an_idle_socket_stays_small() {
+    fn the_state_of_an_idle_socket_is_at_most_160_bytes() {
         let size = size_of::<SocketState>();
         assert!(size <= 160, "{size} bytes");
     }

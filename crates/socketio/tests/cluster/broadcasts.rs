@@ -1,4 +1,4 @@
-//! Rooms and broadcasts.
+//! Rooms and broadcasts across workers.
 
 use uptick_socketio::adapter::BusAdapter;
 use uptick_socketio::{DisconnectReason, RecoveryOptions, SocketIoOptions};
@@ -42,7 +42,7 @@ fn rooms_span_workers_and_a_socket_receives_an_event_once() {
         ["all union rest", "all union except", "all rest private"]
     );
 
-    // A socket does not receive its own broadcasts, and another may join the room of its name.
+    // A socket does not receive its own broadcasts, and another socket may join the room named after its id.
     one.run(move |app| {
         app.sockets[1].join(&id);
         app.sockets[0].to("b").emit("others", &"x");
@@ -59,7 +59,7 @@ fn rooms_span_workers_and_a_socket_receives_an_event_once() {
 }
 
 #[test]
-fn messages_travel_only_to_workers_that_have_the_room_or_the_socket() {
+fn messages_are_sent_only_to_workers_with_the_room_or_the_socket() {
     let group = ThreadBus::new();
     let [one, two, three] = [(); 3].map(|()| Worker::start(&group));
     one.run(|app| app.connect("a"));
@@ -80,7 +80,7 @@ fn messages_travel_only_to_workers_that_have_the_room_or_the_socket() {
     };
     assert_eq!((one.run(received), two.run(received)), (11, 101));
     assert_eq!(three.run(|_| BusAdapter::stats().sent), 111);
-    // When its last socket has left, the worker does not have the room any more.
+    // After the last socket has left the room, the worker no longer receives its messages.
     one.run(|app| app.sockets[0].leave("a"));
     two.run(|app| {
         app.io().to("a").emit("x", &());
@@ -125,7 +125,7 @@ fn binary_and_bursts_arrive_in_order() {
 }
 
 #[test]
-fn sockets_of_other_workers_join_leave_and_are_disconnected() {
+fn sockets_of_other_workers_join_and_leave_rooms_and_are_disconnected() {
     let group = ThreadBus::new();
     let [one, two] = [(); 2].map(|()| Worker::start(&group));
     one.run(|app| {
@@ -167,7 +167,7 @@ fn sockets_of_other_workers_join_leave_and_are_disconnected() {
 }
 
 #[test]
-fn namespaces_are_separate_and_come_and_go() {
+fn namespaces_are_separate_and_are_created_and_removed() {
     let group = ThreadBus::new();
     let [one, two, three] = [(); 3].map(|()| Worker::start(&group));
     for worker in [&one, &two, &three] {
@@ -188,13 +188,13 @@ fn namespaces_are_separate_and_come_and_go() {
     });
     let events = two.run(|app| (app.events(0), app.events(1)));
     assert_eq!(events, ("seven".to_owned(), "main".to_owned()));
-    // The third has not the namespace, and receives only what is for all sockets of the main one.
+    // The third worker does not have the namespace, and receives only the broadcast in the main namespace.
     three.run(|_| {
         let received = || BusAdapter::stats().received;
         wait(async move { until(|| received() > 0).await });
         assert_eq!(received(), 1);
     });
-    // The other has it no more when its last socket has left.
+    // The second worker no longer has the namespace after its last socket has left.
     two.run(|app| {
         app.sockets[0].disconnect();
         let io = app.io();
@@ -210,7 +210,7 @@ fn namespaces_are_separate_and_come_and_go() {
 }
 
 #[test]
-fn a_server_without_an_adapter_is_apart() {
+fn a_server_without_an_adapter_is_isolated() {
     let group = ThreadBus::new();
     let joined = Worker::start(&group);
     let apart = Worker::with(&group, || SocketIoOptions::new().without_adapter());
@@ -221,7 +221,7 @@ fn a_server_without_an_adapter_is_apart() {
 }
 
 #[test]
-fn servers_of_a_thread_belong_to_those_that_were_created_in_the_same_order() {
+fn servers_of_several_threads_are_matched_by_the_order_of_creation() {
     let group = ThreadBus::new();
     let workers = [(); 2].map(|()| Worker::start(&group));
     let second = |app: &mut App| {
@@ -244,7 +244,7 @@ fn servers_of_a_thread_belong_to_those_that_were_created_in_the_same_order() {
 }
 
 #[test]
-fn a_client_that_comes_back_has_missed_nothing_of_other_workers() {
+fn a_recovered_client_receives_the_events_that_other_workers_sent() {
     let group = ThreadBus::new();
     let recovering = || SocketIoOptions::new().recovery(RecoveryOptions::new());
     let [one, two] = [(); 2].map(|()| Worker::with(&group, recovering));

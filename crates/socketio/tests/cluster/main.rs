@@ -1,14 +1,14 @@
-//! Servers of several workers as one.
+//! Servers in several workers that act as one.
 #![cfg(feature = "workers")]
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test may panic and say why"
+    reason = "a test may panic"
 )]
 
 mod broadcasts;
 #[path = "../server/support.rs"]
-#[allow(dead_code, reason = "not all of it is used here")]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod client;
 mod requests;
 mod support;

@@ -1,4 +1,4 @@
-//! Acknowledgements, lists of sockets, events between servers; workers that die or do not respond.
+//! Acknowledgements, lists of sockets and events between servers, also with workers that die or do not respond.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
     values
 }
 
-/// A request that would wait for an hour.
+/// Options with timeouts of one hour.
 fn patient() -> SocketIoOptions {
     let hour = Duration::from_secs(3600);
     SocketIoOptions::new()
@@ -26,7 +26,7 @@ fn fetch(app: &mut App) -> Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>> {
 }
 
 #[test]
-fn sockets_of_all_workers_are_fetched_also_right_after_the_start() {
+fn sockets_of_all_workers_are_fetched_even_right_after_the_start() {
     let group = ThreadBus::new();
     let one = Worker::with(&group, patient);
     let id = one.run(|app| {
@@ -58,7 +58,7 @@ fn sockets_of_all_workers_are_fetched_also_right_after_the_start() {
         wait(local).unwrap().len()
     });
     assert_eq!(local, 1);
-    // Each right after its start.
+    // Right after the start of each worker.
     for count in 3..6 {
         let worker = Worker::with(&group, patient);
         worker.run(|app| app.connect(""));
@@ -69,7 +69,7 @@ fn sockets_of_all_workers_are_fetched_also_right_after_the_start() {
 }
 
 #[test]
-fn acknowledgements_of_the_clients_of_all_workers_are_gathered() {
+fn acknowledgements_of_clients_of_all_workers_are_collected() {
     let group = ThreadBus::new();
     let [one, two, three] = [(); 3].map(|()| Worker::with(&group, patient));
     one.run(|app| {
@@ -90,7 +90,7 @@ fn acknowledgements_of_the_clients_of_all_workers_are_gathered() {
     for worker in [&one, &three] {
         assert_eq!(worker.run(ask).map(sorted), Ok(vec![0, 1, 2]));
     }
-    // The one in `b` does not.
+    // The client in `b` does not acknowledge.
     let some = two.run(|app| {
         let all = app.io().except("none").timeout(Duration::from_millis(200));
         let values = all.emit_with_ack::<u64, _>("vote", &"x");
@@ -131,7 +131,7 @@ fn servers_emit_events_to_each_other() {
 }
 
 #[test]
-fn a_worker_that_dies_is_not_waited_for() {
+fn requests_do_not_wait_for_a_worker_that_dies() {
     let group = ThreadBus::new();
     let [one, two, dying] = [(); 3].map(|()| Worker::with(&group, patient));
     for (value, worker) in [&one, &two, &dying].into_iter().enumerate() {
@@ -140,7 +140,7 @@ fn a_worker_that_dies_is_not_waited_for() {
             worker.run(move |app| app.acknowledge(0, value));
         }
     }
-    // It has sent the event to its client, and dies before the client acknowledges.
+    // The worker has sent the event to its client, and dies before the client acknowledges.
     let asked = one.begin(|app| {
         let values = app.io().to("a").emit_with_ack::<u64, _>("end", &());
         wait(values)

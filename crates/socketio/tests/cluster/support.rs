@@ -1,4 +1,4 @@
-//! Workers on threads of their own: servers with clients in memory, whose namespaces are joined by the bus.
+//! Workers on their own threads: servers with in-memory clients, whose namespaces are connected over the bus.
 
 use std::future::Future;
 use std::sync::mpsc;
@@ -13,7 +13,7 @@ use uptick_workers::bus::{Bus, ThreadBus};
 
 pub(crate) use crate::client::{Client, Fixture, Log};
 
-/// Longer than anything takes that works.
+/// Upper bound for anything that is expected to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The server of a worker, and its clients.
@@ -29,7 +29,7 @@ impl App {
         self.server.io
     }
 
-    /// Connects a client that is in rooms; returns the id of its socket.
+    /// Connects a client and adds it to rooms. Returns the id of its socket.
     pub(crate) fn connect(&mut self, rooms: &str) -> String {
         self.connect_to("/", rooms)
     }
@@ -38,7 +38,7 @@ impl App {
         let server = self.server;
         let name = namespace.to_owned();
         let (client, id) = wait(async move { server.join(&name).await });
-        // Not `of`, which would keep a dynamic namespace.
+        // `of` would keep a dynamic namespace.
         let namespaces = self.io().namespaces();
         let socket = namespaces.into_iter().find_map(|all| all.socket(&id));
         let socket = socket.unwrap();
@@ -50,7 +50,7 @@ impl App {
         id
     }
 
-    /// Lets a client acknowledge each event with a number.
+    /// Makes a client acknowledge each event with a number.
     pub(crate) fn acknowledge(&self, client: usize, value: usize) {
         let ws = self.clients[client].ws;
         ws.on(WebSocket::MESSAGE, move |message: Message| {
@@ -66,7 +66,7 @@ impl App {
         });
     }
 
-    /// Returns the names of the next events of a client, up to one with the name `end`.
+    /// Returns the names of the next events of a client, up to the event `end`.
     pub(crate) fn events(&mut self, client: usize) -> String {
         let mut reader = self.clients.remove(client);
         let (reader, events) = wait(async move {
@@ -85,7 +85,7 @@ impl App {
     }
 }
 
-/// Runs a future on the loop of the thread.
+/// Runs a future on the event loop of the thread.
 pub(crate) fn wait<T: 'static>(future: impl Future<Output = T> + 'static) -> T {
     block_on(future).unwrap()
 }
@@ -131,7 +131,7 @@ impl Worker {
         worker
     }
 
-    /// Runs a function on the worker's thread, and returns its result.
+    /// Runs a function on the thread of the worker, and returns its result.
     #[track_caller]
     pub(crate) fn run<R: Send + 'static>(
         &self,
@@ -140,7 +140,7 @@ impl Worker {
         self.begin(f).recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Begins to run a function on the worker's thread.
+    /// Starts to run a function on the thread of the worker.
     pub(crate) fn begin<R: Send + 'static>(
         &self,
         f: impl FnOnce(&mut App) -> R + Send + 'static,
@@ -153,7 +153,7 @@ impl Worker {
         receiver
     }
 
-    /// Stops the worker's loop until the returned sender is dropped.
+    /// Stops the event loop of the worker until the returned sender is dropped.
     pub(crate) fn pause(&self) -> mpsc::Sender<()> {
         let (resume, paused) = mpsc::channel::<()>();
         let _ = self.begin(move |_| {

@@ -1,4 +1,4 @@
-//! Clients that do not take what they are sent.
+//! Slow clients: full queues, backpressure and the slow-client policy.
 
 use uptick_socketio::engine::Client;
 use uptick_websocket::protocol::Event;
@@ -6,7 +6,7 @@ use uptick_websocket::{Message, Sent, SlowPolicy};
 
 use crate::support::{Fixture, Ws, options, run_until, settle};
 
-/// Sends until a WebSocket takes no more; returns how many messages were taken.
+/// Sends messages until one is dropped, at most `most`. Returns the number of accepted messages.
 fn fill(client: Client, most: usize) -> usize {
     for n in 0..most {
         match client.send(format!("{n:0>10000}")) {
@@ -26,7 +26,7 @@ fn number(ws: &mut Ws) -> usize {
 }
 
 #[test]
-fn a_slow_websocket_gets_everything_in_order_and_drain_follows() {
+fn a_slow_websocket_receives_everything_in_order_and_drain_follows() {
     let fixture = Fixture::new();
     let (mut ws, _) = fixture.open_websocket();
     let client = fixture.client();
@@ -45,7 +45,7 @@ fn a_slow_websocket_gets_everything_in_order_and_drain_follows() {
 }
 
 #[test]
-fn a_polling_client_with_much_to_take_is_buffered() {
+fn messages_to_a_polling_client_are_buffered() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let client = fixture.client();

@@ -1,4 +1,4 @@
-//! The end of sessions by the server, and of the server itself.
+//! Closing of sessions by the server, and of the server itself.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use uptick_socketio::engine::{Client, CloseReason};
 use crate::support::{Fixture, manual_clock, options, pass, quick, run_until, settle};
 
 #[test]
-fn a_closed_session_gets_what_is_queued() {
+fn queued_messages_are_sent_before_a_session_closes() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let client = fixture.client();
@@ -31,7 +31,7 @@ fn a_closed_session_gets_what_is_queued() {
 }
 
 #[test]
-fn a_client_that_does_not_poll_is_given_up() {
+fn a_closing_session_ends_if_the_client_does_not_poll() {
     let clock = manual_clock();
     let fixture = Fixture::with(options().close_timeout(Duration::from_secs(2)));
     let _http = fixture.open();
@@ -43,7 +43,7 @@ fn a_client_that_does_not_poll_is_given_up() {
 }
 
 #[test]
-fn an_aborted_session_ends_at_once() {
+fn an_aborted_session_ends_immediately() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let client = fixture.client();
@@ -55,7 +55,7 @@ fn an_aborted_session_ends_at_once() {
 }
 
 #[test]
-fn a_listener_that_closes_gets_no_more_messages() {
+fn no_messages_are_delivered_after_a_listener_closes_the_session() {
     let fixture = Fixture::new();
     fixture.engine.on("connection", |client: Client| {
         client.on("message", move |_: uptick_websocket::Message| {
@@ -80,7 +80,7 @@ fn a_handle_of_a_session_that_is_over_does_nothing() {
     let client = fixture.client();
     let log = fixture.log.clone();
     client.on("close", move |_: CloseReason| {
-        // It is still there, but closed.
+        // The session still exists, but is closed.
         log.add(format_args!(
             "{} {} {:?}",
             client.is_open(),
@@ -152,7 +152,7 @@ fn a_shutdown_of_the_http_server_closes_the_sessions() {
 }
 
 #[test]
-fn clients_that_vanish_at_each_step_leave_nothing() {
+fn clients_that_disconnect_at_any_step_leave_no_session() {
     let clock = manual_clock();
     let fixture = Fixture::with(quick());
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! Pings, and sessions whose clients do not respond to them.
+//! Pings, and sessions whose clients do not answer them.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
 }
 
 #[test]
-fn a_session_without_pongs_is_over_when_the_timeout_has_passed() {
+fn a_session_without_pongs_ends_after_the_timeout() {
     let clock = manual_clock();
     let fixture = Fixture::with(quick());
     let mut http = fixture.open();
@@ -41,14 +41,14 @@ fn a_session_without_pongs_is_over_when_the_timeout_has_passed() {
 }
 
 #[test]
-fn a_poll_that_comes_behind_the_deadline_finds_no_session() {
+fn a_poll_received_after_the_deadline_finds_no_session() {
     let (clock, by) = clock_that_moves_in_waits();
     let fixture = Fixture::with(quick());
     let mut http = fixture.open();
     pass(&clock, 300 * MS);
     assert_eq!(http.poll(), "200 2");
     pass(&clock, 150 * MS);
-    // It ends the wait in which the deadline comes, so that it has come later.
+    // The poll ends the wait during which the deadline passes, so it is received after the deadline.
     http.begin_poll();
     by.set(60 * MS);
     let answer = http.answer().show();
@@ -76,7 +76,7 @@ fn pongs_keep_a_session_alive() {
 }
 
 #[test]
-fn a_session_that_says_nothing_is_over_after_interval_and_timeout_on_the_real_clock() {
+fn a_silent_session_ends_after_interval_and_timeout_on_the_real_clock() {
     let fixture = Fixture::with(quick());
     let start = Instant::now();
     let mut http = fixture.open();
@@ -85,7 +85,7 @@ fn a_session_that_says_nothing_is_over_after_interval_and_timeout_on_the_real_cl
     http.begin_poll();
     run_until(|| !client.is_open());
     assert!(start.elapsed() >= 500 * MS);
-    // The machine may be busy, but not for seconds.
+    // The machine may be busy, but not for several seconds.
     assert!(opened.elapsed() < 5000 * MS, "{:?}", opened.elapsed());
     assert_eq!(http.answer().show(), "200 2");
     assert_eq!(fixture.ended(), "connection (close:ping timeout)");

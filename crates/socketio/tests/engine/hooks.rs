@@ -1,4 +1,4 @@
-//! Middleware and callbacks of the application.
+//! Middleware and header callbacks of the application.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use uptick_http::{HeaderMap, HeaderValue, Next, Request, Response};
 use crate::support::{Fixture, UPGRADE, settle};
 
 #[test]
-fn middleware_runs_around_the_requests_of_the_engine_only() {
+fn middleware_runs_only_for_requests_to_the_engine() {
     let fixture = Fixture::new();
     fixture.http.get("/other", |_: Request| "other");
     for n in ["1", "2"] {
@@ -21,7 +21,7 @@ fn middleware_runs_around_the_requests_of_the_engine_only() {
     }
     let mut http = fixture.open();
     let query = format!("EIO=4&transport=polling&sid={}", http.sid);
-    // A response that is there at once, one that comes later, a refusal.
+    // An immediate response, a delayed one, and a refusal.
     fixture.client().send("a");
     assert_eq!(http.get(&query).field("x-seen"), Some("21"));
     http.begin_poll();
@@ -39,7 +39,7 @@ fn middleware_runs_around_the_requests_of_the_engine_only() {
 }
 
 #[test]
-fn middleware_may_answer_itself() {
+fn middleware_may_return_its_own_response() {
     let fixture = Fixture::new();
     fixture
         .engine

@@ -1,9 +1,9 @@
-//! The Engine.IO server over real sockets, against clients that write every byte by hand.
+//! The Engine.IO server over real sockets, tested with clients that write every byte by hand.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may panic and say why"
+    reason = "a test may panic"
 )]
 
 mod backpressure;

@@ -41,7 +41,7 @@ fn a_handshake_names_the_session_and_its_limits() {
 }
 
 #[test]
-fn messages_go_both_ways() {
+fn messages_are_sent_in_both_directions() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let answer = {
@@ -60,7 +60,7 @@ fn messages_go_both_ways() {
 }
 
 #[test]
-fn packets_of_one_iteration_leave_in_one_response() {
+fn packets_of_one_iteration_are_sent_in_one_response() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     http.begin_poll();
@@ -91,7 +91,7 @@ fn the_reply_to_a_post_is_queued_before_its_response() {
 }
 
 #[test]
-fn a_body_of_the_limit_is_taken_and_one_byte_more_is_not() {
+fn a_body_of_exactly_the_limit_is_accepted_and_a_larger_one_refused() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let most = format!("4{}", "x".repeat(999));
@@ -113,7 +113,7 @@ fn a_body_of_the_limit_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn a_body_over_the_limit_of_the_http_server_is_taken() {
+fn the_body_limit_of_the_http_server_does_not_apply() {
     let fixture = Fixture::with(options().max_payload(3_000_000));
     fixture.http.body_limit(10);
     let mut http = fixture.open();
@@ -122,7 +122,7 @@ fn a_body_over_the_limit_of_the_http_server_is_taken() {
 }
 
 #[test]
-fn bytes_as_content_end_the_session() {
+fn a_binary_content_type_ends_the_session() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let query = format!("EIO=4&transport=polling&sid={}", http.sid);
@@ -157,8 +157,8 @@ fn overlapping_posts_end_the_session() {
 }
 
 #[test]
-fn an_aborted_poll_ends_the_session_at_once() {
-    // On a clock that stands still, as no grace may be needed.
+fn an_aborted_poll_ends_the_session_immediately() {
+    // The clock is stopped, because no grace period may be needed.
     let _clock = crate::support::manual_clock();
     let fixture = Fixture::new();
     let mut http = fixture.open();
@@ -180,7 +180,7 @@ fn an_aborted_post_ends_the_session() {
 }
 
 #[test]
-fn an_invalid_packet_ends_the_session_behind_the_valid_ones() {
+fn an_invalid_packet_ends_the_session_after_the_valid_ones() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let mut poll = http.beside(&fixture);
@@ -205,7 +205,7 @@ fn a_client_closes_its_session() {
 }
 
 #[test]
-fn sessions_do_not_see_each_other() {
+fn sessions_are_independent() {
     let fixture = Fixture::new();
     fixture.engine.on("connection", |client: Client| {
         client.on("message", move |message: Message| client.send(message));
@@ -226,7 +226,7 @@ fn requests_on_one_connection_are_answered_in_order() {
     http.begin_poll();
     http.begin_post(2, "4a");
     settle();
-    // The POST waits behind the poll, as HTTP/1.1 demands.
+    // The POST request waits for the poll, as HTTP/1.1 requires.
     assert_eq!(fixture.log.text(), "connection");
     fixture.client().send("b");
     assert_eq!(http.answer().show(), "200 4b");

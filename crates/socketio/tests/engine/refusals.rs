@@ -1,4 +1,4 @@
-//! Requests that are refused, with the codes of the official server.
+//! Refused requests, with the codes of the official server.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -150,7 +150,7 @@ fn the_application_refuses_a_handshake_with_its_message() {
         http.ask("GET", query, "X-Token: bad\r\n").show(),
         r#"403 {"code":4,"message":"a wrong token"}"#
     );
-    // The version is checked behind it.
+    // The version is checked afterwards.
     assert_eq!(
         http.ask("GET", query, "X-Token: good\r\n").show(),
         UNSUPPORTED
@@ -165,7 +165,7 @@ fn the_application_refuses_a_handshake_with_its_message() {
 }
 
 #[test]
-fn the_application_may_decide_later() {
+fn the_application_may_decide_asynchronously() {
     let fixture = Fixture::new();
     fixture.engine.allow_request(|req: &Request| {
         let token = req.header("x-token").map(str::to_owned);
@@ -229,7 +229,7 @@ fn a_full_engine_answers_503() {
 }
 
 #[test]
-fn an_origin_with_control_bytes_is_a_bad_request() {
+fn an_origin_with_control_characters_is_a_bad_request() {
     let engine = EngineIo::new();
     let http = HttpServer::bind("127.0.0.1:0")
         .unwrap()
@@ -243,7 +243,7 @@ fn an_origin_with_control_bytes_is_a_bad_request() {
     let answer = fixture
         .connect()
         .ask("GET", "EIO=4&transport=polling", "Origin: a\u{7f}b\r\n");
-    // The HTTP server refuses most of such requests itself.
+    // The HTTP server itself refuses most of these requests.
     assert_eq!(answer.status, 400);
     assert_eq!(engine.clients_count(), 0);
 }

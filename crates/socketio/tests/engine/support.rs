@@ -1,5 +1,5 @@
-//! A loop that cannot hang, an engine that records its events, and clients that write requests and frames by hand.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+//! An event loop with a timeout, an engine that records its events, and clients that write requests and frames by hand.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -21,22 +21,22 @@ use uptick_websocket::Message;
 use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{CloseFrame, Decoder, Event, Limits, Role, close};
 
-/// Longer than anything takes that works.
+/// Upper bound for anything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The mask of the client's frames.
+/// Mask of the frames of the client.
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
 pub(crate) const PATH: &str = "/engine.io/";
 
-/// Installs a loop whose clock the test moves.
+/// Installs an event loop with a manual clock.
 pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     clock
 }
 
-/// Installs a loop whose clock moves in the next wait by what the cell says.
+/// Installs an event loop whose clock advances during the next wait by the duration in the cell.
 pub(crate) fn clock_that_moves_in_waits() -> (ManualClock, Rc<Cell<Duration>>) {
     let (clock, by) = (ManualClock::new(), Rc::<Cell<Duration>>::default());
     let poller = MovingPoller {
@@ -93,32 +93,32 @@ impl Poller for MovingPoller {
     }
 }
 
-/// Runs iterations until the condition holds.
+/// Runs iterations until `done` returns `true`.
 #[track_caller]
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        assert!(start.elapsed() < PATIENCE, "timed out");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
     }
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations to handle everything that is ready.
 pub(crate) fn settle() {
     for _ in 0..20 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// Moves the clock on, and handles what is due.
+/// Advances the clock, and handles everything that is due.
 pub(crate) fn pass(clock: &ManualClock, time: Duration) {
     clock.advance(time);
     settle();
 }
 
-/// A record of events, in order; clones are the same record.
+/// A log of events in order. Clones share the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -127,7 +127,7 @@ impl Log {
         self.0.borrow_mut().push(entry.to_string());
     }
 
-    /// The entries so far, separated by spaces; they are removed.
+    /// Removes and returns all entries, separated by spaces.
     pub(crate) fn take(&self) -> String {
         self.0.take().join(" ")
     }
@@ -137,7 +137,7 @@ impl Log {
     }
 }
 
-/// An engine at a path of a server, its events, and its clients.
+/// An engine at a path of a server, with the log of its events and its clients.
 pub(crate) struct Fixture {
     pub(crate) http: HttpServer,
     pub(crate) engine: EngineIo,
@@ -180,12 +180,12 @@ impl Fixture {
         fixture
     }
 
-    /// The last client that has connected.
+    /// Returns the client that connected last.
     pub(crate) fn client(&self) -> Client {
         *self.clients.borrow().last().unwrap()
     }
 
-    /// The entries of the log, when the session that was opened last is over.
+    /// Waits for the end of the last session, and returns the log.
     #[track_caller]
     pub(crate) fn ended(&self) -> String {
         let client = self.client();
@@ -193,7 +193,7 @@ impl Fixture {
         self.log.take()
     }
 
-    /// A new HTTP connection.
+    /// Opens an HTTP connection.
     pub(crate) fn connect(&self) -> Http {
         Http::new(self.http)
     }
@@ -243,7 +243,7 @@ fn record(log: &Log, client: Client) {
     });
 }
 
-/// The id in the packet that opens a session.
+/// Returns the session id from an open packet.
 #[track_caller]
 pub(crate) fn sid_of(packet: &str) -> String {
     let json = packet.strip_prefix('0').expect(packet);
@@ -251,7 +251,7 @@ pub(crate) fn sid_of(packet: &str) -> String {
     json["sid"].as_str().unwrap().to_owned()
 }
 
-/// A response.
+/// A received response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -285,13 +285,13 @@ impl Answer {
         })
     }
 
-    /// `200 body`
+    /// Returns the response as `200 body`.
     pub(crate) fn show(&self) -> String {
         format!("{} {}", self.status, self.body)
     }
 }
 
-/// An HTTP client on the loop's own thread, which is turned while the client waits.
+/// An HTTP client on the same thread as the event loop, which it runs while it waits.
 pub(crate) struct Http {
     stream: TcpStream,
     came: Vec<u8>,
@@ -304,7 +304,7 @@ impl Http {
         Http::at(&http.address().unwrap())
     }
 
-    /// A client of a listener, `tcp://127.0.0.1:8080`.
+    /// Connects to an address such as `tcp://127.0.0.1:8080`.
     pub(crate) fn at(address: &str) -> Http {
         let stream = TcpStream::connect(&address["tcp://".len()..]).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -345,7 +345,7 @@ impl Http {
         }
     }
 
-    /// The next response.
+    /// Waits for the next response.
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Answer {
         let mut answer = None;
@@ -357,14 +357,14 @@ impl Http {
         answer.expect("a response before the end of the connection")
     }
 
-    /// The response that has come by now.
+    /// Returns the response if it has already been received.
     pub(crate) fn answered(&mut self) -> Option<Answer> {
         settle();
         self.look();
         Answer::take(&mut self.came)
     }
 
-    /// Waits for the end of the connection.
+    /// Waits until the server closes the connection.
     #[track_caller]
     pub(crate) fn end(&mut self) {
         run_until(|| {
@@ -395,14 +395,14 @@ impl Http {
         ));
     }
 
-    /// Sends a poll; returns the response as `200 body`.
+    /// Sends a poll, and returns the response as `200 body`.
     #[track_caller]
     pub(crate) fn poll(&mut self) -> String {
         self.begin_poll();
         self.answer().show()
     }
 
-    /// Sends a POST request whose head announces the body's length.
+    /// Sends a POST request with a given Content-Length.
     #[track_caller]
     pub(crate) fn begin_post(&mut self, length: usize, body: &str) {
         let sid = self.sid.clone();
@@ -412,7 +412,7 @@ impl Http {
         ));
     }
 
-    /// Sends packets in a POST request, separated by `|`; returns the response as `200 ok`.
+    /// Sends packets, separated by `|`, in a POST request, and returns the response as `200 ok`.
     #[track_caller]
     pub(crate) fn post(&mut self, packets: &str) -> String {
         let body = packets.replace('|', "\u{1e}");
@@ -428,7 +428,7 @@ impl Http {
         self.sid = sid_of(&answer.body);
     }
 
-    /// Another connection of the same session.
+    /// Opens another connection for the same session.
     pub(crate) fn beside(&self, fixture: &Fixture) -> Http {
         let mut http = fixture.connect();
         http.sid = self.sid.clone();
@@ -436,7 +436,7 @@ impl Http {
     }
 }
 
-/// A WebSocket client on the loop's own thread.
+/// A WebSocket client on the same thread as the event loop.
 pub(crate) struct Ws {
     http: Http,
     decoder: Decoder,
@@ -487,7 +487,7 @@ impl Ws {
             .next(&Limits::default().message(64 << 20), None)
     }
 
-    /// The next event; none if the connection has ended.
+    /// Waits for the next event; `None` at the end of the connection.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Option<Event> {
         let mut event = None;
@@ -498,7 +498,7 @@ impl Ws {
         event
     }
 
-    /// The next message, which is text.
+    /// Waits for the next message, which must be text.
     #[track_caller]
     pub(crate) fn text(&mut self) -> String {
         match self.event() {
@@ -507,7 +507,7 @@ impl Ws {
         }
     }
 
-    /// The code of the close frame that comes next; 1005 if it has none.
+    /// Waits for a close frame, and returns its code; 1005 if it has none.
     #[track_caller]
     pub(crate) fn closed(&mut self) -> u16 {
         match self.event() {
@@ -516,7 +516,7 @@ impl Ws {
         }
     }
 
-    /// Returns the events that were received so far.
+    /// Returns the events received so far.
     pub(crate) fn so_far(&mut self) -> Vec<Event> {
         settle();
         std::iter::from_fn(|| self.next()).collect()

@@ -38,7 +38,7 @@ fn an_upgrade_releases_the_poll_and_moves_the_queue() {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_in_a_burst_across_the_upgrade() {
+fn no_message_is_lost_or_duplicated_in_a_burst_during_an_upgrade() {
     let fixture = Fixture::new();
     fixture.engine.on("connection", |client: Client| {
         client.on("message", move |message: Message| client.send(message));
@@ -79,14 +79,14 @@ fn a_failed_upgrade_leaves_polling_alive() {
     let mut ws = fixture.websocket(&query);
     ws.send("4a");
     assert_eq!(ws.closed(), 1005);
-    // A client that goes away after the probe.
+    // A client that disconnects after the probe.
     drop(candidate(&fixture, &http));
     settle();
     // An invalid frame.
     let mut ws = candidate(&fixture, &http);
     ws.frame(uptick_websocket::protocol::frame::Opcode::Text, b"\xff");
     assert_eq!(ws.closed(), 1007);
-    // Two candidates at once.
+    // Two candidates at the same time.
     let mut first = candidate(&fixture, &http);
     let mut second = fixture.websocket(&query);
     assert_eq!(second.closed(), 1005);
@@ -98,7 +98,7 @@ fn a_failed_upgrade_leaves_polling_alive() {
 }
 
 #[test]
-fn an_upgrade_has_to_be_complete_in_time() {
+fn an_upgrade_must_complete_in_time() {
     let clock = manual_clock();
     let fixture = Fixture::with(
         options()
@@ -117,7 +117,7 @@ fn an_upgrade_has_to_be_complete_in_time() {
 }
 
 #[test]
-fn upgrades_may_be_forbidden() {
+fn upgrades_can_be_disabled() {
     let fixture = Fixture::with(options().allow_upgrades(false));
     let http = fixture.open();
     let mut ws = fixture.websocket(&format!("EIO=4&transport=websocket&sid={}", http.sid));
@@ -141,7 +141,7 @@ fn a_close_during_an_upgrade_is_completed_by_it() {
 }
 
 #[test]
-fn a_heartbeat_goes_on_across_an_upgrade() {
+fn the_heartbeat_continues_after_an_upgrade() {
     let clock = manual_clock();
     let fixture = Fixture::with(quick());
     let mut http = fixture.open();

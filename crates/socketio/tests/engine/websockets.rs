@@ -1,4 +1,4 @@
-//! Sessions over a WebSocket from the beginning.
+//! Sessions that start over a WebSocket.
 
 use uptick_emitter::Emitter;
 use uptick_socketio::engine::{Client, Transport};
@@ -9,7 +9,7 @@ use uptick_websocket::protocol::frame::Opcode;
 use crate::support::{Fixture, settle};
 
 #[test]
-fn messages_go_both_ways() {
+fn messages_are_sent_in_both_directions() {
     let fixture = Fixture::new();
     let mut ws = fixture.websocket("EIO=4&transport=websocket");
     let open = ws.text();
@@ -31,7 +31,7 @@ fn messages_go_both_ways() {
 }
 
 #[test]
-fn what_connection_listeners_send_follows_the_handshake() {
+fn messages_sent_by_connection_listeners_follow_the_handshake() {
     let fixture = Fixture::new();
     fixture.engine.on("connection", |client: Client| {
         client.send("first");
@@ -42,7 +42,7 @@ fn what_connection_listeners_send_follows_the_handshake() {
 }
 
 #[test]
-fn a_message_of_the_limit_is_taken_and_one_byte_more_is_not() {
+fn a_message_of_exactly_the_limit_is_accepted_and_a_larger_one_refused() {
     let fixture = Fixture::new();
     let (mut ws, _) = fixture.open_websocket();
     ws.send(&format!("4{}", "x".repeat(999)));
@@ -56,7 +56,7 @@ fn a_message_of_the_limit_is_taken_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_closed_with_1007() {
+fn invalid_utf8_closes_the_websocket_with_1007() {
     let fixture = Fixture::new();
     let (mut ws, _) = fixture.open_websocket();
     ws.frame(Opcode::Text, b"4\xff");
@@ -84,7 +84,7 @@ fn an_invalid_packet_ends_the_session() {
 }
 
 #[test]
-fn the_end_of_the_websocket_is_the_end_of_the_session() {
+fn closing_the_websocket_ends_the_session() {
     let fixture = Fixture::new();
     let (mut ws, _) = fixture.open_websocket();
     ws.close();
@@ -96,7 +96,7 @@ fn the_end_of_the_websocket_is_the_end_of_the_session() {
 }
 
 #[test]
-fn http_requests_for_a_websocket_session_are_bad() {
+fn http_requests_for_a_websocket_session_are_refused() {
     let fixture = Fixture::new();
     let (mut ws, sid) = fixture.open_websocket();
     for transport in ["polling", "websocket"] {
@@ -111,13 +111,13 @@ fn http_requests_for_a_websocket_session_are_bad() {
 }
 
 #[test]
-fn a_panic_of_a_listener_ends_its_session_only() {
+fn a_panic_in_a_listener_ends_only_its_session() {
     let fixture = Fixture::new();
     let (mut other, _) = fixture.open_websocket();
     let survivor = fixture.client();
     fixture.engine.on("connection", |client: Client| {
         client.on("message", |message: Message| {
-            assert!(message.as_text().unwrap() != "panic", "asked to");
+            assert!(message.as_text().unwrap() != "panic", "panicking on purpose");
         });
     });
     let (mut ws, _) = fixture.open_websocket();

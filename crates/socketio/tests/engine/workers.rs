@@ -1,4 +1,4 @@
-//! Several workers with one server: polling and upgrades reach any of them.
+//! One server in several workers: polling and upgrades may reach any of them.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -21,7 +21,7 @@ thread_local! {
     static ENGINE: Cell<Option<EngineIo>> = const { Cell::new(None) };
 }
 
-/// A worker in a thread. It echoes messages, and records events.
+/// A worker on its own thread. It echoes messages, and records events.
 struct Worker {
     address: String,
     events: LoopHandle,
@@ -60,7 +60,7 @@ impl Worker {
         Http::at(&self.address)
     }
 
-    /// Another connection of a session, to this worker.
+    /// Opens another connection for a session, to this worker.
     fn http_of(&self, http: &Http) -> Http {
         let mut other = self.http();
         other.sid.clone_from(&http.sid);
@@ -82,7 +82,7 @@ impl Worker {
         run_until(|| self.log().contains(entry));
     }
 
-    /// Waits until a poll of a session of this worker waits.
+    /// Waits until a session of this worker has a pending poll.
     #[track_caller]
     fn wait_for_poll(&self) {
         run_until(|| {
@@ -95,7 +95,7 @@ impl Worker {
         });
     }
 
-    /// Stops the worker, as if it had died.
+    /// Stops the worker to simulate a crash.
     fn stop(&mut self) {
         self.events.stop();
         if let Some(thread) = self.thread.take() {
@@ -141,7 +141,7 @@ fn pair() -> (Worker, Worker) {
     (Worker::start(&group), Worker::start(&group))
 }
 
-/// A session of a worker.
+/// Opens a session in a worker.
 #[track_caller]
 fn open(worker: &Worker) -> Http {
     let mut http = worker.http();
@@ -167,7 +167,7 @@ fn requests_reach_the_session_from_any_worker() {
     far.begin_poll();
     assert_eq!(near.post("4b"), "200 ok");
     assert_eq!(far.answer().show(), "200 4b");
-    // More than one message of the bus has.
+    // Larger than one message on the bus.
     let large = format!("4{}", "x".repeat(3_500_000));
     assert_eq!(far.post(&large), "200 ok");
     assert_eq!(far.poll(), format!("200 {large}"));
@@ -178,7 +178,7 @@ fn requests_reach_the_session_from_any_worker() {
 }
 
 #[test]
-fn refusals_are_those_of_the_owner() {
+fn refusals_match_those_of_the_owner() {
     let (owner, edge) = pair();
     let http = open(&owner);
     let unknown = r#"400 {"code":1,"message":"Session ID unknown"}"#;
@@ -210,16 +210,16 @@ fn refusals_are_those_of_the_owner() {
 }
 
 #[test]
-fn violations_end_the_session_from_any_worker() {
+fn violations_received_by_any_worker_end_the_session() {
     let (owner, edge) = pair();
-    // Polls that overlap.
+    // Overlapping polls.
     let mut near = open(&owner);
     let mut far = edge.http_of(&near);
     far.begin_poll();
     owner.wait_for_poll();
     assert_eq!(near.poll(), "400 ");
     assert_eq!(far.answer().show(), "200 1");
-    // A poll that is aborted.
+    // An aborted poll.
     let mut far = edge.http_of(&open(&owner));
     far.begin_poll();
     owner.wait_for_poll();
@@ -227,12 +227,12 @@ fn violations_end_the_session_from_any_worker() {
     // A body over the limit.
     let mut far = edge.http_of(&open(&owner));
     assert_eq!(far.post(&format!("4{}", "x".repeat(4_000_000))), "413 ");
-    // Bytes as content.
+    // A binary content type.
     let far = edge.http_of(&open(&owner));
     let query = format!("EIO=4&transport=polling&sid={}", far.sid);
     let fields = "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n";
     assert_eq!(edge.http().ask("POST", &query, fields).status, 400);
-    // A POST request that is aborted.
+    // An aborted POST request.
     let mut far = edge.http_of(&open(&owner));
     far.begin_post(100, "4a");
     drop(far);
@@ -245,7 +245,7 @@ fn violations_end_the_session_from_any_worker() {
 }
 
 #[test]
-fn an_upgrade_may_reach_another_worker() {
+fn an_upgrade_may_be_requested_from_another_worker() {
     let (owner, edge) = pair();
     let mut http = open(&owner);
     http.begin_poll();
@@ -261,11 +261,11 @@ fn an_upgrade_may_reach_another_worker() {
     ws.frame(Opcode::Binary, [1, 2, 3]);
     let bytes = Message::Binary(vec![1, 2, 3].into());
     assert_eq!(ws.event(), Some(Event::Message(bytes)));
-    // More than one message of the bus has.
+    // Larger than one message on the bus.
     let large = format!("4{}", "x".repeat(3_500_000));
     ws.send(&large);
     assert_eq!(ws.text(), large);
-    // One WebSocket more is one too many.
+    // A second WebSocket for the session is closed.
     let mut other = edge.upgrade(&http);
     assert_eq!(other.closed(), 1005);
     ws.send("4still here");
@@ -276,7 +276,7 @@ fn an_upgrade_may_reach_another_worker() {
 }
 
 #[test]
-fn a_relayed_websocket_ends_as_a_near_one() {
+fn a_relayed_websocket_ends_like_a_local_one() {
     let (owner, edge) = pair();
     for (opcode, payload, code, reason) in [
         (Opcode::Text, &b"x"[..], 1005, "parse error"),
@@ -294,10 +294,10 @@ fn a_relayed_websocket_ends_as_a_near_one() {
         assert_eq!(ws.closed(), code);
         run_until(|| owner.log() == reason);
     }
-    // A candidate that is lost leaves polling alive.
+    // Losing a candidate does not affect polling.
     let mut http = open(&owner);
     drop(candidate(&edge, &http));
-    // Until the owner has learned of it, another one is refused.
+    // Another candidate is refused until the owner has been notified.
     let mut ws = loop {
         let mut ws = edge.upgrade(&http);
         ws.send("2probe");
@@ -317,13 +317,13 @@ fn a_relayed_websocket_ends_as_a_near_one() {
 }
 
 #[test]
-fn a_slow_client_of_a_relayed_websocket_gets_everything_in_order() {
+fn a_slow_client_of_a_relayed_websocket_receives_everything_in_order() {
     let (owner, edge) = pair();
     let http = open(&owner);
     let mut ws = candidate(&edge, &http);
     ws.send("5");
     ws.send("4burst 1500");
-    // It does not read for a while, and meanwhile others are served.
+    // The client does not read for a while. Other clients are served meanwhile.
     let mut other = edge.http_of(&open(&owner));
     for _ in 0..20 {
         assert_eq!(other.post("4a"), "200 ok");
@@ -339,7 +339,7 @@ fn a_slow_client_of_a_relayed_websocket_gets_everything_in_order() {
 }
 
 #[test]
-fn requests_at_an_owner_that_dies_are_answered() {
+fn requests_to_an_owner_that_dies_are_answered() {
     let (mut owner, edge) = pair();
     let http = open(&owner);
     let mut poll = edge.http_of(&http);
@@ -389,7 +389,7 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
 }
 
 #[test]
-fn a_message_that_the_bus_drops_ends_its_session() {
+fn a_message_dropped_by_the_bus_ends_its_session() {
     let group = ThreadBus::with_queue_limit(100_000);
     let (owner, edge) = (Worker::start(&group), Worker::start(&group));
     let mut far = edge.http_of(&open(&owner));

@@ -1,4 +1,4 @@
-//! Invariants of the messages between workers for any input. The tests and the fuzzer call it.
+//! Invariants of the messages between workers for arbitrary input. Used by the tests and the fuzzer.
 
 use bytes::Bytes;
 use uptick_socketio::adapter::bus::codec::{
@@ -17,7 +17,7 @@ pub(crate) fn encode(message: &BusMessage) -> Result<Vec<u8>, CodecError> {
     Ok(out)
 }
 
-/// Bytes are refused, or are the same after they were decoded and encoded.
+/// Checks that bytes are refused, or are identical after decoding and encoding.
 pub(crate) fn check_bytes(bytes: &Bytes) {
     if let Ok(envelope) = Envelope::decode(bytes.clone()) {
         let mut again = Vec::new();

@@ -1,4 +1,4 @@
-//! Invariants of the codecs for any input. The tests and the fuzzer call it.
+//! Invariants of the codecs for arbitrary input. Used by the tests and the fuzzer.
 
 use bytes::Bytes;
 use uptick_socketio::protocol::engine::{Payload, encode_payload};
@@ -14,7 +14,7 @@ fn decode(frames: impl IntoIterator<Item = Message>) -> Result<Option<Packet>, P
     Ok(packet)
 }
 
-/// A packet that is accepted is the same after it was encoded and decoded.
+/// Checks that an accepted packet is identical after encoding and decoding.
 pub(crate) fn check_packet(text: &str, attachments: &[Bytes]) {
     let attachments = attachments.iter().cloned().map(Message::Binary);
     let head = Message::Text(Text::copy_from(text));
@@ -23,7 +23,7 @@ pub(crate) fn check_packet(text: &str, attachments: &[Bytes]) {
     };
     if let Body::Event { arguments, .. } | Body::Ack(arguments) = &packet.body {
         for index in 0..arguments.len() {
-            // Only a number can be beyond what Rust represents.
+            // Parsing fails only for numbers that Rust cannot represent.
             let value = arguments.parse::<uptick_socketio::protocol::Value>(index);
             assert!(
                 value.is_ok()
@@ -44,7 +44,7 @@ pub(crate) fn check_packet(text: &str, attachments: &[Bytes]) {
     assert_eq!(decode(frames), Ok(Some(packet)));
 }
 
-/// A payload that is accepted has the same packets after they were encoded and decoded.
+/// Checks that an accepted payload has the same packets after encoding and decoding.
 pub(crate) fn check_payload(body: &[u8]) {
     let limit = 10_000;
     let Ok(payload) = Payload::new(Bytes::copy_from_slice(body), limit) else {
@@ -54,7 +54,7 @@ pub(crate) fn check_payload(body: &[u8]) {
     let packets: Vec<_> = payload.collect();
     assert!(
         packets.iter().rev().skip(1).all(Result::is_ok),
-        "packets behind an error"
+        "packets after an error"
     );
     let valid: Vec<_> = packets.into_iter().filter_map(Result::ok).collect();
     if valid.is_empty() {

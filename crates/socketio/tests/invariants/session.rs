@@ -1,6 +1,6 @@
-//! A session, a client that behaves like the official one, and the network between them. The tests and the fuzzer choose what happens next.
+//! A model of a session, a well-behaved client and the network between them. The tests and the fuzzer choose the next step.
 //!
-//! Whatever they choose, each side gets what the other has sent, once and in order; all of it, if the session stays open or the server closes it.
+//! For any choice, each peer receives the packets of the other in order and without duplicates, and all of them if the session stays open or the server closes it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use uptick_socketio::protocol::session::{
 };
 use uptick_websocket::{Message, Text};
 
-/// A GET request on its way.
+/// The state of the GET request.
 #[derive(PartialEq)]
 enum Poll {
     None,
@@ -23,7 +23,7 @@ enum Poll {
     Response(Bytes),
 }
 
-/// A POST request on its way.
+/// The state of the POST request.
 #[derive(PartialEq)]
 enum Post {
     None,
@@ -37,9 +37,9 @@ enum Post {
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Polling,
-    /// It has sent its probe.
+    /// The client has sent its probe.
     Probing,
-    /// It waits for its requests, to complete the upgrade.
+    /// The client waits for its requests to complete before it completes the upgrade.
     Pausing,
     WebSocket,
 }
@@ -50,7 +50,7 @@ struct Scene {
     now: Instant,
     poll: Poll,
     post: Post,
-    /// Frames of the WebSocket to the server and to the client, while it is open.
+    /// Frames of the open WebSocket to the server and to the client.
     up: VecDeque<Input>,
     down: VecDeque<Message>,
     websocket: bool,
@@ -109,7 +109,7 @@ impl Scene {
     fn act(&mut self) {
         while let Some(action) = self.session.next_action() {
             if self.closed.is_some() {
-                // The client opens a WebSocket, and does not know yet that the session is over.
+                // The client opens a WebSocket before it knows that the session is over.
                 assert_eq!(action, Action::RejectWebSocket);
                 self.websocket = false;
                 continue;
@@ -130,20 +130,20 @@ impl Scene {
                 Action::AbortPost => self.post = Post::None,
                 Action::SendFrame(frame) => self.down.push_back(frame),
                 Action::SendFrames => {
-                    assert!(!self.blocked, "frames for a WebSocket that takes none");
+                    assert!(!self.blocked, "frames were sent to a blocked WebSocket");
                     self.down
                         .extend(std::iter::from_fn(|| self.session.take_frame()));
                 }
                 Action::CloseWebSocket(_) => self.websocket = false,
                 Action::Upgraded | Action::Heartbeat => {}
                 Action::Closed(reason) => self.closed = Some(reason),
-                other => panic!("{other:?} for a client that behaves"),
+                other => panic!("unexpected action {other:?}"),
             }
         }
         self.client();
     }
 
-    /// Lets the client do what it does by itself.
+    /// Performs the automatic actions of the client.
     fn client(&mut self) {
         if self.client_closed {
             return;
@@ -174,7 +174,7 @@ impl Scene {
         }
     }
 
-    /// A packet arrives at the client.
+    /// Handles a packet at the client.
     fn receive(&mut self, packet: Packet) {
         match packet {
             Packet::Ping(_) => self.outgoing.push_back(Packet::Pong(Text::new()).encode()),
@@ -199,11 +199,11 @@ impl Scene {
             }
             Packet::Close => self.client_closed = true,
             Packet::Open(_) | Packet::Noop => {}
-            other => panic!("{other:?} for a client"),
+            other => panic!("unexpected packet {other:?}"),
         }
     }
 
-    /// Does one step; returns whether there was anything to do.
+    /// Performs one step. Returns `false` if it is not possible in the current state.
     fn step(&mut self, choice: u8) -> bool {
         match choice % 16 {
             0 | 1 => self.send(choice),
@@ -255,7 +255,7 @@ impl Scene {
                 0 => self.session.close(self.now),
                 1..6 => {
                     self.now += Duration::from_millis(u64::from(choice));
-                    // An upgrade is given up after 10 s.
+                    // An upgrade is abandoned after 10 s.
                     self.timed_out |= self.now - self.start > Duration::from_secs(9);
                     self.handle(Input::Time);
                 }
@@ -274,7 +274,7 @@ impl Scene {
                 }
                 _ => return false,
             },
-            // The WebSocket of a probe is lost, or its end arrives at the client.
+            // The WebSocket of a probe is lost, or its close arrives at the client.
             15 if matches!(self.mode, Mode::Probing | Mode::Pausing)
                 && (choice > 128 || !self.websocket) =>
             {
@@ -326,14 +326,14 @@ impl Scene {
         true
     }
 
-    /// Delivers all that is under way, and checks that nothing is lost.
+    /// Delivers everything in transit, and checks that nothing is lost.
     fn finish(mut self) {
         if self.blocked && self.closed.is_none() {
             self.blocked = false;
             self.handle(Input::WebSocketDrained);
         }
         self.handle(Input::Flush);
-        // All but new packets, time, new upgrades and lost connections.
+        // All steps except new packets, time, new upgrades and lost connections.
         let deliver = |scene: &mut Scene| {
             while [5, 6, 7, 9, 11]
                 .into_iter()
@@ -342,7 +342,7 @@ impl Scene {
         };
         deliver(&mut self);
         if self.mode == Mode::Pausing && self.closed.is_none() {
-            // The client had sent one more poll, which is released after a while.
+            // The client sent another poll, which is released after a while.
             self.now += Duration::from_millis(100);
             self.handle(Input::Time);
             deliver(&mut self);
@@ -380,7 +380,7 @@ impl Scene {
     }
 }
 
-/// Checks the session with a client that does what `choices` say.
+/// Checks a session with a well-behaved client that performs the steps in `choices`.
 pub(crate) fn check(choices: &[u8]) {
     let transport = match choices.first() {
         Some(255) => Transport::WebSocket,
@@ -393,7 +393,7 @@ pub(crate) fn check(choices: &[u8]) {
     scene.finish();
 }
 
-/// Checks the session with inputs that no client that behaves would cause.
+/// Checks a session with arbitrary inputs, including those that a well-behaved client never causes.
 pub(crate) fn check_any(choices: &[u8]) {
     let now = Instant::now();
     let transport = if choices.len().is_multiple_of(2) {

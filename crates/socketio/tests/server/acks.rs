@@ -1,4 +1,4 @@
-//! Acknowledgements.
+//! Acknowledgements in both directions.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use uptick_socketio::{Ack, AckError, Incomplete, Socket, SocketIoOptions};
 use crate::support::{Fixture, Log, last_socket, run, until};
 
 #[test]
-fn an_ack_is_sent_now_or_later_and_only_if_it_is_wanted() {
+fn an_ack_is_sent_now_or_later_and_only_if_requested() {
     run(async {
         let server = Fixture::new();
         server.io.on("connection", |socket: Socket| {
@@ -58,7 +58,7 @@ fn the_client_acknowledges_an_event() {
         client.send(r#"32["text"]"#);
         client.send("31[1,2]");
         client.send(r#"30["yes"]"#);
-        // Of no event, and one for the second time.
+        // An acknowledgement without an event, and a duplicate.
         client.send(r#"39["yes"]"#);
         client.send(r#"30["no"]"#);
         assert_eq!(single.await, Ok("yes".to_owned()));
@@ -69,7 +69,7 @@ fn the_client_acknowledges_an_event() {
 }
 
 #[test]
-fn an_ack_times_out_and_fails_when_the_client_leaves() {
+fn an_ack_fails_after_a_timeout_or_when_the_client_disconnects() {
     run(async {
         let server = Fixture::new();
         let socket = last_socket(server.io);
@@ -87,7 +87,7 @@ fn an_ack_times_out_and_fails_when_the_client_leaves() {
 }
 
 #[test]
-fn the_number_of_awaited_acks_is_bounded() {
+fn the_number_of_pending_acks_is_bounded() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_pending_acks(1));
         let socket = last_socket(server.io);
@@ -104,7 +104,7 @@ fn the_number_of_awaited_acks_is_bounded() {
 }
 
 #[test]
-fn a_broadcast_gathers_the_acks_of_all_sockets() {
+fn a_broadcast_collects_the_acks_of_all_sockets() {
     run(async {
         let server = Fixture::new();
         let mut one = server.connect().await;
@@ -118,13 +118,13 @@ fn a_broadcast_gathers_the_acks_of_all_sockets() {
         let mut votes = votes.await.unwrap();
         votes.sort_unstable();
         assert_eq!(votes, [1, 2]);
-        let nobody = server.io.to("empty").emit_with_ack::<u8, _>("vote", &());
-        assert_eq!(nobody.await, Ok(vec![]));
+        let none = server.io.to("empty").emit_with_ack::<u8, _>("vote", &());
+        assert_eq!(none.await, Ok(vec![]));
     });
 }
 
 #[test]
-fn a_broadcast_returns_the_acks_that_came_in_time() {
+fn a_broadcast_returns_the_acks_received_in_time() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -145,7 +145,7 @@ fn a_broadcast_returns_the_acks_that_came_in_time() {
 }
 
 #[test]
-fn all_acks_fail_when_the_client_leaves_although_a_callback_panics() {
+fn all_pending_acks_fail_at_a_disconnect_even_if_a_callback_panics() {
     run(async {
         let server = Fixture::new();
         let socket = last_socket(server.io);

@@ -5,7 +5,7 @@ use uptick_socketio::{RoomMember, Socket, SocketIoOptions};
 
 use crate::support::{Fixture, Log, last_socket, run, until};
 
-/// Connects clients that join the rooms named by `rooms`, one string for each client.
+/// Connects clients that join rooms. Each string in `rooms` lists the rooms of one client.
 async fn in_rooms<const N: usize>(
     server: Fixture,
     rooms: [&str; N],
@@ -24,7 +24,7 @@ async fn in_rooms<const N: usize>(
 }
 
 #[test]
-fn a_socket_receives_an_event_once_whatever_rooms_it_is_in() {
+fn a_socket_in_several_rooms_receives_an_event_once() {
     run(async {
         let server = Fixture::new();
         let mut clients = in_rooms(server, ["a", "a b", "b", "b c", ""]).await;
@@ -59,7 +59,7 @@ fn a_socket_does_not_receive_its_own_broadcasts() {
         assert_eq!(sender.to("a").emit("room", &()), 1);
         assert_eq!(sender.broadcast().emit("others", &()), 2);
         assert_eq!(sender.except("a").emit("outside", &()), 1);
-        // Each socket is a room of its own, also of the sender itself.
+        // Each socket is the only member of the room named after its id, and the sender is excluded from its own.
         assert_eq!(sender.to(id).emit("direct", &()), 1);
         assert_eq!(sender.to(sender.id()).emit("self", &()), 0);
         assert_eq!(server.io.to(sender.id()).to(id).to("a").emit("ids", &()), 2);
@@ -150,7 +150,7 @@ fn the_number_of_rooms_is_bounded() {
 }
 
 #[test]
-fn sockets_are_moved_listed_and_disconnected_together() {
+fn groups_of_sockets_join_rooms_are_listed_and_disconnected() {
     run(async {
         let server = Fixture::new();
         let mut clients = in_rooms(server, ["a", "a", "b"]).await;

@@ -1,4 +1,4 @@
-//! Clients join a namespace.
+//! Joining a namespace.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use uptick_socketio::{Refusal, Socket, SocketIoOptions};
 use crate::support::{Fixture, Log, last_socket, run, until};
 
 #[test]
-fn each_namespace_gives_the_client_another_id() {
+fn a_client_has_another_id_in_each_namespace() {
     run(async {
         let server = Fixture::new();
         server.io.of("/a");
@@ -113,7 +113,7 @@ fn a_client_that_leaves_during_middleware_is_not_connected() {
 }
 
 #[test]
-fn packets_that_do_not_fit_close_the_connection() {
+fn unexpected_and_invalid_packets_close_the_connection() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -145,7 +145,7 @@ fn packets_that_do_not_fit_close_the_connection() {
 }
 
 #[test]
-fn deeply_nested_json_closes_the_connection_of_its_sender_only() {
+fn deeply_nested_json_closes_only_the_connection_of_its_sender() {
     run(async {
         let server = Fixture::new();
         let mut other = server.connect().await;
@@ -172,7 +172,7 @@ fn a_client_that_joins_no_namespace_is_closed() {
 }
 
 #[test]
-fn the_handshake_is_known_to_listeners() {
+fn the_handshake_is_available_to_listeners() {
     run(async {
         let server = Fixture::new();
         let socket = last_socket(server.io);
@@ -205,7 +205,7 @@ fn a_socket_may_join_rooms_during_middleware() {
 }
 
 #[test]
-fn a_middleware_that_panics_closes_its_client_and_frees_the_namespace() {
+fn a_panic_in_middleware_closes_the_client_and_frees_the_namespace() {
     run(async {
         let server = Fixture::new();
         let all = server.io.of_dynamic(|name| name.starts_with("/dyn-"));
@@ -240,7 +240,7 @@ fn a_middleware_that_panics_closes_its_client_and_frees_the_namespace() {
 }
 
 #[test]
-fn middleware_of_clients_that_have_left_the_namespace_counts() {
+fn unfinished_middleware_counts_after_the_client_has_left_the_namespace() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_namespaces_per_client(2));
         server.io.of("/a").wrap(|_: Socket| async {

@@ -1,4 +1,4 @@
-//! The end of sockets.
+//! Disconnecting of sockets.
 
 use uptick_emitter::Emitter;
 use uptick_socketio::engine::{Client, CloseReason};
@@ -7,8 +7,8 @@ use uptick_websocket::test;
 
 use crate::support::{Fixture, Log, last_socket, run, until};
 
-/// Logs the end of each socket, with its rooms.
-fn log_ends(server: Fixture) -> Log {
+/// Logs the disconnect events of each socket, with the number of its rooms.
+fn log_disconnects(server: Fixture) -> Log {
     let log = Log::default();
     let entries = log.clone();
     server.io.on("connection", move |socket: Socket| {
@@ -31,10 +31,10 @@ fn ended(reason: &str) -> [String; 2] {
 }
 
 #[test]
-fn reasons_are_those_of_the_official_server() {
+fn disconnect_reasons_match_the_official_server() {
     run(async {
         let server = Fixture::new();
-        let log = log_ends(server);
+        let log = log_disconnects(server);
         let socket = last_socket(server.io);
 
         let client = server.connect().await;
@@ -106,7 +106,7 @@ fn leaving_one_namespace_keeps_the_others() {
         until(|| server.io.of("/a").sockets().is_empty()).await;
         server.io.emit("x", &());
         client.expect(&[r#"2["x"]"#]).await;
-        // It may come back.
+        // The client may join the namespace again.
         client.join("/a", "").await;
     });
 }
@@ -127,7 +127,7 @@ fn a_listener_may_disconnect_its_socket() {
 }
 
 #[test]
-fn packets_behind_a_disconnection_in_a_listener_close_the_connection() {
+fn packets_after_a_disconnect_by_a_listener_close_the_connection() {
     run(async {
         let server = Fixture::new();
         server
@@ -144,7 +144,7 @@ fn packets_behind_a_disconnection_in_a_listener_close_the_connection() {
 }
 
 #[test]
-fn the_client_below_a_socket_emits_its_end() {
+fn the_client_of_a_socket_emits_close() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -176,7 +176,7 @@ fn the_client_below_a_socket_emits_its_end() {
 }
 
 #[test]
-fn the_path_of_a_closed_server_refuses_clients_and_stays_taken() {
+fn the_path_of_a_closed_server_refuses_clients_and_stays_in_use() {
     run(async {
         let server = Fixture::new();
         server.io.close();
@@ -186,7 +186,7 @@ fn the_path_of_a_closed_server_refuses_clients_and_stays_taken() {
             server.http.mount("/socket.io/", &SocketIo::new());
         });
         assert!(mounted.is_err());
-        // At another path, a new server works.
+        // A new server can be mounted at another path.
         let io = SocketIo::new();
         server.http.mount("/new/", &io);
         let path = "/new/?EIO=4&transport=websocket";

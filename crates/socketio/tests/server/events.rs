@@ -1,4 +1,4 @@
-//! Events of clients and to clients.
+//! Events from clients and to clients.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -68,7 +68,7 @@ fn values_of_all_kinds_are_sent() {
 }
 
 #[test]
-fn binary_arguments_are_put_in_their_places() {
+fn binary_arguments_replace_their_placeholders() {
     run(async {
         #[derive(Deserialize)]
         struct File {
@@ -92,7 +92,7 @@ fn binary_arguments_are_put_in_their_places() {
 }
 
 #[test]
-fn arguments_that_do_not_fit_are_reported_and_the_socket_goes_on() {
+fn invalid_arguments_are_reported_and_the_socket_stays_connected() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -163,7 +163,7 @@ fn catch_all_listeners_run_before_middleware_and_listeners() {
 }
 
 #[test]
-fn outgoing_listeners_hear_of_events_and_broadcasts() {
+fn outgoing_listeners_are_called_for_events_and_broadcasts() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -187,7 +187,7 @@ fn outgoing_listeners_hear_of_events_and_broadcasts() {
 }
 
 #[test]
-fn once_and_off_end_listeners() {
+fn once_and_off_remove_listeners() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -227,7 +227,7 @@ fn an_event_without_data_is_ignored() {
 }
 
 #[test]
-fn a_listener_that_panics_closes_its_client_only() {
+fn a_panic_in_a_listener_closes_only_its_client() {
     run(async {
         let server = Fixture::new();
         server.io.on("connection", |socket: Socket| {
@@ -245,7 +245,7 @@ fn a_listener_that_panics_closes_its_client_only() {
 }
 
 #[test]
-fn clients_cannot_send_the_events_of_this_side() {
+fn clients_cannot_send_reserved_events() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();

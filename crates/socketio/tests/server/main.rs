@@ -1,9 +1,9 @@
-//! A server, with clients over WebSockets in memory.
+//! A Socket.IO server with clients over in-memory WebSockets.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may panic and say why"
+    reason = "a test may panic"
 )]
 
 mod acks;

@@ -1,4 +1,4 @@
-//! Namespaces that clients create.
+//! Dynamic namespaces, which are created by clients.
 
 use uptick_emitter::Emitter;
 use uptick_socketio::{Namespace, Socket, SocketIoOptions};
@@ -11,7 +11,7 @@ fn numbered(name: &str) -> bool {
 }
 
 #[test]
-fn a_namespace_that_matches_exists_as_long_as_it_has_sockets() {
+fn a_dynamic_namespace_exists_while_it_has_sockets() {
     run(async {
         let server = Fixture::new();
         let log = Log::default();
@@ -45,14 +45,14 @@ fn a_namespace_that_matches_exists_as_long_as_it_has_sockets() {
         two.close();
         until(|| server.io.namespaces().len() == 2).await;
         other.close();
-        // The program has asked for this one.
+        // The program has requested this namespace, so it is kept.
         until(|| first.sockets().is_empty()).await;
         assert_eq!(server.io.namespaces().len(), 2);
     });
 }
 
 #[test]
-fn names_that_do_not_match_and_too_many_are_refused() {
+fn unmatched_names_and_too_many_namespaces_are_refused() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_dynamic_namespaces(1));
         server.io.of_dynamic(numbered);
@@ -78,7 +78,7 @@ fn names_that_do_not_match_and_too_many_are_refused() {
 }
 
 #[test]
-fn operations_on_a_pattern_reach_all_of_its_namespaces() {
+fn operations_on_a_pattern_apply_to_all_of_its_namespaces() {
     run(async {
         let server = Fixture::new();
         let all = server.io.of_dynamic(numbered);
@@ -110,7 +110,7 @@ fn operations_on_a_pattern_reach_all_of_its_namespaces() {
 }
 
 #[test]
-fn a_namespace_that_the_program_asks_for_is_not_counted_as_one_of_clients() {
+fn a_namespace_that_the_program_requests_does_not_count_as_dynamic() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().max_dynamic_namespaces(1));
         server.io.of_dynamic(numbered);

@@ -12,7 +12,7 @@ fn fixture() -> Fixture {
     Fixture::with(SocketIoOptions::new().recovery(RecoveryOptions::new()))
 }
 
-/// Joins `/` with recovery; returns the id, and the private id.
+/// Joins `/` with recovery. Returns the id and the private id.
 async fn join(client: &mut Client, auth: &str) -> (String, String) {
     client.send(&format!("0{auth}"));
     let answer = client.packet().await;
@@ -21,14 +21,14 @@ async fn join(client: &mut Client, auth: &str) -> (String, String) {
     (text("sid"), text("pid"))
 }
 
-/// Returns the offset of an event, its last argument.
+/// Returns the offset of an event, which is its last argument.
 fn offset(packet: &str) -> String {
     let event: Vec<serde_json::Value> = serde_json::from_str(&packet[1..]).unwrap();
     event.last().unwrap().as_str().unwrap().to_owned()
 }
 
 #[test]
-fn a_client_that_comes_back_has_its_state_and_misses_nothing() {
+fn a_reconnecting_client_recovers_its_state_and_missed_events() {
     run(async {
         let server = fixture();
         let log = Log::default();
@@ -48,7 +48,7 @@ fn a_client_that_comes_back_has_its_state_and_misses_nothing() {
         client.close();
         until(|| !first.is_connected()).await;
         server.io.to("room").emit("missed", &1);
-        server.io.to("other").emit("not for it", &2);
+        server.io.to("other").emit("not for the client", &2);
         server.io.to(&sid).emit("direct", &3);
         let mut client = server.open().await;
         let auth = format!(r#"{{"pid":"{pid}","offset":"{seen}"}}"#);
@@ -68,7 +68,7 @@ fn a_client_that_comes_back_has_its_state_and_misses_nothing() {
 }
 
 #[test]
-fn a_client_that_was_disconnected_on_purpose_begins_anew() {
+fn a_client_that_disconnected_intentionally_is_not_recovered() {
     run(async {
         let server = fixture();
         let socket = last_socket(server.io);
@@ -96,13 +96,13 @@ fn volatile_events_and_those_with_an_ack_have_no_offset() {
         socket.volatile().emit("volatile", &());
         drop(socket.emit_with_ack::<(), _>("ack", &()));
         client.expect(&[r#"2["volatile"]"#, r#"20["ack"]"#]).await;
-        // Nothing keeps the loop.
+        // No timer keeps the loop running.
         add_timer(Duration::ZERO, || ());
     });
 }
 
 #[test]
-fn events_during_middleware_reach_a_client_that_comes_back() {
+fn events_sent_during_middleware_reach_a_recovered_client() {
     run(async {
         let options = RecoveryOptions::new().skip_middleware(false);
         let server = Fixture::with(SocketIoOptions::new().recovery(options));
@@ -124,7 +124,7 @@ fn events_during_middleware_reach_a_client_that_comes_back() {
         client.close();
         until(|| server.io.sockets().is_empty()).await;
         server.io.emit("before", &());
-        // It vanishes while the middleware runs.
+        // The client disconnects while the middleware runs.
         let client = server.open().await;
         client.send(&format!("0{auth}"));
         until(|| asked.len() == 2).await;
@@ -169,10 +169,10 @@ fn only_the_first_of_two_clients_with_one_private_id_is_recovered() {
 }
 
 #[test]
-fn sessions_that_can_be_recovered_do_not_keep_the_loop_running_without_an_http_server() {
+fn recoverable_sessions_do_not_keep_the_loop_running_after_the_http_server_closes() {
     run(async {
         let server = fixture();
-        // Clients create the namespace, so that it is removed when the session is over.
+        // A client creates the namespace, so it is removed when the session expires.
         let rooms = server.io.of_dynamic(|name| name.starts_with("/room-"));
         let log = Log::default();
         let gone = log.clone();

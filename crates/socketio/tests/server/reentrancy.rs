@@ -1,4 +1,4 @@
-//! Callbacks that change what is running them.
+//! Callbacks that call back into the socket, the namespace or the server.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use uptick_socketio::{
 
 use crate::support::{Fixture, Log, last_socket, run, until};
 
-/// Calls every operation of a socket and its server that changes something, except those that end the socket.
-fn stir(io: SocketIo, socket: Socket) {
+/// Calls every operation that changes a socket or its server, except those that disconnect the socket.
+fn call_everything(io: SocketIo, socket: Socket) {
     socket.join("stirred");
     socket.set_data(&1).unwrap();
     socket.emit("to one", &1);
@@ -48,10 +48,10 @@ fn stir(io: SocketIo, socket: Socket) {
     socket.leave("stirred");
 }
 
-/// Registers a callback for every event that [`stir`]s.
-fn stir_everywhere(io: SocketIo) {
+/// Registers callbacks for all events, each of which calls [`call_everything`].
+fn register_everywhere(io: SocketIo) {
     io.wrap(move |socket: Socket| {
-        stir(io, socket);
+        call_everything(io, socket);
         Ok::<(), Refusal>(())
     });
     let namespace = io.of("/");
@@ -62,7 +62,7 @@ fn stir_everywhere(io: SocketIo) {
         });
     }
     io.on("connection", move |socket: Socket| {
-        stir(io, socket);
+        call_everything(io, socket);
         socket.on_any(move |_, _| {
             socket.on("other", |()| ());
             socket.remove_listeners("other");
@@ -73,18 +73,18 @@ fn stir_everywhere(io: SocketIo) {
             }
         });
         socket.wrap(move |_, _| {
-            stir(io, socket);
+            call_everything(io, socket);
             Ok(())
         });
-        socket.on("event", move |()| stir(io, socket));
+        socket.on("event", move |()| call_everything(io, socket));
         socket.on_ack("acked", move |(), ack: Ack| {
-            stir(io, socket);
+            call_everything(io, socket);
             ack.send(&());
-            stir(io, socket);
+            call_everything(io, socket);
         });
         for event in ["disconnecting", "disconnect"] {
             socket.on(event, move |_: DisconnectReason| {
-                stir(io, socket);
+                call_everything(io, socket);
                 socket.disconnect();
                 socket.disconnect_client();
             });
@@ -93,11 +93,11 @@ fn stir_everywhere(io: SocketIo) {
 }
 
 #[test]
-fn callbacks_may_call_everything() {
+fn callbacks_may_call_all_operations() {
     run(async {
         let server = Fixture::with(SocketIoOptions::new().recovery(RecoveryOptions::new()));
         let socket = last_socket(server.io);
-        stir_everywhere(server.io);
+        register_everywhere(server.io);
         let clients = [server.connect().await, server.connect().await];
         for client in &clients {
             client.send(r#"2["event"]"#);
@@ -108,7 +108,7 @@ fn callbacks_may_call_everything() {
         let entries = log.clone();
         let (io, reply) = (server.io, socket.emit_with_ack::<u8, _>("last", &()));
         reply.then(move |acknowledged| {
-            stir(io, socket);
+            call_everything(io, socket);
             entries.add(format!("{acknowledged:?}"));
         });
         sleep(Duration::from_millis(20)).await;
@@ -126,11 +126,11 @@ fn callbacks_may_call_everything() {
     });
 }
 
-/// Registers callbacks, one of which closes the server.
+/// A function that registers callbacks, one of which closes the server.
 type Register = fn(SocketIo);
 
 #[test]
-fn the_server_may_be_closed_by_any_callback() {
+fn any_callback_may_close_the_server() {
     run(async {
         let closers: [(&str, Register); 6] = [
             ("middleware", |io| {
@@ -187,7 +187,7 @@ fn the_server_may_be_closed_by_any_callback() {
 }
 
 #[test]
-fn a_namespace_may_be_created_while_another_is() {
+fn a_namespace_may_be_created_while_another_one_is_created() {
     run(async {
         let server = Fixture::new();
         let io = server.io;

@@ -1,11 +1,11 @@
-//! Nothing is left of clients that have gone.
+//! State of disconnected clients is freed.
 
 use uptick_emitter::Emitter;
 use uptick_socketio::{Ack, AckError, Socket};
 
 use crate::support::{Fixture, Log, run, until};
 
-/// The number of times that clients come and go.
+/// Number of rounds in which clients connect and disconnect.
 const ROUNDS: usize = 200;
 
 #[test]
@@ -36,7 +36,7 @@ fn sockets_rooms_and_namespaces_of_gone_clients_are_freed() {
                 .await;
             let (client, _) = client.join(&format!("/room-{}", round % 7), "").await;
             match round % 3 {
-                // The client leaves, is disconnected, or goes without a word.
+                // The client leaves the namespace, is disconnected, or disconnects without a packet.
                 0 => client.send("1"),
                 1 => client.send(r#"29["leave"]"#),
                 _ => {}

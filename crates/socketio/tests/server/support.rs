@@ -1,4 +1,4 @@
-//! A client over a WebSocket in memory.
+//! A server and a client over an in-memory WebSocket.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,13 +13,13 @@ use uptick_http::HttpServer;
 use uptick_socketio::{Socket, SocketIo, SocketIoOptions};
 use uptick_websocket::{CloseCode, Message, WebSocket, test};
 
-/// The time in which a message has to arrive.
+/// Time within which an expected message must arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The time in which none may arrive.
+/// Time for which no message may arrive.
 const SILENCE: Duration = Duration::from_millis(30);
 
-/// A server that is mounted on an HTTP server without a port.
+/// A server that is mounted on an HTTP server without a listener.
 #[derive(Clone, Copy)]
 pub(crate) struct Fixture {
     pub(crate) io: SocketIo,
@@ -85,12 +85,12 @@ impl Client {
         (self, id)
     }
 
-    /// Sends a packet of Socket.IO.
+    /// Sends a Socket.IO packet.
     pub(crate) fn send(&self, packet: &str) {
         self.ws.send(format!("4{packet}"));
     }
 
-    /// Returns the next message; `None` when the connection is closed.
+    /// Returns the next message; `None` after the connection is closed.
     pub(crate) async fn message(&mut self) -> Option<Message> {
         let next = Box::pin(self.messages.next());
         match select(next, Box::pin(sleep(PATIENCE))).await {
@@ -106,7 +106,7 @@ impl Client {
         }
     }
 
-    /// Returns the next packet of Socket.IO, without the `4` of its message.
+    /// Returns the next Socket.IO packet, without the leading `4` of its message.
     pub(crate) async fn packet(&mut self) -> String {
         let text = self.text().await;
         text.strip_prefix('4')
@@ -114,14 +114,14 @@ impl Client {
             .to_owned()
     }
 
-    /// Checks that the next packets are these.
+    /// Checks that the next packets are `packets`.
     pub(crate) async fn expect(&mut self, packets: &[&str]) {
         for expected in packets {
             assert_eq!(self.packet().await, *expected);
         }
     }
 
-    /// Checks that nothing arrives for a moment.
+    /// Checks that no message arrives for a short time.
     pub(crate) async fn expect_silence(&mut self) {
         let next = Box::pin(self.messages.next());
         if let Either::Left((message, _)) = select(next, Box::pin(sleep(SILENCE))).await {
@@ -144,23 +144,23 @@ impl Client {
     }
 }
 
-/// Runs a test on the loop of the thread.
+/// Runs a test on the event loop of the thread.
 pub(crate) fn run(test: impl Future<Output = ()> + 'static) {
     block_on(test).unwrap();
 }
 
-/// Waits until a condition is true.
+/// Waits until `condition` returns `true`.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     let waited = Cell::new(Duration::ZERO);
     while !condition() {
         let step = Duration::from_millis(1);
-        assert!(waited.get() < PATIENCE, "the condition is not met");
+        assert!(waited.get() < PATIENCE, "timed out");
         waited.set(waited.get() + step);
         sleep(step).await;
     }
 }
 
-/// A list that callbacks write to.
+/// A log that callbacks write to.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -178,7 +178,7 @@ impl Log {
     }
 }
 
-/// Keeps the socket that has connected last.
+/// Stores the socket that connected last.
 pub(crate) fn last_socket(io: SocketIo) -> Rc<Cell<Option<Socket>>> {
     let last = Rc::new(Cell::new(None));
     let kept = Rc::clone(&last);

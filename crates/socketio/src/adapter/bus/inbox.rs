@@ -1,4 +1,4 @@
-//! Received messages: each once, and whole.
+//! Deduplication and reassembly of received messages.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::MESSAGE_LIMIT;
 use super::codec::{Envelope, Part, Sender};
 
-/// The workers of which messages were received, and where in their messages this worker is.
+/// The workers from which messages were received, with the position in the messages of each.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     publishers: HashMap<Sender, Publisher>,
@@ -17,11 +17,11 @@ pub(super) struct Inbox {
 /// A worker that publishes messages.
 #[derive(Debug)]
 struct Publisher {
-    /// Its id on the bus, as text.
+    /// The bus id of the worker, as text.
     name: Rc<str>,
-    /// The number of its last message. Copies of a message follow each other, whatever their topics.
+    /// The sequence number of its last message. Copies of a message arrive one after the other, regardless of their topics.
     sequence: Option<u64>,
-    /// The beginning of a message that comes in parts.
+    /// The received beginning of a message that is sent in parts.
     partial: Option<Partial>,
 }
 
@@ -31,26 +31,26 @@ struct Partial {
     total: usize,
 }
 
-/// The result of an envelope.
+/// The result of a received envelope.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// A message is complete.
     Message { from: Rc<str>, message: Bytes },
     /// More parts are needed.
     Part,
-    /// The message or part was received before, or the rest of its message was lost.
+    /// The message or part is a duplicate, or another part of its message was lost.
     Ignored,
-    /// A part that does not fit, or is too long.
+    /// The part does not fit its message, or is too long.
     Malformed,
 }
 
 impl Inbox {
-    /// Takes an envelope. Returns the result, and the number of messages that turn out to be lost because of missing parts.
+    /// Processes an envelope. Returns the result, and the number of messages now known to be lost because of missing parts.
     pub(super) fn push(&mut self, envelope: Envelope) -> (Received, u64) {
         let sender = envelope.sender;
         let mut lost = 0;
         if !self.publishers.contains_key(&sender) {
-            // One with the same id has gone unnoticed: this worker has left the bus, and joined it again.
+            // An earlier worker with the same id left unnoticed, because this worker left the bus and joined it again.
             lost += self.forget(sender.id);
         }
         let publisher = self.publishers.entry(sender).or_insert_with(|| Publisher {
@@ -62,7 +62,7 @@ impl Inbox {
         (received, lost + missing)
     }
 
-    /// Returns the tag of the worker with an id on the bus.
+    /// Returns the tag of the worker with a bus id.
     pub(super) fn tag(&self, id: u64) -> Option<[u8; 4]> {
         let mut senders = self.publishers.keys();
         senders
@@ -70,7 +70,7 @@ impl Inbox {
             .map(|sender| sender.tag)
     }
 
-    /// Forgets a worker. Returns the number of messages of which parts are missing.
+    /// Removes a worker. Returns the number of its incomplete messages.
     pub(super) fn forget(&mut self, id: u64) -> u64 {
         let mut lost = 0;
         self.publishers.retain(|sender, publisher| {
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(inbox.push(envelope(5, None, "a")), (message("a"), 0));
         assert_eq!(inbox.push(envelope(5, None, "a")), (Received::Ignored, 0));
         assert_eq!(inbox.push(envelope(6, None, "b")), (message("b"), 0));
-        // Of another worker.
+        // The same sequence number from another worker.
         let mut other = envelope(6, None, "c");
         other.sender.id = 8;
         assert!(matches!(inbox.push(other).0, Received::Message { .. }));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_and_their_copies_are_joined() {
+    fn parts_are_reassembled_and_duplicates_ignored() {
         let mut inbox = Inbox::default();
         for _ in 0..2 {
             let first = inbox.push(envelope(1, Some((0, 5)), "abc"));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_missing_part_is_lost_once() {
+    fn a_message_with_a_missing_part_is_counted_as_lost_once() {
         let mut inbox = Inbox::default();
         assert_eq!(
             inbox.push(envelope(1, Some((0, 9)), "abc")),

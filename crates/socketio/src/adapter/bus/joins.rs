@@ -1,23 +1,23 @@
 //! Rooms that sockets of other workers are about to join.
 //!
-//! A worker subscribes to the topic of a room when its first socket joins. If this worker has asked for that, its next messages to the room would be too early: they
-//! go to all workers until those that were asked have confirmed that they have subscribed.
+//! A worker subscribes to the topic of a room when its first socket joins. If this worker requested that join, its next messages to the room could arrive too early.
+//! They are sent to all workers until the requested workers have confirmed that they are subscribed.
 
 use std::collections::HashMap;
 
-/// The number of such rooms that are known. With more, the messages to all rooms go to all workers.
+/// Maximum number of pending rooms. If there are more, messages to any room are sent to all workers.
 const ROOMS: usize = 1024;
 
-/// The joins that were requested and not confirmed yet.
+/// Requested joins that are not confirmed yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingJoins {
-    /// The number of the last message that lets sockets join, by room.
+    /// The number of the last message that adds sockets to a room, by room.
     rooms: HashMap<String, u64>,
     workers: HashMap<u64, Confirmations>,
     overflowed: bool,
 }
 
-/// The last message that a worker has confirmed. A message is applied after all before it.
+/// The last message that a worker has confirmed. It confirms all earlier messages, too.
 #[derive(Debug)]
 struct Confirmations {
     requested: u64,
@@ -25,12 +25,12 @@ struct Confirmations {
 }
 
 impl PendingJoins {
-    /// Returns whether another worker may be about to subscribe to a room.
+    /// Returns `true` if another worker may be about to subscribe to a room.
     pub(super) fn contains(&self, room: &str) -> bool {
         self.overflowed || self.rooms.contains_key(room)
     }
 
-    /// Notes that a message with a number, which lets sockets join rooms, was sent to workers.
+    /// Records that the message with number `sequence`, which adds sockets to `rooms`, was sent to `workers`.
     pub(super) fn add(&mut self, sequence: u64, rooms: &[String], workers: &[u64]) {
         if workers.is_empty() {
             return;
@@ -51,7 +51,7 @@ impl PendingJoins {
         }
     }
 
-    /// Notes that a worker has applied a message.
+    /// Records that a worker has applied a message.
     pub(super) fn applied(&mut self, worker: u64, sequence: u64) {
         let Some(confirmations) = self.workers.get_mut(&worker) else {
             return;
@@ -63,7 +63,7 @@ impl PendingJoins {
         self.prune();
     }
 
-    /// Forgets a worker that has gone.
+    /// Removes a worker that is gone.
     pub(super) fn forget(&mut self, worker: u64) {
         if self.workers.remove(&worker).is_some() {
             self.prune();
@@ -84,7 +84,7 @@ impl PendingJoins {
     }
 }
 
-/// Returns whether a number of a message is before another. They may have overflowed in between.
+/// Returns `true` if message number `one` is before `other`. The numbers may have wrapped around in between.
 fn is_before(one: u64, other: u64) -> bool {
     let distance = other.wrapping_sub(one);
     distance != 0 && distance < 1 << 63
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(pending(&joins), [true, true, true, false]);
         joins.applied(1, u64::MAX);
         joins.applied(2, u64::MAX);
-        // The third has nothing to do with `a`, and has confirmed nothing before either.
+        // The third worker was not asked to join `a`.
         assert_eq!(pending(&joins), [false, true, true, false]);
         joins.applied(1, 0);
         joins.applied(9, 0);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_rooms_are_all_pending() {
+    fn all_rooms_are_pending_beyond_the_limit() {
         let mut joins = PendingJoins::default();
         for room in 0..=ROOMS {
             joins.add(room as u64, &[room.to_string()], &[1]);

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! adapter ─→ codec ─→ outbox ─→ bus ─→ (other worker) ─→ inbox ─→ codec ─→ adapter
-//!    └────→ topics: where messages go
+//!    └────→ topics: destinations of messages
 //! ```
 //!
-//! Which workers have a namespace, and which have a room, is what they have subscribed to on the bus. There is no protocol beside it: a message goes to
-//! exactly the workers that [`Adapter::request`] returns, from the first moment on.
+//! The subscriptions on the bus determine which workers have a namespace, and which have a room. No other protocol is needed: from the start, a message is
+//! sent to exactly the workers that [`Adapter::request`] returns.
 
 #[doc(hidden)]
 pub mod codec;
@@ -39,28 +39,28 @@ use crate::Promise;
 use crate::random;
 use crate::tag;
 
-/// The maximum number of bytes of a message to other workers: 64 MiB.
+/// Maximum size of a message to other workers: 64 MiB.
 pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// The number of bytes of a message, or of a part of one, in an envelope.
+/// Maximum number of message bytes in one envelope.
 const PART: usize = 1024 * 1024;
 
-/// Joins the namespaces of the workers of a service, processes or threads, over their [bus](uptick_workers::bus).
+/// Connects the namespaces of the workers of a service, which are processes or threads, over their [bus](uptick_workers::bus).
 ///
-/// Messages travel only to workers that have the namespace; broadcasts to at most eight rooms only to those that have one of the rooms, unless
-/// [recovery](crate::SocketIoOptions::recovery) is on, and those to a single socket only to the worker that has it. Packets are encoded once for the sockets of all workers.
+/// Messages are sent only to workers that have the namespace. Unless [recovery](crate::SocketIoOptions::recovery) is enabled, broadcasts to at most eight rooms are
+/// sent only to workers that have one of the rooms, and messages to a single socket only to its worker. Packets are encoded once for the sockets of all workers.
 ///
-/// When more than 1 MiB waits for another worker, messages are held back until it has read, and none is lost. A worker that reads nothing for 2 s is not waited
-/// for; it misses what the bus does not take, which is [counted](BusAdapter::stats) and logged.
+/// While more than 1 MiB is queued for another worker, messages are held back until it has read, and none is lost. If a worker reads nothing for 2 s, messages are
+/// no longer held back for it. It misses the messages that the bus drops, which are [counted](BusAdapter::stats) and logged.
 ///
 /// # Limits
 ///
-/// Messages of 64 MiB · 64 MiB of messages are [held back](BusAdapter::set_queue_limit) · 32,768 rooms of a thread have a topic on the bus; with more, the worker receives
-/// the messages for all rooms · rooms with names of more than 1,024 bytes have none: their messages go to all workers.
+/// Messages of 64 MiB · 64 MiB of [held back](BusAdapter::set_queue_limit) messages · 32,768 rooms of a thread with a topic on the bus; with more rooms, the worker
+/// receives the messages to all rooms · rooms with names longer than 1,024 bytes have no topic: messages to them are sent to all workers.
 ///
 /// # Examples
 ///
-/// In a worker, a server has this adapter without being told. Others need one call, before or after the bus is attached:
+/// In a worker, a server uses this adapter automatically. Other servers need one call, before or after the bus is attached:
 ///
 /// ```
 /// use uptick_socketio::adapter::BusAdapter;
@@ -77,7 +77,7 @@ pub struct BusAdapter {
     shared: Rc<Shared>,
 }
 
-/// The receiver of what other workers send.
+/// The receiver of messages from other workers.
 pub(crate) trait ClusterSink {
     fn message(&self, from: &str, message: ClusterMessage);
     fn response(&self, from: &str, response: ClusterResponse);
@@ -103,39 +103,39 @@ impl ClusterSink for AdapterSink {
     }
 }
 
-/// The state of an adapter, which the subscriptions use.
+/// The state of an adapter, shared with its subscriptions.
 struct Shared {
     topics: Topics,
     sink: Box<dyn ClusterSink>,
     inbox: RefCell<Inbox>,
     rooms: RefCell<RoomSubscriptions>,
     joins: RefCell<PendingJoins>,
-    /// To the topics that do not depend on rooms.
+    /// The subscriptions to topics that do not depend on rooms.
     subscriptions: RefCell<Option<Vec<SubscriptionId>>>,
     peer_gone: Cell<Option<ListenerId>>,
-    /// A message could not be decoded; further ones are not logged.
+    /// Set once a message could not be decoded; further ones are not logged.
     was_malformed: Cell<bool>,
 }
 
 thread_local! {
-    /// The number of the last message. It begins anywhere, so that a worker that comes later does not repeat the numbers of one with the same id.
+    /// The number of the last message. It starts at a random number, so that a worker does not repeat the numbers of an earlier worker with the same id.
     static SEQUENCE: Cell<u64> = const { Cell::new(0) };
-    /// The number of adapter factories without a name of their own.
+    /// The number of adapter factories created without a name.
     static FACTORIES: Cell<u64> = const { Cell::new(0) };
-    /// The adapters of the thread, by one of their topics.
+    /// The adapters of the thread, each identified by one of its topics.
     static ADAPTERS: RefCell<HashSet<String>> = RefCell::default();
 }
 
 impl BusAdapter {
-    /// Returns what creates the adapters of a server.
+    /// Creates a factory for the adapters of a server.
     ///
-    /// The servers of all workers that were given the first factory of their thread belong together, likewise those with the second one, and so on.
+    /// The first factory of each thread connects the servers that use it with each other; so does the second factory of each thread, and so on.
     pub fn factory() -> AdapterFactory {
         FACTORIES.set(FACTORIES.get() + 1);
         BusAdapter::named(&FACTORIES.get().to_string())
     }
 
-    /// Returns what creates the adapters of a server with a name. The servers of all workers that have the same name belong together. Servers of one thread
+    /// Creates a factory for the adapters of a server with a name. Servers with the same name in different workers are connected. Servers of one thread
     /// need different names.
     pub fn named(name: &str) -> AdapterFactory {
         let name: Rc<str> = name.into();
@@ -168,7 +168,7 @@ impl BusAdapter {
         }
     }
 
-    /// Sets the number of bytes of messages of this thread that may be held back for workers that are slow. A message beyond that is dropped, counted and
+    /// Sets the maximum number of bytes of messages of this thread that are held back for slow workers. A message beyond that limit is dropped, counted and
     /// logged. Default: 64 MiB.
     pub fn set_queue_limit(bytes: usize) {
         outbox::set_limit(bytes);
@@ -213,7 +213,7 @@ impl Adapter for BusAdapter {
     }
 
     fn request(&self, message: &ClusterMessage) -> Promise<Servers> {
-        // Before the message: a worker that subscribes in between, on another thread, receives it and is not waited for. One that leaves is reported.
+        // Determined before the message is sent: a worker on another thread that subscribes in between receives the message, but the request does not wait for it. A worker that leaves is reported.
         let servers = Bus::of_thread().remote_subscribers(&self.shared.topics.all);
         if !servers.is_empty() {
             self.publish(message);
@@ -227,7 +227,7 @@ impl Adapter for BusAdapter {
         let tag_of = |id| self.shared.inbox.borrow().tag(id);
         let server = to.parse().ok().and_then(|id| Some((id, tag_of(id)?)));
         let Some((to, tag)) = server else {
-            tracing::debug!("responding to the worker {to} failed: it has gone");
+            tracing::debug!("responding to the worker {to} failed: it is gone");
             return;
         };
         self.shared
@@ -265,7 +265,7 @@ impl Adapter for BusAdapter {
 }
 
 impl Shared {
-    /// Subscribes to what does not depend on rooms.
+    /// Subscribes to the topics that do not depend on rooms.
     fn open(self: &Rc<Self>) {
         let is_new = ADAPTERS.with_borrow_mut(|all| all.insert(self.topics.all.clone()));
         if !is_new {
@@ -305,7 +305,7 @@ impl Shared {
         })
     }
 
-    /// Ends the subscriptions, and then says so: who counts this worker learns of that afterwards, and who has learned of it counts it no more.
+    /// Unsubscribes, and then announces it. A worker that still counts this one is notified after the subscriptions have ended, and no worker counts it afterwards.
     fn close(&self) {
         let Some(subscriptions) = self.subscriptions.take() else {
             return;
@@ -361,7 +361,7 @@ impl Shared {
         }
     }
 
-    /// Passes a message to the namespace, while nothing is borrowed.
+    /// Passes a message to the namespace. Nothing may be borrowed during the call.
     fn deliver(&self, from: &str, sender: Sender, sequence: u64, message: BusMessage) {
         match message {
             BusMessage::Message(message) => {
@@ -380,7 +380,7 @@ impl Shared {
             BusMessage::Response { to, response } if to == Bus::of_thread().id() => {
                 self.sink.response(from, response);
             }
-            // The worker that has asked had the same tag, or has another id now.
+            // The message is for an earlier worker with the same tag, or this worker has a new id since.
             BusMessage::Response { .. } | BusMessage::Applied { .. } => {}
             BusMessage::Gone => {
                 self.joins.borrow_mut().forget(sender.id);
@@ -390,7 +390,7 @@ impl Shared {
         }
     }
 
-    /// Forgets a worker that has gone. The namespace learns of it a little later: the bus may report it while it is called.
+    /// Removes a worker that is gone. The namespace is notified in a later tick, because the bus may report the worker during a call from the namespace.
     fn peer_gone(self: Rc<Self>, id: u64) {
         let lost = self.inbox.borrow_mut().forget(id);
         self.incomplete(id, lost);
@@ -401,14 +401,14 @@ impl Shared {
     fn incomplete(&self, worker: u64, lost: u64) {
         if lost > 0 {
             stats::update(|stats| stats.incomplete += lost);
-            tracing::error!("parts of a message of the worker {worker} are missing: it is lost");
+            tracing::error!("receiving a message from the worker {worker} failed: parts of it are missing");
         }
     }
 
     fn malformed(&self, error: &str) {
         stats::update(|stats| stats.malformed += 1);
         if !self.was_malformed.replace(true) {
-            tracing::error!("decoding a message of another worker failed: {error}");
+            tracing::error!("decoding a message from another worker failed: {error}");
         }
     }
 }
@@ -419,14 +419,14 @@ impl Drop for Shared {
     }
 }
 
-/// Returns the ids of the other workers that have subscribed to one of the topics.
+/// Returns the ids of the other workers that are subscribed to one of the topics.
 fn subscribers(topics: &[String]) -> Vec<u64> {
     let bus = Bus::of_thread();
     let ids = topics.iter().map(|topic| bus.remote_subscribers(topic));
     ids.flatten().collect()
 }
 
-/// Sends a message under topics that have subscribers in other workers. Returns its number.
+/// Sends a message under topics that have subscribers in other workers. Returns its sequence number.
 fn send(
     topics: Vec<String>,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), codec::CodecError>,
@@ -481,7 +481,7 @@ fn split(message: &[u8], sender: Sender, sequence: u64) -> Vec<Bytes> {
     parts.collect()
 }
 
-/// Returns the number of the next message of this thread.
+/// Returns the next sequence number of this thread.
 fn next_sequence() -> u64 {
     SEQUENCE.with(|sequence| {
         if sequence.get() == 0 {

@@ -1,7 +1,7 @@
-//! Messages on their way to the bus.
+//! Flow control for messages to the bus.
 //!
-//! The bus drops what a worker does not read in time beyond 4 MiB. So when much waits for a worker, messages are held back here until it has read, in their order:
-//! a burst of any length arrives whole. A worker that reads nothing for some time is not waited for.
+//! The bus drops messages for a worker once 4 MiB are queued for it. Before that, messages are held back here until the worker has read, and then sent in order, so
+//! that a burst of any length arrives completely. If a worker reads nothing for some time, messages are no longer held back for it.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -14,24 +14,24 @@ use uptick_workers::bus::Bus;
 
 use super::stats;
 
-/// The bytes that wait for a worker from which on messages are held back, and below which they are sent again.
+/// Messages are held back while more than `HIGH` bytes are queued for a worker, and sent again below `LOW` bytes.
 const HIGH: usize = 1024 * 1024;
 const LOW: usize = 256 * 1024;
 
-/// The number of bytes that are published between two looks at the queues.
+/// Number of bytes that may be published between two checks of the queues.
 const UNSEEN: usize = 256 * 1024;
 
-/// The number of bytes that a message counts for beside its own, in the bus and here.
+/// Number of bytes that a message counts for in addition to its own, on the bus and here.
 const OVERHEAD: usize = 128;
 
-/// How often the queues are looked at while messages are held back.
+/// Interval between checks of the queues while messages are held back.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The number of looks, in 2 s, after which a worker that has read nothing is not waited for. Looks are counted rather than seconds: it does not matter how long
-/// this worker was busy or stopped.
+/// Number of checks, 2 s in total, after which messages are no longer held back for a worker that has read nothing. Checks are counted instead of seconds, so that
+/// time for which this worker was busy or stopped does not matter.
 const PATIENCE: u32 = 400;
 
-/// The default limit of the bytes that are held back: 64 MiB.
+/// Default limit of held back bytes: 64 MiB.
 pub(super) const QUEUE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A message, or a part of one, that is held back.
@@ -44,19 +44,19 @@ struct Outbox {
     held: VecDeque<Held>,
     bytes: usize,
     limit: usize,
-    /// The number of bytes that were published since the last look at the queues.
+    /// The number of bytes published since the last check of the queues.
     unseen: usize,
     behind: HashMap<u64, Behind>,
-    /// The number of messages that the bus has dropped, when it was last looked at.
+    /// The number of messages that the bus had dropped at the last check.
     dropped: u64,
-    /// A message was dropped since nothing was held back.
+    /// Set once a message is dropped, until no message is held back any more.
     overflowed: bool,
 }
 
 /// A worker that has fallen behind.
 struct Behind {
     bytes: usize,
-    /// The number of looks since its queue was last seen to become shorter.
+    /// The number of checks since its queue last became shorter.
     looks: u32,
 }
 
@@ -72,7 +72,7 @@ thread_local! {
     });
 }
 
-/// Calls `f` with the outbox of the thread; `None` while the thread is being torn down. `f` publishes nothing.
+/// Calls `f` with the outbox of the thread. Returns `None` while the thread is being torn down. `f` must not publish messages.
 fn with<R>(f: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
     OUTBOX.try_with(|outbox| f(&mut outbox.borrow_mut())).ok()
 }
@@ -86,12 +86,12 @@ pub(super) fn held_bytes() -> usize {
     with(|outbox| outbox.bytes).unwrap_or_default()
 }
 
-/// Returns whether messages are held back.
+/// Returns `true` if messages are held back.
 pub(super) fn is_holding() -> bool {
     with(|outbox| !outbox.held.is_empty()).unwrap_or_default()
 }
 
-/// Publishes a message, which may have several parts, under topics: at once, or when the workers have read what waits for them.
+/// Publishes a message, which may have several parts, under topics: immediately, or once the workers have read their queues.
 pub(super) fn send(topics: Vec<String>, parts: Vec<Bytes>) {
     let topics: Rc<[String]> = topics.into();
     let mut parts = parts.into_iter();
@@ -106,7 +106,7 @@ pub(super) fn send(topics: Vec<String>, parts: Vec<Bytes>) {
     }
 }
 
-/// Publishes at once.
+/// Publishes a part immediately.
 fn publish(topics: &[String], payload: &Bytes) {
     for topic in topics {
         Bus::of_thread().publish_to_others(topic, payload.clone());
@@ -115,7 +115,7 @@ fn publish(topics: &[String], payload: &Bytes) {
     with(|outbox| outbox.unseen = outbox.unseen.saturating_add(cost));
 }
 
-/// Holds back parts: all, or none if they are too many.
+/// Holds back parts: all of them, or none if they exceed the limit.
 fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clone) {
     let cost = parts
         .clone()
@@ -139,7 +139,7 @@ fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clo
             stats::update(|stats| stats.dropped += 1);
             if is_first {
                 tracing::error!(
-                    "sending messages to other workers failed: more than {} bytes wait for workers that are too slow; they will miss messages",
+                    "sending messages to other workers failed: more than {} bytes are held back for slow workers, which will miss messages",
                     with(|outbox| outbox.limit).unwrap_or_default(),
                 );
             }
@@ -148,7 +148,7 @@ fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clo
     }
 }
 
-/// Sends what is held back, as far as the workers have read.
+/// Sends messages that were held back, as far as the workers have read.
 fn send_held() {
     let mut limit = LOW;
     while has_room(limit) {
@@ -169,13 +169,13 @@ fn send_held() {
         outbox.held.is_empty()
     });
     if is_empty == Some(false) {
-        // They are counted as seen, so that the next look is a look.
+        // Forces a check of the queues next time.
         with(|outbox| outbox.unseen = UNSEEN);
         add_timer(LOOK, send_held);
     }
 }
 
-/// Returns whether at most so many bytes wait for each worker that reads, as far as is known.
+/// Returns `true` if at most `limit` bytes are queued for each worker that reads, as of the last check of the queues.
 fn has_room(limit: usize) -> bool {
     if with(|outbox| outbox.unseen < UNSEEN) != Some(false) {
         return true;
@@ -192,7 +192,7 @@ fn has_room(limit: usize) -> bool {
     };
     for worker in given_up {
         tracing::warn!(
-            "the worker {worker} of the bus has read nothing for {} s: it will miss messages",
+            "the worker {worker} has read nothing from the bus for {} s and will miss messages",
             (LOOK * PATIENCE).as_secs()
         );
     }
@@ -204,7 +204,7 @@ fn has_room(limit: usize) -> bool {
 }
 
 impl Outbox {
-    /// Returns whether at most so many bytes wait for each worker that reads, and the workers that were given up.
+    /// Checks the queues. Returns `true` if at most `limit` bytes are queued for each worker that reads, and the workers for which messages are no longer held back.
     fn look(&mut self, queues: &[(u64, usize)], limit: usize) -> (bool, Vec<u64>) {
         let mut has_room = true;
         let mut given_up = Vec::new();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_makes_progress_is_waited_for_and_another_is_given_up() {
+    fn only_a_worker_that_makes_progress_is_waited_for() {
         let mut outbox = outbox();
         let queues = [(1, HIGH + 1), (2, HIGH + 2), (3, HIGH)];
         assert_eq!(outbox.look(&queues, HIGH), (false, vec![]));
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(outbox.look(&queues, HIGH), (false, vec![1]));
         let queues = [(1, HIGH + 9), (2, LOW)];
         assert_eq!(outbox.look(&queues, HIGH), (true, vec![]));
-        // It reads again.
+        // The worker reads again.
         assert_eq!(outbox.look(&[(1, HIGH + 8)], HIGH), (false, vec![]));
         assert_eq!(outbox.look(&[(1, LOW)], LOW), (true, vec![]));
         assert!(outbox.behind.is_empty());

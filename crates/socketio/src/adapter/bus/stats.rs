@@ -1,26 +1,26 @@
-//! Counters.
+//! Counters of the adapters.
 
 use std::cell::Cell;
 
-/// Counters of the adapters of a thread. Those that count are monotone.
+/// Counters of the adapters of a thread. All except `held_bytes` only increase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BusAdapterStats {
-    /// Messages that were sent to other workers, each counted once.
+    /// Messages sent to other workers, each counted once.
     pub sent: u64,
-    /// Messages that were received from other workers, each counted once.
+    /// Messages received from other workers, each counted once.
     pub received: u64,
-    /// Messages to other workers that were dropped here: too long, or too many held back.
+    /// Messages to other workers that were dropped before they reached the bus: too long, or too many bytes held back.
     pub dropped: u64,
     /// Volatile messages that were dropped because others were held back.
     pub volatile_dropped: u64,
-    /// Messages that the bus has dropped for one worker each, which does not read. Other users of the bus are counted, too.
+    /// Messages that the bus dropped for a worker that does not read, counted once per worker. Messages of other users of the bus are included.
     pub missed: u64,
     /// Received messages that were lost because a part of them was dropped.
     pub incomplete: u64,
     /// Received messages that could not be decoded.
     pub malformed: u64,
-    /// Bytes of messages that are held back now.
+    /// Bytes of messages that are currently held back.
     pub held_bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Adapters of several threads, with records in place of namespaces.
+//! Adapters on several threads, with recorders instead of namespaces.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,10 +18,10 @@ use crate::protocol::Value;
 use crate::protocol::packet::{Encoded, Encoder};
 use crate::tag;
 
-/// Longer than anything takes that works.
+/// Upper bound for anything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A call of a namespace.
+/// A recorded call to a namespace.
 #[derive(Clone, Debug, PartialEq)]
 enum Entry {
     Message(String, ClusterMessage),
@@ -89,7 +89,7 @@ impl Node {
         }
     }
 
-    /// Returns the names of the events that were received by broadcasts, separated by spaces, and forgets them.
+    /// Removes the log, and returns the names of the events received by broadcasts, separated by spaces.
     fn events(&self) -> String {
         let entries = self.log.take().into_iter();
         let names = entries.filter_map(|entry| match entry {
@@ -102,7 +102,7 @@ impl Node {
 
 type Command = Box<dyn FnOnce(&mut Node) + Send>;
 
-/// A worker on a thread of its own.
+/// A worker on its own thread.
 struct Worker {
     commands: mpsc::Sender<Command>,
 }
@@ -135,7 +135,7 @@ impl Worker {
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
-    /// Waits until so many entries were received.
+    /// Waits for `count` log entries.
     fn wait(&self, count: usize) -> Vec<Entry> {
         self.run(move |node| {
             run_until(|| node.log.borrow().len() >= count);
@@ -150,7 +150,7 @@ impl Worker {
         })
     }
 
-    /// Waits until everything has arrived that was published so far; returns the names of the events, without those that end it.
+    /// Waits until everything that was published has arrived. Returns the names of the events, without the markers sent for this purpose.
     fn settle(&self, publisher: &Node) -> String {
         static ENDS: AtomicUsize = AtomicUsize::new(0);
         let end = format!("end{}", ENDS.fetch_add(1, Ordering::Relaxed));
@@ -177,7 +177,7 @@ fn turn() {
 fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long");
+        assert!(start.elapsed() < PATIENCE, "timed out");
         turn();
     }
 }
@@ -207,14 +207,14 @@ fn broadcast(name: &str, rooms: &[&str], except: &[&str]) -> ClusterMessage {
     }
 }
 
-/// Joins this thread, with a namespace.
+/// Adds this thread to the bus, and creates a namespace.
 fn join(group: &ThreadBus, namespace: &str) -> Node {
     Bus::of_thread().attach(group.join());
     Node::new(namespace)
 }
 
 #[test]
-fn a_broadcast_reaches_each_worker_of_the_namespace_as_it_was() {
+fn a_broadcast_reaches_each_worker_of_the_namespace_unchanged() {
     let group = ThreadBus::new();
     let workers = [(); 2].map(|()| Worker::start(&group, "/"));
     let stranger = Worker::start(&group, "/other");
@@ -243,7 +243,7 @@ fn a_broadcast_reaches_each_worker_of_the_namespace_as_it_was() {
 }
 
 #[test]
-fn a_message_to_rooms_reaches_workers_that_have_one_once_and_in_order() {
+fn a_message_to_rooms_reaches_their_workers_once_and_in_order() {
     let group = ThreadBus::new();
     let [both, one, none] = [(); 3].map(|()| Worker::start(&group, "/"));
     both.run(|node| {
@@ -265,7 +265,7 @@ fn a_message_to_rooms_reaches_workers_that_have_one_once_and_in_order() {
     own.adapter().publish(&broadcast("5", &["b"], &[]));
     assert_eq!(both.settle(&own), "");
     assert_eq!(one.settle(&own), "5");
-    // Too many rooms for a topic each, and a room whose name is too long.
+    // More rooms than are published individually, and a room whose name is too long for a topic.
     let many = ["r"; 9];
     own.adapter().publish(&broadcast("6", &many, &[]));
     own.adapter()
@@ -274,7 +274,7 @@ fn a_message_to_rooms_reaches_workers_that_have_one_once_and_in_order() {
 }
 
 #[test]
-fn a_message_to_a_socket_reaches_its_worker_and_those_that_have_joined_the_room_of_its_name() {
+fn a_message_to_a_socket_reaches_its_worker_and_the_members_of_the_room_named_after_its_id() {
     let group = ThreadBus::new();
     let [owner, member, other] = [(); 3].map(|()| Worker::start(&group, "/"));
     let id = owner.run(|_| {
@@ -297,12 +297,12 @@ fn a_message_to_a_socket_reaches_its_worker_and_those_that_have_joined_the_room_
     assert_eq!(owner.wait(3).len(), 3);
     assert_eq!(member.wait(2).len(), 2);
     assert_eq!(other.settle(&own), "");
-    // Only what settles it.
+    // Only the marker of `settle`.
     assert_eq!(other.run(|_| Bus::of_thread().stats().received), 1);
 }
 
 #[test]
-fn requests_name_the_workers_that_receive_them_and_responses_come_back() {
+fn a_request_returns_its_receivers_and_their_responses_arrive() {
     let group = ThreadBus::new();
     let own = join(&group, "/");
     assert_eq!(own.servers(), [""; 0]);
@@ -329,7 +329,7 @@ fn requests_name_the_workers_that_receive_them_and_responses_come_back() {
         };
         assert_eq!((&*from, &*request), (&*asker, "r"));
         node.adapter().respond(&from, &sent);
-        // Nobody.
+        // There is no such worker.
         node.adapter().respond("99", &sent);
     });
     run_until(|| !own.log.borrow().is_empty());
@@ -338,14 +338,14 @@ fn requests_name_the_workers_that_receive_them_and_responses_come_back() {
 }
 
 #[test]
-fn a_worker_that_leaves_or_dies_is_reported_and_counted_no_more() {
+fn a_worker_that_leaves_or_dies_is_reported_and_no_longer_counted() {
     let group = ThreadBus::new();
     let own = join(&group, "/dyn");
     let [leaver, stayer] = [(); 2].map(|()| Worker::start(&group, "/dyn"));
     let [first, second] =
         [&leaver, &stayer].map(|worker| worker.run(|_| Bus::of_thread().id().to_string()));
     assert_eq!(own.servers(), [first.as_str(), second.as_str()]);
-    // The namespace is removed there, and comes again.
+    // The namespace is removed there, and created again later.
     leaver.run(|node| node.adapter.take().unwrap().close());
     run_until(|| !own.log.borrow().is_empty());
     assert_eq!(own.log.take(), [Entry::Gone(first.clone())]);
@@ -355,7 +355,7 @@ fn a_worker_that_leaves_or_dies_is_reported_and_counted_no_more() {
     own.adapter().publish(&broadcast("1", &[], &[]));
     assert!(leaver.events(2).ends_with('1'));
 
-    // As if it had died: the namespace is not closed before.
+    // Simulates a crash: the namespace is not closed first.
     leaver.run(|_| Bus::of_thread().detach());
     run_until(|| !own.log.borrow().is_empty());
     assert_eq!(own.log.take(), [Entry::Gone(first)]);
@@ -370,7 +370,7 @@ fn a_worker_that_leaves_or_dies_is_reported_and_counted_no_more() {
 }
 
 #[test]
-fn long_messages_come_in_parts_and_in_their_order() {
+fn long_messages_are_sent_in_parts_and_arrive_in_order() {
     let group = ThreadBus::new();
     let worker = Worker::start(&group, "/");
     worker.run(|node| ["a", "b"].map(|room| node.adapter().room_created(room)));
@@ -413,7 +413,7 @@ fn long_messages_come_in_parts_and_in_their_order() {
 }
 
 #[test]
-fn a_burst_beyond_what_the_bus_takes_arrives_whole() {
+fn a_burst_larger_than_the_queue_of_the_bus_arrives_completely() {
     let group = ThreadBus::new();
     let worker = Worker::start(&group, "/");
     let own = join(&group, "/");
@@ -459,7 +459,7 @@ fn a_burst_beyond_what_the_bus_takes_arrives_whole() {
 }
 
 #[test]
-fn what_is_held_back_is_limited_and_a_worker_that_does_not_read_is_given_up() {
+fn held_back_bytes_are_limited_and_a_worker_that_does_not_read_misses_messages() {
     let group = ThreadBus::new();
     let worker = Worker::start(&group, "/");
     let own = join(&group, "/");
@@ -485,7 +485,7 @@ fn what_is_held_back_is_limited_and_a_worker_that_does_not_read_is_given_up() {
     assert!(stats.held_bytes > 5_000_000 && stats.held_bytes <= 6_000_000);
     assert!(stats.dropped > 0);
     let held = 20 - stats.dropped;
-    // The bus takes 4 MiB in all; the rest is missed.
+    // The bus queues 4 MiB in total; the worker misses the rest.
     run_until(|| BusAdapter::stats().held_bytes == 0);
     own.adapter().publish(&broadcast("next", &[], &[]));
     let missed = Bus::of_thread().stats().dropped;

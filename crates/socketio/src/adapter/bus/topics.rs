@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `socketio/NAME/NAMESPACE/all` | all workers that have the namespace | to all sockets, to many rooms, requests |
 //! | `…/room/ROOM` | workers that have sockets in the room | to the room |
-//! | `…/rooms` | workers that have sockets in more rooms than they have topics for | to any room |
+//! | `…/rooms` | workers with rooms beyond the limit of topics | to any room |
 //! | `…/server/TAG` | the worker with the tag | responses to it, messages to one of its sockets |
 
 use std::cell::Cell;
@@ -16,13 +16,13 @@ use crate::SocketId;
 use crate::adapter::{ClusterMessage, Target};
 use crate::tag;
 
-/// The number of rooms for which a message is published to the topic of each. Messages for more go to all workers.
+/// Maximum number of rooms for which a message is published to the topic of each room. Messages to more rooms go to all workers.
 const ROOMS_PER_MESSAGE: usize = 8;
 
-/// The number of bytes of the name of a room that has a topic. Messages for longer ones go to all workers.
+/// Maximum length of the name of a room that has a topic, in bytes. Messages to rooms with longer names go to all workers.
 const ROOM_NAME: usize = 1024;
 
-/// The number of rooms of a thread that have a topic.
+/// Maximum number of rooms of a thread that have a topic.
 pub(super) const ROOM_TOPICS: usize = 32_768;
 
 /// The names of the topics of a namespace.
@@ -52,9 +52,9 @@ impl Topics {
         format!("{}room/{room}", self.prefix)
     }
 
-    /// Returns the topics under which a message has to be published so that it reaches all workers for which it can matter, as far as they have subscribers.
+    /// Returns the topics under which a message must be published to reach all workers that may need it. Topics without remote subscribers are left out.
     ///
-    /// `is_pending` returns whether workers may be about to subscribe to a room.
+    /// `is_pending` returns `true` for rooms to which workers may be about to subscribe.
     pub(super) fn of_message(
         &self,
         message: &ClusterMessage,
@@ -87,7 +87,7 @@ impl Topics {
     }
 }
 
-/// Returns the rooms of a message that matters only to workers that have one of them.
+/// Returns the rooms of a message that only workers with one of these rooms need. `None` if all workers need the message.
 fn rooms(message: &ClusterMessage) -> Option<&[String]> {
     let Target { rooms, .. } = match message {
         ClusterMessage::Broadcast {
@@ -98,7 +98,7 @@ fn rooms(message: &ClusterMessage) -> Option<&[String]> {
         | ClusterMessage::SocketsJoin { target, .. }
         | ClusterMessage::SocketsLeave { target, .. }
         | ClusterMessage::DisconnectSockets { target, .. } => target,
-        // A request has a response of each worker.
+        // Every worker must respond to a request.
         ClusterMessage::Broadcast { .. }
         | ClusterMessage::FetchSockets { .. }
         | ClusterMessage::RestoreSession { .. }
@@ -119,14 +119,14 @@ thread_local! {
 
 /// The rooms of a namespace, and the subscriptions to their topics.
 ///
-/// Each room has one, as far as there are enough. The others have one together, which brings the messages for all rooms.
+/// Each room has its own subscription as long as the limit is not reached. The remaining rooms share one subscription, which receives the messages to all rooms.
 ///
-/// The bus is used by the caller, while nothing is borrowed: a peer may turn out to be gone, which callbacks of the program learn at once.
+/// The caller uses the bus, and must not hold a borrow meanwhile: the bus may detect that a peer is gone, and calls callbacks of the program immediately.
 #[derive(Debug, Default)]
 pub(super) struct RoomSubscriptions {
-    /// `None` until there is a subscription.
+    /// The subscription of each room; `None` until it is set.
     rooms: HashMap<Box<str>, Option<SubscriptionId>>,
-    /// The number of rooms without a subscription of their own.
+    /// The number of rooms without their own subscription.
     others: usize,
     any: Option<SubscriptionId>,
 }
@@ -150,7 +150,7 @@ impl RoomTopic<'_> {
 }
 
 impl RoomSubscriptions {
-    /// Adds a room; returns the topic that has to be subscribed to.
+    /// Adds a room. Returns the topic to which the caller must subscribe, if any.
     pub(super) fn add<'a>(&mut self, room: &'a str) -> Option<RoomTopic<'a>> {
         if !has_topic(room) || self.rooms.contains_key(room) {
             return None;
@@ -165,7 +165,7 @@ impl RoomSubscriptions {
         (self.others == 1).then_some(RoomTopic::Any)
     }
 
-    /// Sets the subscription to a topic. Returns one that is not needed: this one, if its room has been removed, or the one before.
+    /// Sets the subscription to a topic. Returns a subscription that is not needed: this one if its room was removed, or the previous one.
     pub(super) fn subscribed(
         &mut self,
         topic: RoomTopic<'_>,
@@ -181,7 +181,7 @@ impl RoomSubscriptions {
         }
     }
 
-    /// Removes a room; returns the subscription that has to be ended.
+    /// Removes a room. Returns the subscription that the caller must cancel, if any.
     pub(super) fn remove(&mut self, room: &str) -> Option<SubscriptionId> {
         if !has_topic(room) {
             return None;
@@ -197,7 +197,7 @@ impl RoomSubscriptions {
         self.any.take_if(|_| self.others == 0)
     }
 
-    /// Removes all rooms; returns the subscriptions that have to be ended.
+    /// Removes all rooms. Returns the subscriptions that the caller must cancel.
     pub(super) fn clear(&mut self) -> Vec<SubscriptionId> {
         USED.set(USED.get().saturating_sub(self.rooms.len()));
         self.others = 0;
@@ -221,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_collide() {
+    fn names_of_topics_do_not_collide() {
         let topics = Topics::new("a/b", "/%c");
         assert_eq!(topics.all, "socketio/a%2Fb/%2F%25c/all");
         assert_eq!(topics.room("x/y"), "socketio/a%2Fb/%2F%25c/room/x/y");
     }
 
     #[test]
-    fn messages_to_few_rooms_are_for_workers_that_have_them() {
+    fn messages_to_few_rooms_are_sent_to_workers_with_these_rooms() {
         let name = "x".repeat(ROOM_NAME + 1);
         let nine = ["r"; ROOMS_PER_MESSAGE + 1];
         assert_eq!(rooms(&leave(&["a", "b"])).map(<[String]>::len), Some(2));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_socket_leads_to_its_server() {
+    fn a_message_to_a_socket_id_is_sent_to_the_server_of_the_socket() {
         let topics = Topics::new("1", "/");
         let rooms = ["tagA5678901234567890", "tagA5678901234567891", "plain"].map(str::to_owned);
         let found = topics.of_rooms(&rooms);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_is_removed_while_it_is_subscribed_to_leaves_no_subscription() {
+    fn removing_a_room_during_subscription_leaves_no_subscription() {
         let mut rooms = RoomSubscriptions::default();
         let (first, second) = (subscription(), subscription());
         rooms.add("a");

@@ -1,4 +1,4 @@
-//! The worker that has the client's connection: it passes requests and frames to the owner of the session.
+//! The edge: the worker with the client's connection, which forwards requests and frames to the owner of the session.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -20,13 +20,13 @@ use crate::engine::session_id::SessionId;
 use crate::engine::waiting::{Outcome, Wait, WaitingRequest};
 use crate::protocol::session::{PostFailure, Transport};
 
-/// The number of written bytes from which on the owner is told of them.
+/// Number of written bytes that are reported to the owner at once.
 const WRITTEN: usize = 32 * 1024;
 
-/// An exchange whose connection is here.
+/// An exchange whose connection is in this worker.
 pub(super) struct Exchange {
     owner: Tag,
-    /// A payload or a frame that has not come whole.
+    /// The received part of a payload or a frame.
     partial: BytesMut,
     carrier: Carrier,
 }
@@ -35,15 +35,15 @@ enum Carrier {
     Request(Rc<WaitingRequest>),
     WebSocket {
         ws: WebSocket,
-        /// The number of bytes that were written and not reported.
+        /// The number of written bytes that are not reported yet.
         written: usize,
         blocked: bool,
-        /// Whether it is paused, because much waits for the owner.
+        /// `true` while reading is paused, because the queue to the owner is full.
         paused: bool,
     },
 }
 
-/// Forwards a request for a session of another worker.
+/// Forwards a request to the worker that has its session.
 pub(in crate::engine) fn forward(
     mounted: &Rc<Mounted>,
     sid: SessionId,
@@ -57,7 +57,7 @@ pub(in crate::engine) fn forward(
         (Transport::WebSocket, _) => upgrade(mounted, cluster, sid, req),
         (Transport::Polling, "GET") => poll(mounted, cluster, sid, req),
         (Transport::Polling, "POST") => post(mounted, cluster, sid, req),
-        // As the official server.
+        // The official server uses this status, too.
         _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
     }
 }
@@ -121,7 +121,7 @@ fn post(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Reque
     }))
 }
 
-/// Opens a WebSocket, if the owner has the session.
+/// Accepts a WebSocket if the owner still has the session.
 fn upgrade(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
     let (number, request) = cluster.begin_request(Kind::Check, sid);
     let this = Rc::clone(cluster);
@@ -142,7 +142,7 @@ fn upgrade(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Re
     }))
 }
 
-/// Returns the number of a failure in messages.
+/// Returns the number that represents a failure in messages.
 fn failure_number(failure: PostFailure) -> u8 {
     match failure {
         PostFailure::TooLarge => 0,
@@ -165,9 +165,9 @@ impl Cluster {
         number
     }
 
-    /// Returns whether a message belongs to an exchange whose connection is here.
+    /// Returns `true` if a message belongs to an exchange whose connection is in this worker.
     pub(super) fn is_own(&self, message: &ClusterMessage) -> bool {
-        // The owner answers to numbers of this worker. The numbers of others are marked when they are sent.
+        // The owner marks its frames, because both workers send frames.
         message.flags & super::owner::FROM_OWNER != 0
     }
 
@@ -186,13 +186,13 @@ impl Cluster {
         }
     }
 
-    /// Ends an exchange whose client has gone, and notifies the owner.
+    /// Ends an exchange whose client is gone, and notifies the owner.
     fn end_exchange(&self, number: u64, kind: Kind, body: &[u8]) {
         self.tell(number, kind, body);
         self.exchanges.borrow_mut().remove(&number);
     }
 
-    /// Asks the owners to answer polls now, because this worker shuts down.
+    /// Requests immediate responses to polls from the owners, because this worker is shutting down.
     pub(in crate::engine) fn release_polls(&self) {
         let exchanges = self.exchanges.borrow();
         let requests = exchanges
@@ -205,7 +205,7 @@ impl Cluster {
         }
     }
 
-    /// Relays a WebSocket.
+    /// Relays the messages of a WebSocket.
     fn relay(self: &Rc<Self>, sid: SessionId, ws: WebSocket) {
         let carrier = Carrier::WebSocket {
             ws,
@@ -256,7 +256,7 @@ impl Cluster {
         exchanges.get_mut(&number).map(|all| f(&mut all.carrier))
     }
 
-    /// Nothing waits for a worker any more: its WebSockets are read again.
+    /// Resumes reading from the WebSockets of a worker, because its queue is empty.
     pub(super) fn resume_websockets(&self, owner: Tag) {
         let mut resumed = Vec::new();
         for exchange in self.exchanges.borrow_mut().values_mut() {
@@ -270,7 +270,7 @@ impl Cluster {
         resumed.into_iter().for_each(WebSocket::resume);
     }
 
-    /// A WebSocket takes frames again.
+    /// Reports the written bytes, because the WebSocket is writable again.
     fn unblocked(&self, number: u64) {
         let written = self.with_websocket(number, |carrier| match carrier {
             Carrier::WebSocket {
@@ -286,7 +286,7 @@ impl Cluster {
         }
     }
 
-    /// Handles a message of the owner of an exchange.
+    /// Handles a message from the owner of an exchange.
     pub(super) fn receive_as_edge(&self, message: ClusterMessage) {
         let number = message.number;
         let is_last = message.flags & LAST != 0;
@@ -384,7 +384,7 @@ impl Cluster {
     }
 }
 
-/// Adds a piece; returns the body when it is whole.
+/// Appends a piece to a body. Returns the body when it is complete.
 pub(super) fn whole(partial: &mut BytesMut, message: &ClusterMessage) -> Option<Bytes> {
     let is_last = message.flags & LAST != 0;
     if is_last && partial.is_empty() {

@@ -1,36 +1,36 @@
-//! The way to another worker: in order, with a window, and without silent losses.
+//! A link to another worker: ordered, flow-controlled, and without undetected loss.
 //!
-//! The bus drops messages for a worker for which 4 MiB wait. So at most [`WINDOW`] bytes are under way to each worker; the others wait
-//! here. If a message is dropped nevertheless, because others use the bus, too, all exchanges with the worker end.
+//! The bus drops messages for a worker once 4 MiB are queued for it. So at most [`WINDOW`] bytes are in flight to each worker; further messages are queued
+//! here. If a message is dropped nevertheless, because others use the bus too, all exchanges with the worker end.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use uptick_workers::bus::Bus;
 
-/// The number of bytes that may be under way to a worker: 1 MiB.
+/// Maximum number of bytes in flight to a worker: 1 MiB.
 const WINDOW: usize = 1024 * 1024;
 
-/// The number of received bytes from which on their sender is told of them.
+/// Number of received bytes that are reported to their sender at once.
 const REPORTED: usize = 64 * 1024;
 
 /// A link to another worker.
 #[derive(Debug)]
 pub(super) struct Link {
     topic: String,
-    /// The id of the worker on the bus.
+    /// The bus id of the worker.
     pub(super) worker: u64,
-    /// The number of bytes that were sent, and not reported as received.
+    /// The number of bytes that were sent and are not reported as received yet.
     under_way: usize,
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
-    /// The number of received bytes that were not reported.
+    /// The number of received bytes that are not reported yet.
     received: usize,
-    /// Whether a message was lost: nothing is sent until the other worker was told.
+    /// Set once a message was lost, until the other worker has been notified. Nothing else is sent meanwhile.
     pub(super) is_broken: bool,
 }
 
-/// A message was lost.
+/// Error: a message was lost.
 #[derive(Debug)]
 pub(super) struct Lost;
 
@@ -47,7 +47,7 @@ impl Link {
         }
     }
 
-    /// Sends a message, or adds it to those that wait.
+    /// Sends a message, or queues it if the window is full.
     pub(super) fn send(&mut self, message: Bytes) -> Result<(), Lost> {
         if self.is_broken {
             return Err(Lost);
@@ -61,7 +61,7 @@ impl Link {
         self.publish(message)
     }
 
-    /// Sends a message ahead of those that wait, which the other worker does not report.
+    /// Sends a message ahead of the queue. The other worker does not report its bytes.
     pub(super) fn publish(&mut self, message: Bytes) -> Result<(), Lost> {
         let bus = Bus::of_thread();
         let before = bus.stats().dropped;
@@ -72,7 +72,7 @@ impl Link {
         }
     }
 
-    /// The other worker has received so many bytes. Returns whether nothing waits any more.
+    /// Handles a report that the other worker has received bytes. Returns `true` if the queue is empty.
     pub(super) fn reported(&mut self, bytes: usize) -> Result<bool, Lost> {
         self.under_way = self.under_way.saturating_sub(bytes);
         while self.under_way < WINDOW
@@ -85,18 +85,18 @@ impl Link {
         Ok(self.waiting.is_empty())
     }
 
-    /// Counts a received message; returns the number of bytes that are to be reported now.
+    /// Counts a received message. Returns the number of bytes that must be reported now, if any.
     pub(super) fn count(&mut self, bytes: usize) -> Option<usize> {
         self.received += bytes;
         (self.received >= REPORTED).then(|| std::mem::take(&mut self.received))
     }
 
-    /// Returns whether much waits for the other worker.
+    /// Returns `true` if the queue to the other worker is full.
     pub(super) fn is_full(&self) -> bool {
         self.waiting_bytes >= WINDOW
     }
 
-    /// Begins anew, after a loss.
+    /// Resets the link after a loss.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.waiting_bytes = 0;

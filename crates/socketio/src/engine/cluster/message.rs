@@ -1,24 +1,24 @@
 //! Messages between the workers of a server.
 //!
-//! A message is its kind in one byte, the tag of its sender in 4, the number of the exchange in 8 (little-endian), flags in one, and a
-//! body. The *edge* is the worker that has the client's connection, the *owner* the one that has the session.
+//! A message consists of its kind (1 byte), the tag of its sender (4 bytes), the number of the exchange (8 bytes, little-endian), flags (1 byte) and a
+//! body. The *edge* is the worker with the client's connection, and the *owner* is the worker with the session.
 
 use bytes::Bytes;
 
 use crate::engine::session_id::Tag;
 
-/// The number of bytes before the body.
+/// Number of bytes before the body.
 const HEAD: usize = 14;
 
-/// The largest body of a message: 512 KiB. More of it follows in further messages.
+/// Maximum size of the body of one message: 512 KiB. A larger body is sent in several messages.
 pub(super) const PIECE: usize = 512 * 1024;
 
-/// The body is text.
+/// Flag: the body is text.
 pub(super) const TEXT: u8 = 1;
-/// The body ends with this message.
+/// Flag: the body ends with this message.
 pub(super) const LAST: u8 = 2;
 
-/// Declares the kinds, each with its number.
+/// Declares the kinds of messages with their numbers.
 macro_rules! kinds {
     ($($(#[$meta:meta])* $name:ident = $number:literal,)*) => {
         /// The kind of a message.
@@ -39,29 +39,29 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// To the owner: a poll of the session in the body.
+    /// To the owner: a poll for the session in the body.
     Poll = 1,
-    /// To the owner: the client of a poll has gone.
+    /// To the owner: the client of a poll is gone.
     PollAborted = 2,
     /// To the owner: a POST request for the session in the body.
     Post = 3,
-    /// To the owner: a piece of its body.
+    /// To the owner: a piece of the body of a POST request.
     PostBody = 4,
-    /// To the owner: the POST request has failed, for the reason in the body.
+    /// To the owner: the POST request failed, for the reason in the body.
     PostFailed = 5,
-    /// To the owner: a client asks for a WebSocket for the session in the body.
+    /// To the owner: a client requests a WebSocket for the session in the body.
     Check = 6,
     /// To the owner: a WebSocket for the session in the body is open.
     Open = 7,
-    /// In both directions: a piece of a message of the WebSocket.
+    /// In both directions: a piece of a WebSocket message.
     Frame = 8,
-    /// To the owner: the WebSocket was closed or is lost.
+    /// To the owner: the WebSocket was closed or lost.
     Closed = 9,
-    /// To the owner: the client has violated the protocol of WebSockets.
+    /// To the owner: the client violated the WebSocket protocol.
     Failed = 10,
-    /// To the owner: so many bytes of frames were written to the WebSocket.
+    /// To the owner: the number of bytes of frames that were written to the WebSocket.
     Written = 11,
-    /// To the owner: a poll has to be answered now.
+    /// To the owner: a poll must be answered now.
     PollReleased = 12,
     /// To the edge: a piece of a payload, the response to a poll.
     Payload = 20,
@@ -71,17 +71,17 @@ kinds! {
     Status = 22,
     /// To the edge: the request is refused with the code in the body.
     Refuse = 23,
-    /// To the edge: the connection of the request is closed.
+    /// To the edge: the connection of the request must be closed.
     Abort = 24,
-    /// To the edge: the WebSocket is closed with the code in the body; without a body it is cut.
+    /// To the edge: the WebSocket must be closed with the code in the body, or terminated if there is no body.
     Close = 25,
-    /// In both directions: so many bytes of messages were received, since the last time.
+    /// In both directions: the number of bytes of messages that were received since the last report.
     Received = 30,
-    /// In both directions: a message was lost, so that all exchanges between the two workers are over.
+    /// In both directions: a message was lost, and all exchanges between the two workers have ended.
     Reset = 31,
 }
 
-/// A message.
+/// A message between the edge and the owner of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ClusterMessage {
     pub(super) kind: Kind,
@@ -103,7 +103,7 @@ impl ClusterMessage {
         Bytes::from(bytes)
     }
 
-    /// Decodes a message; `None` if it is none.
+    /// Decodes a message; `None` if it is not valid.
     pub(super) fn decode(bytes: &Bytes) -> Option<ClusterMessage> {
         let (kind, rest) = bytes.split_first()?;
         let (from, rest) = rest.split_first_chunk()?;
@@ -118,7 +118,7 @@ impl ClusterMessage {
         })
     }
 
-    /// Returns a number in the body.
+    /// Returns the number in the body.
     pub(super) fn value(&self) -> Option<u64> {
         let (value, _) = self.body.split_first_chunk()?;
         Some(u64::from_le_bytes(*value))
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_survive_the_round_trip_and_others_are_none() {
+    fn messages_survive_encoding_and_invalid_ones_are_refused() {
         let tag = Tag(*b"ab-_");
         for kind in [Kind::Poll, Kind::Frame, Kind::Reset] {
             let bytes = ClusterMessage::encode(kind, tag, 7, TEXT | LAST, b"body");

@@ -1,12 +1,12 @@
-//! The same server in several workers: requests reach any of them, and are forwarded to the one that has the session.
+//! The same server in several workers. A request that reaches another worker is forwarded to the one that has the session.
 //!
 //! ```text
 //! client ─→ edge: the worker with the connection ──bus──→ owner: the worker with the session
 //! ```
 //!
-//! The owner's session cannot tell the difference: a poll is a [`RemoteRequest`], a WebSocket a [`RemoteWebSocket`]. Session ids begin with
-//! the tag of their owner, and each worker has subscribed to the topic of its tag, so that the bus knows at once whether there is an
-//! owner. When a worker dies, the requests that it would have answered are answered, and the WebSockets that it has relayed are closed.
+//! For the session, remote connections look like local ones: a poll is a [`RemoteRequest`], a WebSocket a [`RemoteWebSocket`]. Session ids begin with
+//! the tag of their owner, and each worker subscribes to the topic of its tag, so the bus can immediately check whether the owner exists.
+//! When a worker dies, the requests forwarded to it are answered, and the WebSockets that it relayed are closed.
 
 mod edge;
 mod link;
@@ -33,16 +33,16 @@ use super::session_id::Tag;
 pub(super) use edge::forward;
 pub(super) use owner::{RemoteRequest, RemoteWebSocket};
 
-/// The version of the messages: workers of different versions do not know each other.
+/// Version of the messages. Workers with different versions ignore each other.
 const VERSION: u8 = 1;
 
-/// The time after which a worker is told again that messages to it were lost.
+/// Interval at which a worker is notified again that messages to it were lost.
 const RESET_INTERVAL: Duration = Duration::from_millis(50);
 
-/// An exchange with another worker: the tag of the edge, and its number there.
+/// Identifies an exchange with another worker: the tag of the edge, and the number that the edge assigned.
 type Key = (Tag, u64);
 
-/// The same server in other workers.
+/// The connection to the same server in other workers.
 pub(in crate::engine) struct Cluster {
     engine: Weak<EngineState>,
     this: Weak<Cluster>,
@@ -52,16 +52,16 @@ pub(in crate::engine) struct Cluster {
     /// The exchanges whose connections are in this worker.
     exchanges: RefCell<HashMap<u64, Exchange>>,
     next: Cell<u64>,
-    /// The requests of sessions of this worker that were received by others.
+    /// The requests of sessions of this worker that other workers received.
     requests: RefCell<HashMap<Key, OwnedRequest>>,
-    /// The WebSockets of sessions of this worker that are in others.
+    /// The WebSockets of sessions of this worker whose connections are in other workers.
     websockets: RefCell<HashMap<Key, OwnedWebSocket>>,
     subscription: Cell<Option<SubscriptionId>>,
     listener: Cell<Option<ListenerId>>,
 }
 
 impl Cluster {
-    /// Connects a server to those of the same path in other workers, over the bus of the thread.
+    /// Connects a server to the servers at the same path in other workers, over the bus of the thread.
     pub(super) fn join(engine: &Rc<EngineState>, path: &str) -> Rc<Cluster> {
         let cluster = Rc::new_cyclic(|this: &Weak<Cluster>| Cluster {
             engine: Rc::downgrade(engine),
@@ -94,13 +94,13 @@ impl Cluster {
         cluster
     }
 
-    /// Returns the topic of a worker.
+    /// Returns the topic of the worker with a tag.
     fn topic(&self, tag: Tag) -> String {
         let tag = String::from_utf8_lossy(&tag.0);
         format!("engine.io/{VERSION}/{tag}{}", self.path)
     }
 
-    /// Returns whether another worker has this tag.
+    /// Returns `true` if another worker has this tag.
     pub(super) fn knows(&self, tag: Tag) -> bool {
         tag != self.tag && Bus::of_thread().has_remote_subscribers(&self.topic(tag))
     }
@@ -120,13 +120,13 @@ impl Cluster {
     /// Sends a message to a worker. If it is lost, all exchanges with the worker end.
     fn send(&self, to: Tag, kind: Kind, number: u64, flags: u8, body: &[u8]) {
         let message = ClusterMessage::encode(kind, self.tag, number, flags, body);
-        // A worker that is not there any more has left nothing to end.
+        // If the worker is gone, its exchanges have already ended.
         if let Some(Err(Lost)) = self.with_link(to, |link| link.send(message)) {
             self.lost(to);
         }
     }
 
-    /// Sends a body of any length.
+    /// Sends a body of any length, in several messages if necessary.
     fn send_pieces(&self, to: Tag, kind: Kind, number: u64, flags: u8, body: &[u8]) {
         let mut rest = body;
         while rest.len() > PIECE {
@@ -137,7 +137,7 @@ impl Cluster {
         self.send(to, kind, number, flags | LAST, rest);
     }
 
-    /// A message to a worker was lost: all exchanges with it end, at the end of what is being done now.
+    /// Handles the loss of a message to a worker: all exchanges with it end, after the current call.
     #[cold]
     fn lost(&self, tag: Tag) {
         let was_broken = self.with_link(tag, |link| {
@@ -148,7 +148,7 @@ impl Cluster {
             return;
         }
         tracing::error!(
-            "Engine.IO sessions between two workers end: the bus has dropped a message, because too much waits for a worker"
+            "closing Engine.IO sessions between two workers: the bus dropped a message, because its queue for a worker is full"
         );
         let this = Weak::clone(&self.this);
         add_timer(Duration::ZERO, move || {
@@ -159,7 +159,7 @@ impl Cluster {
         });
     }
 
-    /// Notifies a worker that messages to it were lost, until it has received that.
+    /// Notifies a worker that messages to it were lost, and retries until the notification is sent.
     fn reset(&self, tag: Tag) {
         let message = ClusterMessage::encode(Kind::Reset, self.tag, 0, 0, &[]);
         let sent = self.with_link(tag, |link| {
@@ -177,10 +177,10 @@ impl Cluster {
         }
     }
 
-    /// Handles a message of another worker.
+    /// Handles a message from another worker.
     fn receive(&self, payload: &Bytes) {
         let Some(message) = ClusterMessage::decode(payload) else {
-            tracing::error!("a message of another worker is no message of Engine.IO");
+            tracing::error!("decoding a message from another worker failed: it is not an Engine.IO message");
             return;
         };
         let from = message.from;
@@ -200,13 +200,13 @@ impl Cluster {
         match message.kind as u8 {
             ..20 if message.kind != Kind::Frame => self.receive_as_owner(message),
             20.. => self.receive_as_edge(message),
-            // The edge has numbered the exchange; what it has sent comes to the owner.
+            // Both workers send frames; the flag tells which one sent this frame.
             _ if self.is_own(&message) => self.receive_as_edge(message),
             _ => self.receive_as_owner(message),
         }
     }
 
-    /// A worker has received bytes: more can be sent to it.
+    /// Handles a report that a worker has received bytes, and sends more.
     fn reported(&self, from: Tag, bytes: Option<u64>) {
         let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
         match self.with_link(from, |link| link.reported(bytes)) {
@@ -216,7 +216,7 @@ impl Cluster {
         }
     }
 
-    /// Another worker is gone.
+    /// Handles the departure of another worker.
     fn worker_gone(&self, worker: u64) {
         let mut gone = Vec::new();
         self.links.borrow_mut().retain(|tag, link| {

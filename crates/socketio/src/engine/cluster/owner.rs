@@ -1,4 +1,4 @@
-//! The worker that has the session: requests and WebSockets whose connections are in other workers.
+//! The owner: the worker with the session, whose requests and WebSockets have their connections in other workers.
 
 use std::rc::{Rc, Weak};
 
@@ -16,16 +16,16 @@ use crate::engine::waiting::{Outcome, RequestHandle};
 use crate::engine::websocket::WebSocketHandle;
 use crate::protocol::session::{Input, PostFailure, Transport};
 
-/// The mark of a frame that the owner sends to the edge.
+/// Flag: the frame is sent from the owner to the edge.
 pub(super) const FROM_OWNER: u8 = 4;
 
-/// The number of bytes of frames that may be under way to a WebSocket before the session has to wait: 256 KiB.
+/// Number of bytes of frames in flight to a WebSocket above which it is blocked: 256 KiB.
 const WINDOW: usize = 256 * 1024;
 
-/// The number of bytes under way from which on the session may go on.
+/// Number of bytes in flight below which a blocked WebSocket is writable again.
 const LOW: usize = 64 * 1024;
 
-/// A request that another worker has received.
+/// A request that another worker received.
 pub(in crate::engine) struct RemoteRequest {
     cluster: Weak<Cluster>,
     key: Key,
@@ -36,11 +36,11 @@ pub(super) struct OwnedRequest {
     client: Client,
     handle: RequestHandle,
     is_post: bool,
-    /// The body of a POST request as far as it has come.
+    /// The received part of the body of a POST request.
     body: BytesMut,
 }
 
-/// A WebSocket in another worker.
+/// A WebSocket whose connection is in another worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct RemoteWebSocket {
     key: Key,
@@ -51,15 +51,15 @@ pub(super) struct OwnedWebSocket {
     client: Client,
     under_way: usize,
     blocked: bool,
-    /// A message that has not come whole.
+    /// The received part of a message.
     partial: BytesMut,
 }
 
 impl RemoteRequest {
-    /// Sends the outcome to the worker that has received the request.
+    /// Sends the outcome to the worker that received the request.
     pub(in crate::engine) fn complete(&self, outcome: Outcome) {
         if let Some(cluster) = self.cluster.upgrade() {
-            // The first outcome counts.
+            // Further outcomes are ignored.
             let open = cluster.requests.borrow_mut().remove(&self.key).is_some();
             if open {
                 cluster.answer(self.key, outcome);
@@ -82,7 +82,7 @@ impl Cluster {
         }
     }
 
-    /// Handles a message of the edge of an exchange.
+    /// Handles a message from the edge of an exchange.
     pub(super) fn receive_as_owner(&self, message: ClusterMessage) {
         let key = (message.from, message.number);
         match message.kind {
@@ -120,7 +120,7 @@ impl Cluster {
         self.engine.upgrade()?.find(&sid)
     }
 
-    /// Begins a request.
+    /// Starts a request.
     fn begin(&self, key: Key, kind: Kind, sid: &Bytes) {
         let found = self
             .find(sid)
@@ -161,7 +161,7 @@ impl Cluster {
         }
     }
 
-    /// The edge shuts down: its poll is answered, and the client sends the next one elsewhere.
+    /// Answers a poll whose edge is shutting down, so that the client sends the next one to another worker.
     fn release_poll(&self, key: Key) {
         let client = self.requests.borrow().get(&key).map(|all| all.client);
         if let Some(state) = client.and_then(Client::state) {
@@ -172,7 +172,7 @@ impl Cluster {
     fn post_body(&self, key: Key, message: &ClusterMessage) {
         let received = {
             let mut requests = self.requests.borrow_mut();
-            // It may have been answered meanwhile.
+            // The request may already have been answered.
             let Some(request) = requests.get_mut(&key) else {
                 return;
             };
@@ -182,19 +182,19 @@ impl Cluster {
             if let Some(state) = client.state() {
                 state.input(Input::PostBody(body));
             }
-            // A request whose session is gone has no response.
+            // No response is sent if the session is gone.
             self.abort(key);
         }
     }
 
-    /// Ends a request that has no outcome.
+    /// Ends a request without an outcome.
     fn abort(&self, key: Key) {
         if self.requests.borrow_mut().remove(&key).is_some() {
             self.answer(key, Outcome::Abort);
         }
     }
 
-    /// A request has failed at the edge.
+    /// Handles the failure of a request at the edge.
     fn failed(&self, key: Key, failure: PostFailure) {
         let found = self.requests.borrow().get(&key).map(|request| {
             let handle = request.handle.clone();
@@ -215,7 +215,7 @@ impl Cluster {
         self.requests.borrow_mut().remove(&key);
     }
 
-    /// A WebSocket for a session is open at an edge.
+    /// Handles a WebSocket that an edge has accepted for a session.
     fn open(&self, key: Key, sid: &Bytes) {
         let ws = RemoteWebSocket { key };
         let found = self
@@ -235,7 +235,7 @@ impl Cluster {
         state.input(Input::WebSocketOpened);
     }
 
-    /// A message of a WebSocket.
+    /// Handles a message from a WebSocket.
     fn message(&self, key: Key, message: &ClusterMessage) {
         let received = {
             let mut websockets = self.websockets.borrow_mut();
@@ -257,7 +257,7 @@ impl Cluster {
         }
     }
 
-    /// A WebSocket has written bytes.
+    /// Handles a report that bytes were written to a WebSocket.
     fn written(&self, key: Key, bytes: Option<u64>) {
         let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
         let drained = {
@@ -313,7 +313,7 @@ impl Cluster {
         sent
     }
 
-    /// Closes a WebSocket; without a code, its connection is closed at once.
+    /// Closes a WebSocket. Without a code, its connection is closed immediately.
     pub(in crate::engine) fn close_websocket(&self, ws: RemoteWebSocket, code: Option<CloseCode>) {
         self.websockets.borrow_mut().remove(&ws.key);
         let (edge, number) = ws.key;

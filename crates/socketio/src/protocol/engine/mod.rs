@@ -1,9 +1,9 @@
-//! Packets of Engine.IO protocol 4.
+//! Engine.IO packets, protocol version 4.
 //!
-//! A packet is a frame: text that begins with the digit of its type, or bytes, which are always a message. On a WebSocket, a frame is one WebSocket message.
-//! In HTTP long-polling, several frames form a [payload](Payload), in which bytes are base64 behind the letter `b`.
+//! A packet is sent as one frame: text that begins with the digit of its type, or bytes, which are always a message. On a WebSocket, a frame is one message.
+//! In HTTP long-polling, several frames form a [payload](Payload), in which bytes are encoded as base64 after the letter `b`.
 //!
-//! Costs: decoding a frame shares its bytes. Encoding a message copies its text once; bytes are shared.
+//! Costs: a decoded frame shares its bytes. Encoding a message copies its text once; bytes are shared.
 
 mod payload;
 
@@ -18,49 +18,49 @@ use uptick_websocket::{Message, Text};
 /// The version of the protocol: the value of the query parameter `EIO`.
 pub const PROTOCOL: u8 = 4;
 
-/// Base64 as the official implementations write it. The padding may be missing.
+/// Base64 as used by the official implementations. Padding is optional when decoding.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A packet of Engine.IO.
+/// An Engine.IO packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// The handshake of the server: JSON with the session id and the heartbeat.
+    /// The handshake response of the server: JSON with the session id and the heartbeat settings.
     Open(Text),
-    /// The end of the session.
+    /// A close of the session.
     Close,
-    /// A heartbeat of the server, or with the text `probe` the test of a new transport by the client.
+    /// A heartbeat of the server. With the text `probe`, a probe of a new transport by the client.
     Ping(Text),
     /// The response to a ping, with the same text.
     Pong(Text),
-    /// A message of the layer above.
+    /// A message of the protocol on top.
     Message(Message),
     /// The completion of an upgrade to another transport.
     Upgrade,
-    /// Nothing. It completes a poll.
+    /// A packet without content. It completes a poll.
     Noop,
 }
 
-/// An error in a packet or a payload of Engine.IO. The server closes the session with the reason `parse error`.
+/// Error of parsing an Engine.IO packet or payload. The server closes the session with the reason `parse error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// A frame of text is empty.
+    /// A text frame is empty.
     #[error("parsing an Engine.IO packet failed: it is empty")]
     Empty,
-    /// The first character of a frame of text is not the type of a packet.
+    /// The first character of a text frame is not the type of a packet.
     #[error("parsing an Engine.IO packet failed: unknown type {:?}", char::from(*.0))]
     UnknownType(u8),
-    /// The text behind the letter `b` is not base64.
+    /// The text after the letter `b` is not valid base64.
     #[error("parsing an Engine.IO packet failed: invalid base64")]
     Base64,
-    /// A payload is not UTF-8.
+    /// A payload is not valid UTF-8.
     #[error("parsing an Engine.IO payload failed: invalid UTF-8")]
     Utf8,
     /// A payload is larger than the limit.
-    #[error("parsing an Engine.IO payload failed: {size} bytes are more than the limit of {limit}")]
+    #[error("parsing an Engine.IO payload failed: its {size} bytes exceed the limit of {limit}")]
     TooLarge {
         /// The size of the payload in bytes.
         size: usize,
@@ -70,13 +70,13 @@ pub enum ParseError {
 }
 
 impl Packet {
-    /// Decodes a frame. Bytes are a message.
+    /// Decodes a frame. A binary frame is a message.
     ///
-    /// Text behind the type of a packet that has none (close, upgrade, noop) is ignored, as the official server does.
+    /// Text after a packet type without data (close, upgrade, noop) is ignored, as in the official server.
     ///
     /// # Errors
     ///
-    /// [`ParseError`] if the text is empty, its type is unknown, or its base64 is invalid.
+    /// Returns [`ParseError`] if the text is empty, its type is unknown, or its base64 is not valid.
     ///
     /// # Examples
     ///
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_type_of_packet_survives_the_round_trip() {
+    fn packets_of_all_types_survive_encoding_and_decoding() {
         for packet in [
             Packet::Open("{}".into()),
             Packet::Close,
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn text_behind_a_packet_without_data_is_ignored() {
+    fn text_after_a_packet_without_data_is_ignored() {
         assert_eq!(Packet::decode("1abc".into()), Ok(Packet::Close));
         assert_eq!(Packet::decode("5abc".into()), Ok(Packet::Upgrade));
         assert_eq!(Packet::decode("6abc".into()), Ok(Packet::Noop));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_accepted_without_its_padding() {
+    fn base64_is_accepted_without_padding() {
         let bytes = Message::Binary(Bytes::from_static(&[1]));
         assert_eq!(
             Packet::decode("bAQ==".into()),

@@ -1,6 +1,6 @@
-//! Payloads of HTTP long-polling: frames joined by the record separator.
+//! HTTP long-polling payloads: frames joined by the record separator.
 //!
-//! A payload is decoded packet by packet, without a list of packets, so that its size alone bounds the memory it needs.
+//! A payload is decoded one packet at a time, without a list of packets, so the required memory is bounded by its size.
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -9,12 +9,12 @@ use uptick_websocket::{Message, Text};
 
 use super::{BASE64, Packet, ParseError};
 
-/// The separator of frames in a payload.
+/// Separator between frames in a payload.
 const SEPARATOR: u8 = 0x1e;
 
-/// A received payload, an iterator over its packets.
+/// A received payload: an iterator over its packets.
 ///
-/// It ends behind the first error.
+/// Iteration ends after the first error.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ const SEPARATOR: u8 = 0x1e;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Payload {
-    /// The frames that are left; nothing behind the last.
+    /// The remaining frames; `None` after the last one.
     rest: Option<Text>,
 }
 
@@ -37,7 +37,7 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// [`ParseError::TooLarge`] if there are more than `limit` bytes, [`ParseError::Utf8`] if they are not UTF-8.
+    /// Returns [`ParseError::TooLarge`] if `body` has more than `limit` bytes, or [`ParseError::Utf8`] if it is not valid UTF-8.
     pub fn new(body: Bytes, limit: usize) -> Result<Payload, ParseError> {
         if body.len() > limit {
             return Err(ParseError::TooLarge {
@@ -70,9 +70,9 @@ impl Iterator for Payload {
     }
 }
 
-/// Joins frames to the body of a poll response. Bytes are encoded in base64.
+/// Joins frames into the body of a poll response. Binary frames are encoded as base64.
 ///
-/// A single frame of text is not copied.
+/// A single text frame is not copied.
 ///
 /// # Examples
 ///
@@ -114,7 +114,7 @@ where
                 payload.push(b'b');
                 let start = payload.len();
                 payload.resize(start + bytes.len().div_ceil(3) * 4, 0);
-                // The room is exact, so that the encoder cannot fail.
+                // The reserved space is exact, so encoding cannot fail.
                 let written = BASE64
                     .encode_slice(bytes, &mut payload[start..])
                     .unwrap_or(0);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_ends_behind_the_first_error() {
+    fn a_payload_ends_after_the_first_error() {
         assert_eq!(
             decode("4a\u{1e}x\u{1e}4b"),
             [
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_all_kinds_are_joined_and_separated() {
+    fn frames_of_all_kinds_survive_encoding_and_decoding() {
         let frames = [
             Packet::Message("ü".into()).encode(),
             Message::Binary(Bytes::new()),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_frame_of_text_is_not_copied() {
+    fn a_single_text_frame_is_not_copied() {
         let frame = Packet::Message("hello".into()).encode();
         assert_eq!(encode_payload([&frame]).as_ptr(), frame.as_bytes().as_ptr());
     }

@@ -1,10 +1,10 @@
-//! Packets in MessagePack, as npm's `socket.io-msgpack-parser` reads and writes them.
+//! Packets encoded as MessagePack, compatible with npm's `socket.io-msgpack-parser`.
 //!
-//! A packet is one binary message: a map with the keys `type`, `nsp`, `data` and `id`. Bytes are in their places, so that there are no attachments. It is decoded
-//! strictly, with the limits of depth and namespace of [`Limits`]; the bytes of received values are shared.
+//! A packet is one binary message: a map with the keys `type`, `nsp`, `data` and `id`. Binary values are encoded in place, without attachments. Decoding is
+//! strict and applies the depth and namespace limits of [`Limits`]; the bytes of received values are shared.
 //!
-//! Extensions are read as `notepack.io` does: type 0 is bytes, an `undefined` is `null`, and other types are an array of the type and the bytes. A date is the
-//! number of its milliseconds.
+//! Extensions are decoded as in `notepack.io`: type 0 is binary data, `undefined` becomes `null`, and other types become an array of the type and the bytes. A date
+//! becomes its number of milliseconds.
 
 mod read;
 mod write;
@@ -24,7 +24,7 @@ use super::packet::{
 ///
 /// # Errors
 ///
-/// [`PacketError`] if the bytes are no MessagePack, or no packet.
+/// Returns [`PacketError`] if the bytes are not valid MessagePack, or not a packet.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ use super::packet::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Packet, PacketError> {
-    // The map of the packet is one level that a packet in text does not have.
+    // The map of the packet adds one level that a JSON packet does not have.
     let mut reader = Reader::new(bytes, (limits.depth + 1).min(MAX_DEPTH));
     let entries = reader.map_length()?;
     let (mut kind, mut namespace, mut data, mut id) = (None, None, None, None);
@@ -51,7 +51,7 @@ pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Packet, PacketError> {
             "nsp" => namespace = value,
             "data" => data = value,
             "id" => id = value,
-            // The client also sends its `options`.
+            // The client also sends its `options`, which are ignored.
             _ => {}
         }
     }
@@ -122,7 +122,7 @@ fn event(mut values: Vec<Value>) -> Result<Body, PacketError> {
 ///
 /// # Errors
 ///
-/// [`EncodeError`] if the name of the event is reserved, the id is illegal, or JSON in the packet has a number that is too large.
+/// Returns [`EncodeError`] if the name of the event is reserved, the id is not valid, or JSON in the packet contains a number that is too large.
 pub fn encode(packet: &Packet) -> Result<Encoded, EncodeError> {
     let values = |first: Option<Value>, arguments: &Arguments| {
         let mut values = Vec::from_iter(first);
@@ -175,13 +175,13 @@ mod tests {
         decode(Bytes::copy_from_slice(bytes), &Limits::default())
     }
 
-    /// A map of a packet whose data is encoded already.
+    /// Returns a packet with encoded data.
     fn event_of(data: &[u8]) -> Vec<u8> {
         [b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data", data].concat()
     }
 
     #[test]
-    fn values_of_all_kinds_survive_the_round_trip() {
+    fn values_of_all_kinds_survive_encoding_and_decoding() {
         let json = r#"[null,true,0,127,128,255,256,65535,65536,4294967296,-1,-32,-33,-128,-129,-40000,-3000000000,0.5,"ü",{"a":[]}]"#;
         let mut values: Vec<Value> = serde_json::from_str(json).unwrap();
         for size in [0, 255, 256, 70_000] {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_read_as_notepack_does() {
+    fn extensions_are_decoded_as_in_notepack() {
         let data = b"\x96\xa1e\xd4\x00\x00\xc7\x02\x00ab\xd5\x05cd\xd7\x00\0\0\0\0\0\0\x03\xe8\xc8\x00\x01\xffx";
         let Body::Event { arguments, .. } = decoded(&event_of(data)).unwrap().body else {
             panic!()
@@ -262,7 +262,7 @@ mod tests {
             decoded(&deep(500_000)),
             Err(PacketError::TooDeep { limit: 64 })
         );
-        // An array that announces more than there is takes no memory.
+        // An array that claims more elements than the input contains reserves no memory.
         assert_eq!(
             decoded(&event_of(b"\xdd\xff\xff\xff\xff\x01")),
             Err(PacketError::InvalidPayload)

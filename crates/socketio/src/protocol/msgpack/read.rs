@@ -1,4 +1,4 @@
-//! A reader of MessagePack. It trusts no length, and its recursion is bounded.
+//! MessagePack reader. Lengths are validated, and recursion is bounded.
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use crate::protocol::Value;
 use crate::protocol::packet::PacketError;
 
-/// Bytes that are left to read.
+/// The remaining bytes.
 pub(super) struct Reader {
     bytes: Bytes,
     max_depth: usize,
@@ -17,7 +17,7 @@ impl Reader {
         Reader { bytes, max_depth }
     }
 
-    /// Checks that nothing is left.
+    /// Checks that no bytes remain.
     pub(super) fn end(&self) -> Result<(), PacketError> {
         self.bytes
             .is_empty()
@@ -32,7 +32,7 @@ impl Reader {
         Ok(self.bytes.split_to(length))
     }
 
-    /// Reads an unsigned integer of some bytes.
+    /// Reads an unsigned integer of `size` bytes.
     fn unsigned(&mut self, size: usize) -> Result<u64, PacketError> {
         Ok(self
             .take(size)?
@@ -40,7 +40,7 @@ impl Reader {
             .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// Reads a signed integer of some bytes, at most 8.
+    /// Reads a signed integer of `size` bytes, at most 8.
     fn signed(&mut self, size: usize) -> Result<i64, PacketError> {
         let unused = 64 - 8 * size;
         Ok((self.unsigned(size)? << unused).cast_signed() >> unused)
@@ -54,7 +54,7 @@ impl Reader {
         String::from_utf8(self.take(length)?.into()).map_err(|_| PacketError::InvalidPayload)
     }
 
-    /// Reads the beginning of a map, and returns the number of its entries.
+    /// Reads the head of a map, and returns the number of its entries.
     pub(super) fn map_length(&mut self) -> Result<usize, PacketError> {
         match self.unsigned(1)? {
             fixed @ 0x80..0x90 => Ok((fixed & 0x0f) as usize),
@@ -64,7 +64,7 @@ impl Reader {
         }
     }
 
-    /// Reads the key of an entry: a string.
+    /// Reads the key of a map entry, which must be a string.
     pub(super) fn key(&mut self) -> Result<String, PacketError> {
         match self.value(self.max_depth)? {
             Some(Value::String(key)) => Ok(key),
@@ -72,7 +72,7 @@ impl Reader {
         }
     }
 
-    /// Reads a value inside of `depth` arrays and maps; `None` for an `undefined`.
+    /// Reads a value that is nested in `depth` arrays and maps; `None` for `undefined`.
     pub(super) fn value(&mut self, depth: usize) -> Result<Option<Value>, PacketError> {
         let prefix = self.unsigned(1)?;
         let fixed = (prefix & 0x0f) as usize;
@@ -111,7 +111,7 @@ impl Reader {
                     self.take(1)?;
                     return Ok(None);
                 }
-                // A date, in milliseconds.
+                // A date in milliseconds.
                 (0, 0xd7) => Value::Number(self.signed(8)?.into()),
                 (kind, _) => self.extension(kind, 1 << (prefix - 0xd4))?,
             },
@@ -152,7 +152,7 @@ impl Reader {
         let mut object = IndexMap::new();
         for _ in 0..length {
             let key = self.key()?;
-            // What JSON would not have is left out.
+            // Entries whose value is `undefined` are left out, as in JSON.
             if let Some(value) = self.value(depth + 1)? {
                 object.insert(key, value);
             }

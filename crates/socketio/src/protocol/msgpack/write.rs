@@ -1,11 +1,11 @@
-//! A writer of MessagePack, in the forms that `notepack.io` chooses.
+//! MessagePack writer, with the same choice of formats as `notepack.io`.
 
 use crate::protocol::{Number, Value};
 
-/// Writes the prefix of a length: in the byte itself below `short`, or behind the first of `prefixes` that has room, of 1, 2 and 4 bytes.
+/// Writes a length: in the prefix byte if it is below `short`, otherwise after the first of `prefixes` whose size of 1, 2 or 4 bytes fits.
 fn length(bytes: &mut Vec<u8>, length: usize, fixed: u8, short: usize, prefixes: [Option<u8>; 3]) {
     if length < short {
-        // Less than 32.
+        // `length` is less than 32.
         bytes.push(fixed | length.to_le_bytes()[0]);
         return;
     }
@@ -33,7 +33,7 @@ pub(super) fn string(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// Writes an integer that is not negative.
+/// Writes a non-negative integer.
 pub(super) fn unsigned(bytes: &mut Vec<u8>, number: u64) {
     let (prefix, size) = match number {
         0..0x80 => (None, 1),
@@ -46,7 +46,7 @@ pub(super) fn unsigned(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend_from_slice(&number.to_be_bytes()[8 - size..]);
 }
 
-/// Writes an integer that is negative.
+/// Writes a negative integer.
 fn negative(bytes: &mut Vec<u8>, number: i64) {
     let (prefix, size) = match number {
         -0x20.. => (None, 1),

@@ -1,4 +1,4 @@
-//! The arguments of events and acknowledgements, which are parsed when a handler needs them.
+//! Arguments of events and acknowledgements, which are parsed on demand.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::protocol::json::Elements;
 /// The data of a packet that is not an event: JSON text that is parsed on demand, or a value.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// Valid JSON of bounded depth.
+    /// Valid JSON text of bounded depth.
     Json(Text),
     /// A value.
     Value(Value),
@@ -25,7 +25,7 @@ impl Data {
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if the data does not fit the type.
+    /// Returns the error of `serde_json` if the data does not fit the type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         match self {
             Data::Json(text) => serde_json::from_slice(text.as_bytes()),
@@ -34,7 +34,7 @@ impl Data {
     }
 }
 
-/// Data is equal if its value is, however it is represented.
+/// Compares the parsed values, regardless of their representation.
 impl PartialEq for Data {
     fn eq(&self, other: &Data) -> bool {
         match (self, other) {
@@ -47,9 +47,9 @@ impl PartialEq for Data {
     }
 }
 
-/// Arguments of an event or of an acknowledgement.
+/// Arguments of an event or an acknowledgement.
 ///
-/// They are valid JSON of bounded depth, or values with bytes in them. A clone shares text and bytes.
+/// They are stored as valid JSON text of bounded depth, or as values that may contain binary data. A clone shares text and bytes.
 ///
 /// # Examples
 ///
@@ -70,9 +70,9 @@ pub struct Arguments(Repr);
 
 #[derive(Clone, Debug)]
 enum Repr {
-    /// The text of an array, and where its elements are.
+    /// The text of an array, and the ranges of its elements.
     Json { text: Text, elements: Elements },
-    /// Values, of a packet with attachments or of one in MessagePack.
+    /// Values, from a packet with attachments or a MessagePack packet.
     Values(Vec<Value>),
 }
 
@@ -87,7 +87,7 @@ impl Arguments {
         Arguments(Repr::Json { text, elements })
     }
 
-    /// Returns arguments that are values.
+    /// Creates arguments from values.
     pub fn of_values(values: Vec<Value>) -> Arguments {
         Arguments(Repr::Values(values))
     }
@@ -100,16 +100,16 @@ impl Arguments {
         }
     }
 
-    /// Returns whether there are no arguments.
+    /// Returns `true` if there are no arguments.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Parses an argument. One that is missing is parsed as `null`.
+    /// Parses one argument. A missing argument is parsed as `null`.
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if the argument does not fit the type.
+    /// Returns the error of `serde_json` if the argument does not fit the type.
     pub fn parse<T: DeserializeOwned>(&self, index: usize) -> Result<T, Error> {
         match &self.0 {
             Repr::Json { text, elements } => match elements.get(index) {
@@ -122,11 +122,11 @@ impl Arguments {
 
     /// Parses all arguments as a sequence: a tuple, a tuple struct or a list.
     ///
-    /// A tuple may have fewer elements than there are arguments; the others are ignored, as JavaScript does.
+    /// A tuple may have fewer elements than there are arguments; the others are ignored, as in JavaScript.
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if an argument is missing or does not fit its type.
+    /// Returns the error of `serde_json` if an argument is missing or does not fit its type.
     pub fn parse_all<T: DeserializeOwned>(&self) -> Result<T, Error> {
         T::deserialize(SeqAccessDeserializer::new(Sequence {
             arguments: self,
@@ -134,7 +134,7 @@ impl Arguments {
         }))
     }
 
-    /// Returns the bytes of an argument that is binary. They are not copied.
+    /// Returns the bytes of a binary argument, without copying them.
     pub fn binary(&self, index: usize) -> Option<Bytes> {
         match &self.0 {
             Repr::Values(values) => match values.get(index)? {
@@ -165,7 +165,7 @@ impl Arguments {
     ///
     /// # Errors
     ///
-    /// The error of `serde_json` if a number is too large.
+    /// Returns the error of `serde_json` if a number is too large.
     pub fn to_values(&self) -> Result<Vec<Value>, Error> {
         match &self.0 {
             Repr::Json { .. } => (0..self.len()).map(|index| self.parse(index)).collect(),
@@ -173,7 +173,7 @@ impl Arguments {
         }
     }
 
-    /// Replaces the placeholders in the arguments. Returns `None` if that is not possible.
+    /// Replaces the placeholders in the arguments with attachments. Returns `None` if that is not possible.
     pub(crate) fn reconstruct(&self, attachments: &[Bytes]) -> Option<Arguments> {
         let mut values = self.to_values().ok()?;
         let complete = values
@@ -183,7 +183,7 @@ impl Arguments {
     }
 }
 
-/// Arguments are equal if their values are, however they are represented.
+/// Compares the values, regardless of their representation.
 impl PartialEq for Arguments {
     fn eq(&self, other: &Arguments) -> bool {
         self.len() == other.len()
@@ -194,7 +194,7 @@ impl PartialEq for Arguments {
     }
 }
 
-/// Access of `serde` to all arguments.
+/// `serde` access to all arguments in sequence.
 struct Sequence<'a> {
     arguments: &'a Arguments,
     index: usize,
@@ -214,7 +214,7 @@ impl<'de> SeqAccess<'de> for Sequence<'_> {
                 let Some(range) = elements.get(index) else {
                     return Ok(None);
                 };
-                // A reader instead of a slice, because nothing may be borrowed from the text.
+                // Reads from a reader instead of a slice, because values must not borrow from the text.
                 let mut deserializer =
                     serde_json::Deserializer::from_reader(&text.as_bytes()[range.clone()]);
                 seed.deserialize(&mut deserializer).map(Some)
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_takes_the_arguments_that_it_needs() {
+    fn a_tuple_takes_as_many_arguments_as_it_has_elements() {
         let arguments = arguments(r#"[1,"a",[2,3]]"#);
         assert_eq!(
             arguments.parse_all::<(u8, String)>().unwrap(),

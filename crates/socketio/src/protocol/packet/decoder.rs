@@ -1,7 +1,7 @@
-//! The decoder of packets.
+//! Decoder of Socket.IO packets.
 //!
 //! Costs: a packet without attachments is scanned once and shares its text; nothing is allocated for up to four arguments. The values of a packet with
-//! attachments are built when its last attachment has been received.
+//! attachments are built when its last attachment is received.
 
 use bytes::Bytes;
 use memchr::memchr;
@@ -10,7 +10,7 @@ use uptick_websocket::{Message, Text};
 use super::{Arguments, Body, Data, MAX_ID, Packet, PacketError, RESERVED_EVENTS, numeric_name};
 use crate::protocol::json::{self, Elements, Kind, Scan};
 
-/// Limits of a received packet. Its text, and each of its attachments, is also limited by `maxPayload` of the session.
+/// Limits of a received packet. The size of its text and of each attachment is also limited by `maxPayload` of the session.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub(crate) depth: usize,
@@ -31,32 +31,32 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets how deep arrays and objects may be nested, the array of the arguments included. At most 120. Default: 64.
+    /// Sets the maximum nesting depth of arrays and objects, including the array of the arguments. At most 120. Default: 64.
     pub fn depth(mut self, depth: usize) -> Limits {
         self.depth = depth.min(json::MAX_DEPTH);
         self
     }
 
-    /// Sets how many attachments a packet may have. Default: 10.
+    /// Sets the maximum number of attachments of a packet. Default: 10.
     pub fn attachments(mut self, attachments: usize) -> Limits {
         self.attachments = attachments;
         self
     }
 
-    /// Sets how many bytes all attachments of a packet may have. Default: 10,000,000.
+    /// Sets the maximum total size of the attachments of a packet, in bytes. Default: 10,000,000.
     pub fn attachment_bytes(mut self, bytes: usize) -> Limits {
         self.attachment_bytes = bytes;
         self
     }
 
-    /// Sets how many bytes the name of a namespace may have. Default: 1024.
+    /// Sets the maximum length of the name of a namespace, in bytes. Default: 1024.
     pub fn namespace(mut self, bytes: usize) -> Limits {
         self.namespace = bytes;
         self
     }
 }
 
-/// A decoder of the packets of one client.
+/// A decoder for the packets of one client.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ pub struct Decoder {
     partial: Option<Box<Partial>>,
 }
 
-/// A packet that waits for attachments.
+/// A packet that is waiting for attachments.
 #[derive(Debug)]
 struct Partial {
     packet: Packet,
@@ -86,21 +86,21 @@ struct Partial {
 }
 
 impl Decoder {
-    /// Returns a decoder that waits for a packet.
+    /// Creates a decoder that expects a new packet.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Returns whether a packet waits for attachments.
+    /// Returns `true` if a packet is waiting for attachments.
     pub fn is_partial(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Decodes a message. Returns `None` if the packet waits for attachments.
+    /// Decodes a message. Returns `None` if the packet is waiting for more attachments.
     ///
     /// # Errors
     ///
-    /// [`PacketError`] if the message is not valid here. The packet that waited is dropped.
+    /// Returns [`PacketError`] if the message is not valid at this point. A packet that was waiting for attachments is dropped.
     pub fn push(
         &mut self,
         message: Message,
@@ -206,7 +206,7 @@ impl Decoder {
     }
 }
 
-/// Returns the number in decimal digits at a position, and where it ends; `None` without a digit, or if the number is too large.
+/// Parses the decimal digits at `start`. Returns the number and the position after it; `None` without a digit, or if the number is too large.
 fn digits(bytes: &[u8], start: usize) -> Option<(u64, usize)> {
     let mut number: u64 = 0;
     let mut at = start;
@@ -219,7 +219,7 @@ fn digits(bytes: &[u8], start: usize) -> Option<(u64, usize)> {
     (at > start).then_some((number, at))
 }
 
-/// Checks the data of a packet.
+/// Checks and parses the data of a packet.
 fn body(kind: u8, mut text: Text, limits: &Limits) -> Result<Body, PacketError> {
     if text.as_bytes().is_empty() {
         return Ok(match kind {
@@ -285,7 +285,7 @@ fn event(text: Text, elements: Elements) -> Result<Body, PacketError> {
     }
 }
 
-/// Replaces surrogates without a partner, which Rust's strings cannot hold, by the replacement character.
+/// Replaces lone surrogates, which Rust strings cannot represent, with the replacement character.
 fn replace_surrogates(text: &Text, positions: &[usize]) -> Text {
     let mut json = String::with_capacity(text.as_bytes().len());
     let whole = text.as_str();
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attachment_has_to_be_expected() {
+    fn unexpected_attachments_are_refused() {
         let (mut decoder, limits) = (Decoder::new(), Limits::default());
         let bytes = || Message::Binary(Bytes::from_static(&[0; 8]));
         assert_eq!(

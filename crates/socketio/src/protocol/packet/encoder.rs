@@ -1,7 +1,7 @@
-//! The encoder of packets.
+//! Encoder of Socket.IO packets.
 //!
-//! An encoded packet begins with the `4` of an Engine.IO message, so that the same text is a frame of a WebSocket and a part of a polling payload. Any number
-//! of clients share it. Bytes that go through `serde` are copied once; those of [`Encoder::binary`] are not.
+//! An encoded packet includes the leading `4` of an Engine.IO message, so the same text serves as a WebSocket frame and as part of a polling payload. Any number
+//! of clients can share it. Binary data is copied once if it is serialized through `serde`, and not copied by [`Encoder::binary`].
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use uptick_websocket::{Message, Text};
 use super::{Arguments, Body, Data, EncodeError, MAX_ID, Packet, is_reserved};
 use crate::protocol::Value;
 
-/// A packet as frames of Engine.IO: text, and the attachments. A clone shares all of them.
+/// A packet encoded as Engine.IO frames: a text frame and its attachments. A clone shares all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     head: Message,
@@ -23,7 +23,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Returns a packet that is one frame.
+    /// Creates a packet from a single frame.
     pub fn of_frame(frame: Message) -> Encoded {
         Encoded {
             head: frame,
@@ -31,13 +31,13 @@ impl Encoded {
         }
     }
 
-    /// Returns the frames, in the order in which they have to be sent.
+    /// Returns the frames, in the order in which they must be sent.
     pub fn frames(&self) -> impl Iterator<Item = Message> + Clone + '_ {
         let attachments = self.attachments.as_deref().unwrap_or_default();
         std::iter::once(self.head.clone()).chain(attachments.iter().cloned().map(Message::Binary))
     }
 
-    /// Returns the packet, which is an event as JSON, with a string as one more argument.
+    /// Returns the packet with a string appended to its arguments. The packet must be a JSON event.
     pub(crate) fn with_argument(&self, argument: &str) -> Option<Encoded> {
         let Message::Text(text) = &self.head else {
             return None;
@@ -54,7 +54,7 @@ impl Encoded {
         })
     }
 
-    /// Returns a packet of frames that were encoded elsewhere.
+    /// Creates a packet from frames that were encoded elsewhere.
     #[cfg(feature = "workers")]
     pub(crate) fn of_frames(head: Message, attachments: Vec<Bytes>) -> Encoded {
         Encoded {
@@ -69,7 +69,7 @@ impl Encoded {
         &self.head
     }
 
-    /// Returns the attachments, which are the frames behind the first.
+    /// Returns the attachments, which are the frames after the first.
     #[inline]
     pub(crate) fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
@@ -80,17 +80,17 @@ impl Encoded {
         1 + self.attachments.as_deref().map_or(0, <[Bytes]>::len)
     }
 
-    /// Returns the number of bytes of all frames.
+    /// Returns the total size of all frames, in bytes.
     pub fn size(&self) -> usize {
         let attachments = self.attachments.as_deref().unwrap_or_default();
         self.head.as_bytes().len() + attachments.iter().map(Bytes::len).sum::<usize>()
     }
 }
 
-/// An encoder of one event or acknowledgement.
+/// An encoder for one event or acknowledgement.
 ///
-/// Values are serialized as JSON. Where they serialize bytes (`bytes::Bytes`, `serde_bytes`, [`Value::Binary`](crate::protocol::Value::Binary)), these become
-/// attachments. The official client takes at most 10 of them.
+/// Values are serialized as JSON. Binary data in them (`bytes::Bytes`, `serde_bytes`, [`Value::Binary`](crate::protocol::Value::Binary)) is sent as
+/// attachments. The official client accepts at most 10 of them.
 ///
 /// # Examples
 ///
@@ -108,16 +108,16 @@ impl Encoded {
 pub struct Encoder {
     text: Vec<u8>,
     attachments: Vec<Bytes>,
-    /// Whether a comma goes before the next argument.
+    /// `true` if the next argument must be preceded by a comma.
     comma: bool,
 }
 
 impl Encoder {
-    /// Begins an event; with an id, if an acknowledgement is wanted.
+    /// Starts an event. An `id` requests an acknowledgement.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if the name of the event is reserved, or the namespace or the id is illegal.
+    /// Returns [`EncodeError`] if the name of the event is reserved, or if the namespace or the id is not valid.
     pub fn event(namespace: &str, id: Option<u64>, name: &str) -> Result<Encoder, EncodeError> {
         if is_reserved(name) {
             return Err(EncodeError::ReservedEvent(name.to_owned()));
@@ -127,11 +127,11 @@ impl Encoder {
         Ok(encoder)
     }
 
-    /// Begins an acknowledgement.
+    /// Starts an acknowledgement.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if the namespace or the id is illegal.
+    /// Returns [`EncodeError`] if the namespace or the id is not valid.
     pub fn ack(namespace: &str, id: u64) -> Result<Encoder, EncodeError> {
         Encoder::begin(b'3', namespace, Some(id))
     }
@@ -153,11 +153,11 @@ impl Encoder {
         self.comma = true;
     }
 
-    /// Adds an argument.
+    /// Appends an argument.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Json`] if the value cannot be serialized. The encoder is of no use then.
+    /// Returns [`EncodeError::Json`] if the value cannot be serialized. The encoder must not be used afterwards.
     pub fn argument<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         self.separate();
         let formatter = Placeholders {
@@ -170,18 +170,18 @@ impl Encoder {
         Ok(())
     }
 
-    /// Adds bytes as an argument. They are not copied.
+    /// Appends binary data as an argument, without copying it.
     pub fn binary(&mut self, bytes: Bytes) {
         self.separate();
         placeholder(&mut self.text, self.attachments.len());
         self.attachments.push(bytes);
     }
 
-    /// Adds all arguments of a received packet. JSON is copied as it is.
+    /// Appends all arguments of a received packet. JSON text is copied unchanged.
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Json`] if a value cannot be serialized.
+    /// Returns [`EncodeError::Json`] if a value cannot be serialized.
     pub fn arguments(&mut self, arguments: &Arguments) -> Result<(), EncodeError> {
         for index in 0..arguments.len() {
             if let Some(json) = arguments.json(index) {
@@ -200,13 +200,13 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Json`] if a value was serialized as something that is not UTF-8.
+    /// Returns [`EncodeError::Json`] if the serialized text is not valid UTF-8.
     pub fn finish(mut self) -> Result<Encoded, EncodeError> {
         self.text.push(b']');
         if self.attachments.is_empty() {
             return Ok(Encoded::of_frame(frame(self.text)?));
         }
-        // Behind the `4` of the message is the type, which is three more with attachments.
+        // After the `4` of the message comes the packet type. The type with attachments is greater by three.
         let mut text = Vec::with_capacity(self.text.len() + 4);
         text.extend_from_slice(&[b'4', self.text[1] + 3]);
         text.extend_from_slice(self.attachments.len().to_string().as_bytes());
@@ -219,11 +219,11 @@ impl Encoder {
     }
 }
 
-/// Encodes CONNECT, for the server with an object that holds `sid`, for the client with what authenticates it.
+/// Encodes a CONNECT packet. A server sends an object with `sid`, a client its authentication data.
 ///
 /// # Errors
 ///
-/// [`EncodeError`] if the namespace is illegal, or the data cannot be serialized.
+/// Returns [`EncodeError`] if the namespace is not valid, or if the data cannot be serialized.
 ///
 /// # Examples
 ///
@@ -238,20 +238,20 @@ pub fn connect<T: Serialize>(namespace: &str, data: Option<&T>) -> Result<Encode
     with_data(b'0', namespace, None, data)
 }
 
-/// Encodes CONNECT_ERROR. The data is an object with the keys `message` and, optionally, `data`.
+/// Encodes a CONNECT_ERROR packet. The data is an object with the key `message` and optionally `data`.
 ///
 /// # Errors
 ///
-/// [`EncodeError`] if the namespace is illegal, or the data cannot be serialized.
+/// Returns [`EncodeError`] if the namespace is not valid, or if the data cannot be serialized.
 pub fn connect_error<T: Serialize>(namespace: &str, data: &T) -> Result<Encoded, EncodeError> {
     with_data(b'4', namespace, None, Some(data))
 }
 
-/// Encodes DISCONNECT.
+/// Encodes a DISCONNECT packet.
 ///
 /// # Errors
 ///
-/// [`EncodeError::IllegalNamespace`].
+/// Returns [`EncodeError::IllegalNamespace`] if the namespace is not valid.
 pub fn disconnect(namespace: &str) -> Result<Encoded, EncodeError> {
     with_data::<()>(b'1', namespace, None, None)
 }
@@ -274,7 +274,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if the namespace, the id or the name of the event is illegal.
+    /// Returns [`EncodeError`] if the namespace, the id or the name of the event is not valid.
     pub fn encode(&self) -> Result<Encoded, EncodeError> {
         let data = |kind: u8, data: &Option<Data>| match data {
             Some(Data::Json(json)) => {
@@ -302,7 +302,7 @@ impl Packet {
     }
 }
 
-/// The beginning of a packet: the type of the message, that of the packet, the namespace and the id.
+/// Returns the head of a packet: the type of the message, the type of the packet, the namespace and the id.
 fn head(kind: u8, namespace: &str, id: Option<u64>) -> Result<Vec<u8>, EncodeError> {
     if !namespace.starts_with('/') || namespace.contains(',') {
         return Err(EncodeError::IllegalNamespace(namespace.to_owned()));
@@ -333,7 +333,7 @@ fn placeholder(text: &mut Vec<u8>, index: usize) {
     text.push(b'}');
 }
 
-/// Returns the value that something serializes as.
+/// Serializes a value as a [`Value`].
 pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, EncodeError> {
     let (mut text, mut attachments) = (Vec::new(), Vec::new());
     let formatter = Placeholders {
@@ -345,11 +345,11 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Encode
     let mut value: Value = serde_json::from_slice(&text)?;
     match value.reconstruct(&attachments) {
         true => Ok(value),
-        false => Err(serde_json::Error::custom("an object has the keys of a placeholder").into()),
+        false => Err(serde_json::Error::custom("an object has the same keys as a placeholder").into()),
     }
 }
 
-/// Writes compact JSON, and placeholders for bytes.
+/// JSON formatter that writes compact JSON, with placeholders for binary data.
 struct Placeholders<'a> {
     attachments: &'a mut Vec<Bytes>,
 }
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_become_attachments_wherever_they_are() {
+    fn binary_data_becomes_attachments_at_any_depth() {
         let mut encoder = Encoder::event("/", Some(3), "file").unwrap();
         encoder.binary(Bytes::from_static(&[1]));
         let nested = Value::from(vec![
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_decoder_would_accept_is_refused() {
+    fn packets_that_no_decoder_accepts_are_refused() {
         assert!(matches!(
             Encoder::event("/", None, "connect"),
             Err(EncodeError::ReservedEvent(_))
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_of_a_received_packet_are_sent_on_as_they_are() {
+    fn arguments_of_a_received_packet_are_forwarded_unchanged() {
         let text = r#"2["a",1e2,{"b": "\u0061"}]"#;
         let packet = Decoder::new()
             .push(text.into(), &Limits::default())

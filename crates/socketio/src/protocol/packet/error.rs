@@ -1,8 +1,8 @@
-//! Errors of the codec.
+//! Errors of the decoder and the encoder.
 
 use crate::protocol::json::{JsonError, MAX_DEPTH};
 
-/// An error in a received packet. The server closes the connection.
+/// Error of parsing a received packet. The server closes the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
@@ -12,38 +12,38 @@ pub enum PacketError {
     /// The type is not a digit from 0 to 6.
     #[error("parsing a Socket.IO packet failed: unknown packet type")]
     UnknownType,
-    /// The number of attachments of a binary packet is missing, zero, or no number.
+    /// The number of attachments of a binary packet is missing, zero, or not a number.
     #[error("parsing a Socket.IO packet failed: illegal number of attachments")]
     IllegalAttachments,
     /// There are more attachments than the limit.
-    #[error("parsing a Socket.IO packet failed: more than {limit} attachments")]
+    #[error("parsing a Socket.IO packet failed: it has more than {limit} attachments")]
     TooManyAttachments {
         /// The limit.
         limit: usize,
     },
-    /// The attachments have more bytes than the limit.
-    #[error("parsing a Socket.IO packet failed: more than {limit} bytes of attachments")]
+    /// The total size of the attachments exceeds the limit.
+    #[error("parsing a Socket.IO packet failed: its attachments have more than {limit} bytes")]
     AttachmentsTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The name of the namespace is longer than the limit.
-    #[error("parsing a Socket.IO packet failed: a namespace of more than {limit} bytes")]
+    #[error("parsing a Socket.IO packet failed: its namespace has more than {limit} bytes")]
     NamespaceTooLong {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The namespace is no string.
+    /// The namespace is not a string.
     #[error("parsing a Socket.IO packet failed: illegal namespace")]
     IllegalNamespace,
-    /// The id is greater than [`MAX_ID`](super::MAX_ID), or no integer.
+    /// The id is greater than [`MAX_ID`](super::MAX_ID), or not an integer.
     #[error("parsing a Socket.IO packet failed: illegal id")]
     IllegalId,
-    /// The data is not valid, or not what the type of the packet demands.
+    /// The data is not valid, or does not fit the type of the packet.
     #[error("parsing a Socket.IO packet failed: invalid payload")]
     InvalidPayload,
     /// The data is nested deeper than the limit.
-    #[error("parsing a Socket.IO packet failed: values nested more than {limit} deep")]
+    #[error("parsing a Socket.IO packet failed: its data is nested more than {limit} levels deep")]
     TooDeep {
         /// The limit.
         limit: usize,
@@ -51,19 +51,19 @@ pub enum PacketError {
     /// The name of the event is reserved.
     #[error("parsing a Socket.IO packet failed: the event name {0:?} is reserved")]
     ReservedEvent(&'static str),
-    /// A placeholder names an attachment that does not exist.
-    #[error("parsing a Socket.IO packet failed: illegal placeholder of an attachment")]
+    /// A placeholder refers to an attachment that does not exist.
+    #[error("parsing a Socket.IO packet failed: illegal attachment placeholder")]
     IllegalPlaceholder,
     /// Text was received where an attachment was expected.
-    #[error("parsing a Socket.IO packet failed: text instead of an attachment")]
+    #[error("parsing a Socket.IO packet failed: received text instead of an attachment")]
     UnexpectedText,
-    /// Bytes were received where no attachment was expected.
-    #[error("parsing a Socket.IO packet failed: bytes that are no attachment")]
+    /// Binary data was received where no attachment was expected.
+    #[error("parsing a Socket.IO packet failed: received an unexpected attachment")]
     UnexpectedBinary,
 }
 
 impl PacketError {
-    /// The error of a scan of JSON text.
+    /// Converts the error of a scan of JSON text.
     pub(crate) fn of_json(error: JsonError, depth: usize) -> PacketError {
         match error {
             JsonError::Syntax => PacketError::InvalidPayload,
@@ -74,17 +74,17 @@ impl PacketError {
     }
 }
 
-/// An error while a packet is encoded.
+/// Error of encoding a packet.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// A value cannot be written as JSON.
+    /// A value cannot be serialized as JSON.
     #[error("encoding a Socket.IO packet failed: {0}")]
     Json(#[from] serde_json::Error),
     /// The name of the event is reserved.
     #[error("encoding a Socket.IO packet failed: the event name {0:?} is reserved")]
     ReservedEvent(String),
-    /// The namespace does not begin with a slash, or has a comma in it.
+    /// The namespace does not begin with a slash, or contains a comma.
     #[error("encoding a Socket.IO packet failed: illegal namespace {0:?}")]
     IllegalNamespace(String),
     /// The id is greater than [`MAX_ID`](super::MAX_ID).

@@ -7,7 +7,7 @@ use uptick_websocket::{Message, Text};
 
 use super::Transport;
 
-/// Options of sessions: the heartbeat, limits and transports. All sessions of a server share them.
+/// Options of sessions: heartbeat, limits and transports. All sessions of a server share them.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     pub(crate) ping_interval: Duration,
@@ -36,7 +36,7 @@ impl Default for SessionOptions {
 }
 
 impl SessionOptions {
-    /// Returns the defaults.
+    /// Creates options with the default values.
     pub fn new() -> SessionOptions {
         SessionOptions::default()
     }
@@ -47,37 +47,37 @@ impl SessionOptions {
         self
     }
 
-    /// Sets the time in which the client has to respond to a ping. The first other packet that is received meanwhile extends it once. Default: 20 s.
+    /// Sets the time within which the client must answer a ping. The first other packet that is received in the meantime extends it once. Default: 20 s.
     pub fn ping_timeout(mut self, timeout: Duration) -> SessionOptions {
         self.ping_timeout = timeout;
         self
     }
 
-    /// Sets the time in which an upgrade to WebSocket has to be complete. Default: 10 s.
+    /// Sets the time within which an upgrade to WebSocket must complete. Default: 10 s.
     pub fn upgrade_timeout(mut self, timeout: Duration) -> SessionOptions {
         self.upgrade_timeout = timeout;
         self
     }
 
-    /// Sets the time for which a session that is being closed waits for its client to take what is queued. Default: 30 s.
+    /// Sets the maximum time for which a closing session waits for its client to receive queued packets. Default: 30 s.
     pub fn close_timeout(mut self, timeout: Duration) -> SessionOptions {
         self.close_timeout = timeout;
         self
     }
 
-    /// Sets how many bytes the body of a POST request, or a WebSocket message, may have. The handshake announces it. Default: 1,000,000.
+    /// Sets the maximum size of the body of a POST request and of a WebSocket message, in bytes. The handshake announces it. Default: 1,000,000.
     pub fn max_payload(mut self, bytes: usize) -> SessionOptions {
         self.max_payload = bytes;
         self
     }
 
-    /// Sets how many frames may wait for a client. A packet is taken if fewer wait. Default: 65,536.
+    /// Sets the maximum number of frames that are queued for a client. A packet is accepted while fewer frames are queued. Default: 65,536.
     pub fn queue_packets(mut self, packets: usize) -> SessionOptions {
         self.queue_packets = packets;
         self
     }
 
-    /// Sets how many bytes may wait for a client. A packet is taken if fewer wait. Default: 16 MiB.
+    /// Sets the maximum number of bytes that are queued for a client. A packet is accepted while fewer bytes are queued. Default: 16 MiB.
     pub fn queue_bytes(mut self, bytes: usize) -> SessionOptions {
         self.queue_bytes = bytes;
         self
@@ -89,7 +89,7 @@ impl SessionOptions {
         self
     }
 
-    /// Returns the packet that opens a session.
+    /// Returns the open packet, which is the handshake response.
     pub(crate) fn open_packet(&self, id: &str, transport: Transport) -> Message {
         let upgrades: &[&str] = match transport {
             Transport::Polling if self.upgrades => &["websocket"],
@@ -102,13 +102,13 @@ impl SessionOptions {
             ping_timeout: self.ping_timeout.as_millis(),
             max_payload: self.max_payload,
         };
-        // Strings and numbers are always serialized.
+        // Serializing strings and numbers does not fail.
         let json = serde_json::to_string(&handshake).unwrap_or_default();
         Message::Text(Text::from(format!("0{json}")))
     }
 }
 
-/// The data of the packet that opens a session.
+/// The data of the open packet.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Handshake<'a> {

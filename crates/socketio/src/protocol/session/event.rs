@@ -1,11 +1,11 @@
-//! The inputs and the outputs of a session.
+//! The inputs and actions of a session.
 
 use std::fmt;
 
 use bytes::Bytes;
 use uptick_websocket::Message;
 
-/// A transport of Engine.IO.
+/// An Engine.IO transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// HTTP long-polling.
@@ -24,36 +24,36 @@ impl Transport {
     }
 }
 
-/// An event of a transport, or of the clock.
+/// An event of a transport or the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A GET request was received. It is answered now or later, by [`Action::RespondPoll`] or [`Action::RejectPoll`].
+    /// A GET request was received. It is answered immediately or later, by [`Action::RespondPoll`] or [`Action::RejectPoll`].
     Poll,
-    /// The client has closed the connection of the GET request that was not answered yet.
+    /// The client closed the connection of the pending GET request.
     PollAborted,
-    /// The GET request that waits has to be answered now.
+    /// The pending GET request must be answered now.
     PollReleased,
     /// The head of a POST request was received.
     PostStarted,
     /// The whole body of the POST request was received.
     PostBody(Bytes),
-    /// The POST request has failed.
+    /// The POST request failed.
     PostFailed(PostFailure),
-    /// The client has opened a WebSocket with the id of this session.
+    /// The client opened a WebSocket with the id of this session.
     WebSocketOpened,
     /// A message was received from the WebSocket.
     WebSocketMessage(Message),
-    /// The WebSocket was closed by the client, or is lost.
+    /// The WebSocket was closed by the client, or was lost.
     WebSocketClosed,
-    /// The WebSocket has failed: an invalid frame, or a message over the limit.
+    /// The WebSocket failed because of an invalid frame, or a message over the limit.
     WebSocketFailed,
-    /// The WebSocket takes no more frames for now.
+    /// The write queue of the WebSocket is full.
     WebSocketBlocked,
-    /// The WebSocket takes frames again.
+    /// The WebSocket is writable again.
     WebSocketDrained,
-    /// Everything sent since the last flush is written, in one response or one write.
+    /// Everything sent since the last flush must be written, in one response or one write.
     Flush,
-    /// The [deadline](super::Session::deadline) has come.
+    /// The [deadline](super::Session::deadline) was reached.
     Time,
 }
 
@@ -62,63 +62,63 @@ pub enum Input {
 pub enum PostFailure {
     /// The body is larger than `maxPayload`.
     TooLarge,
-    /// The content type is not that of text.
+    /// The content type is not a text type.
     InvalidContent,
-    /// The body was not complete in time.
+    /// The body was not received in time.
     TimedOut,
-    /// The client has closed the connection.
+    /// The client closed the connection.
     Aborted,
 }
 
-/// A task for the owner of the session. Tasks have to be done in their order.
+/// A task for the owner of the session. Actions must be performed in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Deliver a message of the client.
+    /// Deliver a message from the client.
     Message(Message),
-    /// The client has responded to a ping.
+    /// The client answered a ping.
     Heartbeat,
-    /// Answer the GET request that waits with status 200 and this body, `text/plain; charset=UTF-8`.
+    /// Answer the pending GET request with status 200 and this body, `text/plain; charset=UTF-8`.
     RespondPoll(Bytes),
-    /// Answer the GET request that has just been received with status 400.
+    /// Answer the GET request that was just received with status 400.
     RejectPoll,
     /// Answer the POST request with status 200 and the body `ok`, `text/html`.
     RespondPost,
-    /// Answer the POST request that has just been received with this status.
+    /// Answer the POST request that was just received with this status.
     RejectPost(u16),
     /// Close the connection of the POST request whose body is still being received.
     AbortPost,
-    /// Send one frame to the WebSocket.
+    /// Send one frame over the WebSocket.
     SendFrame(Message),
-    /// Send the [frames](super::Session::take_frame) to the WebSocket, until it takes no more. All of them have to be sent if the session is
-    /// [closed](super::Session::is_closed).
+    /// Send [frames](super::Session::take_frame) over the WebSocket until its write queue is full. If the session is
+    /// [closed](super::Session::is_closed), all of them must be sent.
     SendFrames,
-    /// Close the WebSocket; with no code, if there is none. No input of it may follow.
+    /// Close the WebSocket with a code, if there is one. No input from it may follow.
     CloseWebSocket(Option<u16>),
-    /// Close the WebSocket that has just been opened.
+    /// Close the WebSocket that was just opened.
     RejectWebSocket,
-    /// The session has been upgraded to WebSocket.
+    /// The session was upgraded to WebSocket.
     Upgraded,
-    /// The session is over. This is the last action, apart from rejections.
+    /// The session is over. This is the last action, except for rejections.
     Closed(CloseReason),
 }
 
-/// The reason for which a session was closed.
+/// The reason why a session was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// The client has closed the session or the connection.
+    /// The client closed the session or the connection.
     TransportClose,
-    /// The client has violated the rules of the transport, or the connection has failed.
+    /// The client violated the rules of the transport, or the connection failed.
     TransportError,
-    /// The client has sent an invalid packet.
+    /// The client sent an invalid packet.
     ParseError,
-    /// The client has not responded to a ping in time.
+    /// The client did not answer a ping in time.
     PingTimeout,
-    /// The server has closed the session.
+    /// The server closed the session.
     ForcedClose,
 }
 
 impl CloseReason {
-    /// Returns the name that the official server has for the reason.
+    /// Returns the name that the official server uses for the reason.
     pub fn name(self) -> &'static str {
         match self {
             CloseReason::TransportClose => "transport close",

@@ -1,25 +1,25 @@
-//! The heartbeat: the server pings, the client responds in time.
+//! The heartbeat: the server sends pings, and the client must answer in time.
 
 use std::time::{Duration, Instant};
 
 use super::SessionOptions;
 
-/// The lateness of a ping up to which the time for the response counts from when the ping was due: timers of the system are that late.
+/// Maximum delay of a ping for which the timeout still counts from the time when the ping was due. It allows for the accuracy of system timers.
 const LATENESS: Duration = Duration::from_millis(5);
 
 /// The state of the heartbeat.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    /// The time of the next ping.
+    /// Time of the next ping.
     ping_at: Instant,
-    /// The time until which the client has to respond, while it is waited for.
+    /// Time by which the client must answer the pending ping, if there is one.
     pong_by: Option<Instant>,
-    /// Whether a packet that is no pong has extended that time.
+    /// Set once a packet other than a pong has extended that time.
     extended: bool,
 }
 
 impl Heartbeat {
-    /// Begins: the first ping follows after one interval.
+    /// Starts the heartbeat. The first ping is due after one interval.
     pub(super) fn new(now: Instant, options: &SessionOptions) -> Heartbeat {
         Heartbeat {
             ping_at: now + options.ping_interval,
@@ -28,7 +28,7 @@ impl Heartbeat {
         }
     }
 
-    /// Returns the time at which something is due.
+    /// Returns the time of the next ping, or of the timeout of the pending ping.
     pub(super) fn deadline(&self) -> Instant {
         self.pong_by.unwrap_or(self.ping_at)
     }
@@ -37,7 +37,7 @@ impl Heartbeat {
         self.pong_by
     }
 
-    /// A ping is sent.
+    /// Records that a ping is sent.
     pub(super) fn ping(&mut self, now: Instant, options: &SessionOptions) {
         let late = now.saturating_duration_since(self.ping_at);
         let sent = if late <= LATENESS { self.ping_at } else { now };
@@ -45,7 +45,7 @@ impl Heartbeat {
         self.extended = false;
     }
 
-    /// A packet was received.
+    /// Records that a packet was received.
     pub(super) fn received(&mut self, is_pong: bool, now: Instant, options: &SessionOptions) {
         if is_pong {
             self.pong_by = None;

@@ -1,10 +1,10 @@
-//! A session of Engine.IO, as the server sees it.
+//! The server side of an Engine.IO session.
 //!
-//! A [`Session`] gets [inputs](Input) and the time, and returns [actions](Action). It has no sockets and no clock. Packets leave it in the order in which they
-//! were [sent](Session::send), each exactly once: in the response to a poll, or in frames of the WebSocket after an upgrade.
+//! A [`Session`] receives [inputs](Input) and the current time, and returns [actions](Action). It has no sockets and no clock. Packets leave it in the order in which
+//! they were [sent](Session::send), each exactly once: in the response to a poll, or as frames of the WebSocket after an upgrade.
 //!
-//! Costs: an idle session owns no memory but itself. A packet that is sent over a WebSocket is not copied, and where [`Session::is_direct`] and
-//! [`Session::receive`] apply, nothing is queued or allocated.
+//! Costs: an idle session owns no memory except itself. A packet that is sent over a WebSocket is not copied. With [`Session::is_direct`] and
+//! [`Session::receive`], nothing is queued or allocated.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -17,7 +17,7 @@
 //! let Some(Action::RespondPoll(handshake)) = session.next_action() else { panic!("no handshake") };
 //! assert!(handshake.starts_with(br#"0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"],"#));
 //!
-//! // The next poll waits until there is something to send.
+//! // The next poll is pending until there is something to send.
 //! session.handle(Input::Poll, now);
 //! assert_eq!(session.next_action(), None);
 //! session.send(&Encoder::event("/", None, "hello").unwrap().finish().unwrap()).unwrap();
@@ -47,30 +47,30 @@ use self::upgrade::Upgrade;
 use super::engine::{Packet, ParseError, Payload, encode_payload};
 use super::packet::Encoded;
 
-/// A session of Engine.IO.
+/// An Engine.IO session.
 ///
-/// The owner passes each input to [`handle`](Session::handle), and then does what [`next_action`](Session::next_action) returns until that is `None`. Meanwhile,
-/// it may send and close.
+/// The owner passes each input to [`handle`](Session::handle), and then performs the actions that [`next_action`](Session::next_action) returns until it returns
+/// `None`. While it performs them, it may send packets and close the session.
 #[derive(Debug)]
 pub struct Session {
     options: Arc<SessionOptions>,
     state: State,
     transport: Transport,
     queue: Queue,
-    /// Whether a GET request waits.
+    /// `true` while a GET request is pending.
     poll: bool,
     post: Post,
-    /// The packets of the POST request that are left.
+    /// The remaining packets of the POST request.
     incoming: Option<Box<Payload>>,
-    /// Whether there is a WebSocket: the transport, or a candidate for it.
+    /// `true` while there is a WebSocket: the transport, or a candidate for an upgrade.
     websocket: bool,
-    /// Whether the WebSocket takes no frames.
+    /// `true` while the write queue of the WebSocket is full.
     blocked: bool,
     upgrade: Option<Box<Upgrade>>,
     heartbeat: Heartbeat,
-    /// The time at which a session that is being closed is given up.
+    /// Time at which a closing session is closed without waiting any longer.
     close_by: Option<Instant>,
-    /// The time of the last input.
+    /// Time of the last input.
     now: Instant,
     actions: VecDeque<Action>,
 }
@@ -78,34 +78,34 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// The server closes the session as soon as what is queued has been taken.
+    /// The server closes the session once the client has received all queued packets.
     Closing,
     Closed,
 }
 
-/// The POST request of a client.
+/// State of the POST request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Post {
     None,
-    /// Its body is being received.
+    /// The body is being received.
     Receiving,
-    /// Its packets are being delivered.
+    /// The packets of the body are being delivered.
     Delivering,
 }
 
-/// A packet was not queued.
+/// Error of sending: a packet was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The session is closed, or is being closed.
+    /// The session is closed or closing.
     #[error("sending a packet failed: the session is closed")]
     Closed,
-    /// As many packets or bytes wait for the client as may.
-    #[error("sending a packet failed: {packets} packets with {bytes} bytes wait for the client")]
+    /// The queue is full.
+    #[error("sending a packet failed: the queue for the client is full ({packets} frames, {bytes} bytes)")]
     Full {
-        /// The number of frames that wait.
+        /// The number of queued frames.
         packets: usize,
-        /// Their size.
+        /// The size of the queued frames, in bytes.
         bytes: usize,
     },
 }
@@ -113,7 +113,7 @@ pub enum SendError {
 impl Session {
     /// Opens a session, and queues its handshake.
     ///
-    /// With polling, the GET request of the handshake waits already, and gets the handshake as its response. The id must be a secret.
+    /// With polling, the GET request of the handshake is already pending, and is answered with the handshake. The id must be secret.
     pub fn open(
         options: Arc<SessionOptions>,
         id: &str,
@@ -147,17 +147,17 @@ impl Session {
         self.transport
     }
 
-    /// Returns whether the session is open: it takes packets, and delivers those of the client.
+    /// Returns `true` if the session is open: it accepts packets, and delivers packets from the client.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Returns whether the session is over.
+    /// Returns `true` if the session is over.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Returns whether a WebSocket that the client opens now could be tried as the transport.
+    /// Returns `true` if a WebSocket that the client opens now is accepted as a candidate for an upgrade.
     pub fn can_upgrade(&self) -> bool {
         self.options.upgrades
             && self.state != State::Closed
@@ -165,21 +165,21 @@ impl Session {
             && self.upgrade.is_none()
     }
 
-    /// Returns whether a packet that is sent now would be written with the next flush. Volatile packets are dropped otherwise.
+    /// Returns `true` if a packet that is sent now is written with the next flush. Otherwise, volatile packets are dropped.
     pub fn is_writable(&self) -> bool {
         self.is_open() && self.queue.is_empty() && self.transport_takes()
     }
 
-    /// Returns the number of frames that wait for the client, and their size in bytes.
+    /// Returns the number of frames that are queued for the client, and their size in bytes.
     pub fn queued(&self) -> (usize, usize) {
         (self.queue.len(), self.queue.bytes())
     }
 
-    /// Queues a packet, all of its frames or none. It is written with the next [`Input::Flush`] if the transport takes it then.
+    /// Queues a packet: all of its frames, or none. It is written with the next [`Input::Flush`] if the transport is writable then.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the session is not open, or its queue is full.
+    /// Returns [`SendError`] if the session is not open, or its queue is full.
     ///
     /// # Limits
     ///
@@ -196,7 +196,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns whether a packet could be sent to the WebSocket now, without the queue: the session is open, and nothing waits.
+    /// Returns `true` if a packet can be sent directly to the WebSocket, bypassing the queue: the session is open, and nothing is queued.
     pub fn is_direct(&self) -> bool {
         self.transport == Transport::WebSocket
             && self.state == State::Open
@@ -205,15 +205,15 @@ impl Session {
             && self.queue.is_empty()
     }
 
-    /// Takes the next frame for [`Action::SendFrames`].
+    /// Removes and returns the next frame for [`Action::SendFrames`].
     pub fn take_frame(&mut self) -> Option<Message> {
         self.queue.pop()
     }
 
-    /// Receives a message of the WebSocket. The returned message has to be delivered at once; `None` if there is nothing to deliver, or
-    /// [actions](Session::next_action) say what to do.
+    /// Handles a message from the WebSocket. A returned message must be delivered immediately. `None` means that there is nothing to deliver, or that
+    /// [actions](Session::next_action) must be performed.
     ///
-    /// It is a shorter way than [`Input::WebSocketMessage`] for the usual case: no action is made of a message.
+    /// It is a fast path for [`Input::WebSocketMessage`], which creates no action for an ordinary message.
     pub fn receive(&mut self, frame: Message, now: Instant) -> Option<Message> {
         let is_message = match &frame {
             Message::Text(text) => text.as_bytes().first() == Some(&b'4'),
@@ -237,7 +237,7 @@ impl Session {
         })
     }
 
-    /// Closes the session when the client has taken what is queued. Messages of the client are not delivered any more.
+    /// Closes the session once the client has received all queued packets. Messages from the client are no longer delivered.
     ///
     /// # Limits
     ///
@@ -257,19 +257,19 @@ impl Session {
         }
     }
 
-    /// Closes the session without waiting for a client that does not take what is queued.
+    /// Closes the session without waiting for the client to receive queued packets.
     pub fn abort(&mut self) {
         self.abort_for(CloseReason::ForcedClose);
     }
 
-    /// Closes the session as [`abort`](Session::abort), with another reason.
+    /// Closes the session like [`abort`](Session::abort), with another reason.
     pub fn abort_for(&mut self, reason: CloseReason) {
         self.actions
             .retain(|action| !matches!(action, Action::Message(_)));
         self.closed(reason);
     }
 
-    /// Passes an input to the session. Those that do not fit its state are ignored.
+    /// Passes an input to the session. Inputs that do not fit its state are ignored.
     pub fn handle(&mut self, input: Input, now: Instant) {
         self.now = now;
         match input {
@@ -303,7 +303,7 @@ impl Session {
         }
     }
 
-    /// Returns the next task. The packets of a POST request are decoded one by one meanwhile.
+    /// Returns the next action. The packets of a POST request are decoded one at a time, as their actions are requested.
     pub fn next_action(&mut self) -> Option<Action> {
         loop {
             if let Some(action) = self.actions.pop_front() {
@@ -325,7 +325,7 @@ impl Session {
         }
     }
 
-    /// Returns the time at which [`Input::Time`] is due; `None` for a session that is over.
+    /// Returns the time at which [`Input::Time`] is due; `None` if the session is over.
     pub fn deadline(&self) -> Option<Instant> {
         let heartbeat = match self.state {
             State::Open => Some(self.heartbeat.deadline()),
@@ -367,14 +367,14 @@ impl Session {
         }
         self.poll = true;
         if self.state == State::Closing && self.queue.is_empty() {
-            // The official server answers such a poll with both.
+            // The official server answers such a poll with both packets.
             self.queue.push(Packet::Noop.encode());
             return self.closed(CloseReason::ForcedClose);
         }
         self.flush();
     }
 
-    /// Responds to the poll that waits.
+    /// Answers the pending poll.
     fn release_poll(&mut self) {
         if self.poll {
             if self.queue.is_empty() {
@@ -418,7 +418,7 @@ impl Session {
         self.closed(CloseReason::TransportError);
     }
 
-    /// A message of the WebSocket.
+    /// Handles a message from the WebSocket.
     fn on_frame(&mut self, frame: Message) {
         if self.upgrade.is_some() {
             return self.on_probe(frame);
@@ -438,10 +438,10 @@ impl Session {
         }
     }
 
-    /// A packet of the transport.
+    /// Handles a packet from the transport.
     fn on_packet(&mut self, packet: Result<Packet, ParseError>) {
         if self.state == State::Closing {
-            // The client does not take what is queued any more.
+            // The client will not receive the queued packets.
             if packet == Ok(Packet::Close) {
                 self.closed(CloseReason::ForcedClose);
             }
@@ -465,7 +465,7 @@ impl Session {
         }
     }
 
-    /// Whether the transport takes packets.
+    /// Returns `true` if the transport is writable.
     fn transport_takes(&self) -> bool {
         match self.transport {
             Transport::Polling => self.poll,
@@ -473,12 +473,12 @@ impl Session {
         }
     }
 
-    /// Writes what is queued, if the transport takes it, and completes an orderly close.
+    /// Writes queued frames if the transport is writable, and completes a graceful close.
     fn flush(&mut self) {
         if self.state == State::Closed || !self.transport_takes() {
             return;
         }
-        // Over polling the close packet waits for the next poll: the official client handles it before the messages of the same payload.
+        // With polling, the close packet waits for the next poll, because the official client handles it before the messages of the same payload.
         let last_poll = self.transport == Transport::Polling && !self.queue.is_empty();
         if self.state == State::Closing && !last_poll {
             return self.closed(CloseReason::ForcedClose);
@@ -488,7 +488,7 @@ impl Session {
         }
     }
 
-    /// Writes what is queued, and one more frame in the response to a poll.
+    /// Writes queued frames. In the response to a poll, `last` is appended.
     fn write(&mut self, last: Option<&Message>) {
         match self.transport {
             Transport::Polling => {
@@ -502,7 +502,7 @@ impl Session {
         }
     }
 
-    /// Closes the session because of what the client has sent.
+    /// Closes the session because of an invalid packet from the client.
     fn fail(&mut self, reason: CloseReason) {
         if self.post != Post::None {
             self.post = Post::None;
@@ -512,14 +512,14 @@ impl Session {
         self.closed(reason);
     }
 
-    /// Ends the session. What is queued is written if the transport takes it.
+    /// Ends the session. Queued frames are written if the transport is writable.
     fn closed(&mut self, reason: CloseReason) {
         if self.state == State::Closed {
             return;
         }
         self.state = State::Closed;
         if self.poll {
-            // A client that closes the session itself has no use for the packet.
+            // A client that closes the session itself does not need the close packet.
             let last = match reason {
                 CloseReason::TransportClose => Packet::Noop,
                 _ => Packet::Close,

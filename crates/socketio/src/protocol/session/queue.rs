@@ -1,10 +1,10 @@
-//! The frames that wait for a client.
+//! The send queue of a session.
 
 use std::collections::VecDeque;
 
 use uptick_websocket::Message;
 
-/// A queue of frames, and their size.
+/// A queue of frames, with their total size.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     frames: VecDeque<Message>,
@@ -33,14 +33,14 @@ impl Queue {
         self.frames.iter()
     }
 
-    /// Takes the first frame.
+    /// Removes and returns the first frame.
     pub(super) fn pop(&mut self) -> Option<Message> {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.as_bytes().len();
         Some(frame)
     }
 
-    /// Drops all frames.
+    /// Removes all frames.
     pub(super) fn clear(&mut self) {
         self.bytes = 0;
         self.frames.clear();

@@ -1,11 +1,11 @@
-//! The actions of a session at each step.
+//! Step-by-step tests of the actions of a session.
 
 use std::time::Duration;
 
 use super::*;
 use crate::protocol::packet::Encoder;
 
-/// A session with its clock.
+/// A session with a manual clock.
 struct Scene {
     session: Session,
     start: Instant,
@@ -13,7 +13,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A session whose handshake was received.
+    /// Opens a session, and receives its handshake.
     fn new(transport: Transport) -> Scene {
         let options = SessionOptions::new()
             .ping_interval(Duration::from_millis(300))
@@ -34,7 +34,7 @@ impl Scene {
         scene
     }
 
-    /// Does what there is to do, and returns it as text.
+    /// Performs all pending actions, and returns them as text.
     fn actions(&mut self) -> Vec<String> {
         let mut actions = Vec::new();
         while let Some(action) = self.session.next_action() {
@@ -71,7 +71,7 @@ impl Scene {
         self.session.send(&packet).unwrap();
     }
 
-    /// Lets the time pass until something is due.
+    /// Sets the clock to a time after the start.
     fn at(&mut self, millis: u64) {
         self.now = self.start + Duration::from_millis(millis);
     }
@@ -160,7 +160,7 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
 }
 
 #[test]
-fn a_pong_begins_the_next_interval_and_another_packet_extends_the_timeout_once() {
+fn a_pong_starts_the_next_interval_and_another_packet_extends_the_timeout_once() {
     let mut scene = Scene::new(Transport::WebSocket);
     scene.at(300);
     scene.expect(Input::Time, &["frames:2"]);
@@ -192,7 +192,7 @@ fn an_upgrade_releases_the_poll_and_moves_the_queue() {
         Input::WebSocketMessage("2probe".into()),
         &["frame:3probe", "poll:6"],
     );
-    // The client had sent one more poll before it read the response.
+    // The client sent another poll before it read the response.
     scene.expect(Input::Poll, &[]);
     scene.at(100);
     scene.expect(Input::Time, &["poll:6"]);
@@ -235,7 +235,7 @@ fn an_upgrade_that_fails_leaves_polling_alive() {
 }
 
 #[test]
-fn a_ping_before_an_upgrade_has_to_be_answered_after_it() {
+fn a_ping_before_an_upgrade_must_be_answered_after_it() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.at(300);
@@ -249,7 +249,7 @@ fn a_ping_before_an_upgrade_has_to_be_answered_after_it() {
 }
 
 #[test]
-fn a_released_poll_is_answered_at_once() {
+fn a_released_poll_is_answered_immediately() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::PollReleased, &[]);
     scene.expect(Input::Poll, &[]);
@@ -307,7 +307,7 @@ fn failed_requests_end_the_session() {
 }
 
 #[test]
-fn invalid_packets_end_the_session_behind_the_valid_ones() {
+fn invalid_packets_end_the_session_after_the_valid_ones() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     post(
@@ -354,7 +354,7 @@ fn a_client_closes_the_session() {
 }
 
 #[test]
-fn the_server_closes_when_the_client_has_taken_what_is_queued() {
+fn the_server_closes_the_session_after_the_queue_is_sent() {
     let mut scene = Scene::new(Transport::Polling);
     scene.send("bye");
     scene.session.close(scene.now);
@@ -389,7 +389,7 @@ fn the_server_closes_when_the_client_has_taken_what_is_queued() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_closed_after_the_timeout() {
+fn a_closing_session_ends_after_the_timeout_if_the_client_does_not_read() {
     let mut scene = Scene::new(Transport::Polling);
     scene.session.close(scene.now);
     assert_eq!(
@@ -407,7 +407,7 @@ fn a_client_that_takes_nothing_is_closed_after_the_timeout() {
 }
 
 #[test]
-fn a_client_that_closes_a_session_that_is_being_closed_ends_it() {
+fn a_close_by_the_client_ends_a_closing_session() {
     let mut scene = Scene::new(Transport::Polling);
     scene.send("never taken");
     scene.session.close(scene.now);
@@ -434,7 +434,7 @@ fn an_upgrade_completes_a_close() {
 }
 
 #[test]
-fn a_handler_that_closes_gets_no_more_messages() {
+fn no_messages_are_delivered_after_a_handler_closes_the_session() {
     let mut scene = Scene::new(Transport::Polling);
     scene.expect(Input::PostStarted, &[]);
     scene
@@ -452,7 +452,7 @@ fn a_handler_that_closes_gets_no_more_messages() {
 }
 
 #[test]
-fn the_queue_is_bounded_and_volatile_packets_see_it() {
+fn the_queue_is_bounded_and_makes_the_session_unwritable() {
     let mut scene = Scene::new(Transport::Polling);
     assert!(!scene.session.is_writable());
     scene.expect(Input::Poll, &[]);
@@ -476,7 +476,7 @@ fn the_queue_is_bounded_and_volatile_packets_see_it() {
 }
 
 #[test]
-fn an_idle_session_is_small() {
-    // Of the 2,000 bytes that an idle client may cost.
+fn an_idle_session_takes_at_most_400_bytes() {
+    // An idle client may take 2,000 bytes in total.
     assert!(size_of::<Session>() <= 400, "{}", size_of::<Session>());
 }

@@ -1,7 +1,7 @@
 //! The upgrade from polling to WebSocket.
 //!
-//! The client opens a WebSocket and sends `2probe`; the server responds `3probe` there, and releases the poll that waits. The client then lets its last requests
-//! complete and sends `5`. Until then packets go over polling, from then on over the WebSocket. If anything goes wrong before, polling goes on.
+//! The client opens a WebSocket and sends `2probe`. The server answers `3probe` over the WebSocket, and releases the pending poll. The client then waits for its last
+//! requests to complete and sends `5`. Packets are sent over polling before that, and over the WebSocket afterwards. If anything fails before, polling continues.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use uptick_websocket::{Message, Text};
 use super::{Action, Post, Session, State, Transport};
 use crate::protocol::engine::Packet;
 
-/// The time after which a poll is released again, for clients that have sent one more before they read the response to their probe.
+/// Interval at which a pending poll is released again, for clients that sent another poll before they read the response to their probe.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An upgrade under way.
+/// An upgrade in progress.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     complete_by: Instant,
-    /// The time at which a poll is released next, after the probe.
+    /// Time at which a pending poll is released next; set after the probe.
     check_at: Option<Instant>,
 }
 
@@ -29,7 +29,7 @@ impl Upgrade {
 }
 
 impl Session {
-    /// The client has opened a WebSocket.
+    /// Handles a WebSocket that the client has opened.
     pub(super) fn on_websocket(&mut self) {
         if !self.can_upgrade() {
             return self.actions.push_back(Action::RejectWebSocket);
@@ -43,7 +43,7 @@ impl Session {
         }));
     }
 
-    /// A message of a WebSocket that is not the transport yet.
+    /// Handles a message from a WebSocket that is not the transport yet.
     pub(super) fn on_probe(&mut self, frame: Message) {
         match Packet::decode(frame) {
             Ok(Packet::Ping(text)) if text == "probe" => {
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Responds to the poll that waits, and looks again later.
+    /// Answers the pending poll, and schedules the next release.
     fn release_polls(&mut self) {
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.check_at = Some(self.now + CHECK_INTERVAL);
@@ -79,7 +79,7 @@ impl Session {
         self.upgrade = None;
         self.transport = Transport::WebSocket;
         self.actions.push_back(Action::Upgraded);
-        // The official client has no requests under way now. What others have is completed, and what is queued goes over the WebSocket.
+        // The official client has no requests in progress now. Requests of other clients are completed, and queued packets are sent over the WebSocket.
         if self.poll {
             self.poll = false;
             let noop = Message::Text(Text::from("6"));
@@ -93,7 +93,7 @@ impl Session {
         self.flush();
     }
 
-    /// Closes the WebSocket. Polling goes on.
+    /// Closes the WebSocket. Polling continues.
     fn abandon_upgrade(&mut self) {
         debug_assert!(self.state != State::Closed);
         self.upgrade = None;

@@ -1,4 +1,4 @@
-//! `Value` as a deserializer, so that arguments with bytes become types of the user.
+//! `Deserializer` implementation of `Value`, so that arguments with binary data can be deserialized as user types.
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{Error as _, IntoDeserializer, Visitor};
@@ -67,7 +67,7 @@ impl<'de> Deserializer<'de> for Value {
                 MapAccessDeserializer::new(MapDeserializer::new(object.into_iter())),
             ),
             _ => Err(Error::custom(
-                "expected a variant: a string, or an object with one key",
+                "expected an enum variant: a string, or an object with one key",
             )),
         }
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_becomes_a_type_with_bytes_and_enums_in_it() {
+    fn a_value_is_deserialized_as_a_type_with_bytes_and_enums() {
         let json =
             r#"{"name":"a","owner":null,"shapes":["Point",{"Circle":2},{"Box":{"width":3}}]}"#;
         let mut value: Value = serde_json::from_str(json).unwrap();

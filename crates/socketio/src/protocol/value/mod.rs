@@ -1,4 +1,4 @@
-//! JSON that may hold bytes anywhere.
+//! JSON values that may contain binary data.
 
 mod deserialize;
 
@@ -13,10 +13,10 @@ pub use serde_json::Number;
 
 use super::packet::{self, EncodeError};
 
-/// A value in the arguments of an event: JSON, or bytes.
+/// A value in the arguments of an event: JSON or binary data.
 ///
-/// It can be serialized and deserialized by `serde`, and is itself a deserializer. Bytes are bytes of the data model of `serde`: `bytes::Bytes` and fields
-/// with `serde_bytes` take them.
+/// It can be serialized and deserialized with `serde`, and is itself a deserializer. Binary data maps to bytes in the `serde` data model: use `bytes::Bytes`, or fields
+/// with `serde_bytes`.
 ///
 /// # Examples
 ///
@@ -29,7 +29,7 @@ use super::packet::{self, EncodeError};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
-    /// `null`, and what JavaScript calls `undefined`.
+    /// `null`, or JavaScript's `undefined`.
     #[default]
     Null,
     /// A boolean.
@@ -38,20 +38,20 @@ pub enum Value {
     Number(Number),
     /// A string.
     String(String),
-    /// Bytes.
+    /// Binary data.
     Binary(Bytes),
     /// An array.
     Array(Vec<Value>),
-    /// An object, with its keys in the order in which they were inserted.
+    /// An object, with its keys in insertion order.
     Object(IndexMap<String, Value>),
 }
 
 impl Value {
-    /// Returns the value that `value` serializes as.
+    /// Serializes `value`.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if it cannot be serialized, or is nested too deep.
+    /// Returns [`EncodeError`] if the value cannot be serialized, or is nested too deeply.
     ///
     /// # Examples
     ///
@@ -65,12 +65,12 @@ impl Value {
         packet::to_value(value)
     }
 
-    /// Returns a number, or `null` for infinity and NaN.
+    /// Creates a number, or `null` for infinity and NaN.
     pub fn from_f64(number: f64) -> Value {
         Number::from_f64(number).map_or(Value::Null, Value::Number)
     }
 
-    /// Returns the value of a key, if this is an object that has it.
+    /// Returns the value of a key if this is an object that contains it.
     pub fn get(&self, key: &str) -> Option<&Value> {
         match self {
             Value::Object(object) => object.get(key),
@@ -78,7 +78,7 @@ impl Value {
         }
     }
 
-    /// Returns an element, if this is an array that has it.
+    /// Returns the element at an index if this is an array that contains it.
     pub fn at(&self, index: usize) -> Option<&Value> {
         match self {
             Value::Array(array) => array.get(index),
@@ -86,7 +86,7 @@ impl Value {
         }
     }
 
-    /// Returns whether there are bytes in the value, at any depth.
+    /// Returns `true` if the value contains binary data at any depth.
     pub fn has_binary(&self) -> bool {
         match self {
             Value::Binary(_) => true,
@@ -96,13 +96,13 @@ impl Value {
         }
     }
 
-    /// Puts attachments in the places of their placeholders. Returns `false` if a placeholder names no attachment.
+    /// Replaces placeholders with their attachments. Returns `false` if a placeholder refers to an attachment that does not exist.
     pub(crate) fn reconstruct(&mut self, attachments: &[Bytes]) -> bool {
         match self {
             Value::Array(array) => array.iter_mut().all(|value| value.reconstruct(attachments)),
             Value::Object(object) if object.get("_placeholder") == Some(&Value::Bool(true)) => {
                 let index = match object.get("num") {
-                    // `2.0` is the integer 2 for JavaScript.
+                    // In JavaScript, `2.0` is the integer 2.
                     Some(Value::Number(num)) => {
                         num.as_f64().filter(|num| *num >= 0.0 && num.fract() == 0.0)
                     }
@@ -185,14 +185,14 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Builds a [`Value`].
+/// Visitor that builds a [`Value`].
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON or bytes")
+        f.write_str("JSON or binary data")
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {

@@ -1,4 +1,4 @@
-//! Messages and responses.
+//! Encoding and decoding of messages and responses.
 
 use bytes::Bytes;
 use uptick_websocket::{Message, Text};
@@ -33,34 +33,34 @@ const FOUND: u8 = 1;
 const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 
-/// A message from a worker to another.
+/// A message from one worker to another.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BusMessage {
     /// A message of a namespace.
     Message(ClusterMessage),
     /// A response of a namespace to a worker.
     Response {
-        /// The id on the bus of the worker that has asked.
+        /// The bus id of the requesting worker.
         to: u64,
         /// The response.
         response: ClusterResponse,
     },
-    /// The worker has the namespace no more.
+    /// The worker no longer has the namespace.
     Gone,
-    /// The worker has applied a message of another, which lets sockets join rooms.
+    /// The worker has applied a message that adds sockets to rooms.
     Applied {
-        /// The id on the bus of the worker that has sent the message.
+        /// The bus id of the worker that sent the message.
         to: u64,
         /// The number of the message.
         sequence: u64,
     },
 }
 
-/// Decodes a message. Frames, and bytes in values, share the memory of `bytes` if they are long.
+/// Decodes a message. Long frames and long binary values share the memory of `bytes`.
 ///
 /// # Errors
 ///
-/// [`CodecError`] if the bytes do not have this form.
+/// Returns [`CodecError`] if the bytes are not a valid message.
 pub fn decode(bytes: Bytes) -> Result<BusMessage, CodecError> {
     let mut reader = Reader::new(bytes);
     let reader = &mut reader;
@@ -191,7 +191,7 @@ fn packet(reader: &mut Reader) -> Result<Encoded, CodecError> {
     Ok(Encoded::of_frames(head, reader.list(Reader::bytes)?))
 }
 
-/// Reads bits, of which only those in `known` may be set.
+/// Reads a byte of flags. Flags that are not in `known` are an error.
 fn flags(reader: &mut Reader, known: u8) -> Result<u8, CodecError> {
     let flags = reader.byte()?;
     match flags & !known {
@@ -211,7 +211,7 @@ fn optional<T>(
     }
 }
 
-/// Appends a message of a namespace.
+/// Appends the message of a namespace to `out`.
 pub fn encode_message(out: &mut Vec<u8>, message: &ClusterMessage) {
     match message {
         ClusterMessage::Broadcast {
@@ -274,11 +274,11 @@ pub fn encode_message(out: &mut Vec<u8>, message: &ClusterMessage) {
     }
 }
 
-/// Appends a response to the worker with an id on the bus.
+/// Appends a response to the worker with the bus id `to`.
 ///
 /// # Errors
 ///
-/// [`CodecError::TooDeep`] if a value is nested deeper than [`DEPTH_LIMIT`](super::DEPTH_LIMIT).
+/// Returns [`CodecError::TooDeep`] if a value is nested deeper than [`DEPTH_LIMIT`](super::DEPTH_LIMIT).
 pub fn encode_response(
     out: &mut Vec<u8>,
     to: u64,
@@ -329,7 +329,7 @@ pub fn encode_response(
     Ok(())
 }
 
-/// Appends the message that the worker has the namespace no more.
+/// Appends the message that the worker no longer has the namespace.
 pub fn encode_gone(out: &mut Vec<u8>) {
     out.push(GONE);
 }

@@ -1,19 +1,19 @@
-//! The format of messages between the namespaces of workers: bytes in, messages out, without a bus.
+//! Wire format of messages between the namespaces of workers. This module does not use the bus.
 //!
-//! A payload of the bus is an [`Envelope`], and in it a [`BusMessage`] or a part of one:
+//! A payload on the bus is an [`Envelope`] that contains a [`BusMessage`] or a part of one:
 //!
 //! | bytes | |
 //! |---|---|
-//! | 1 | the version of the format: 1 |
-//! | 1 | 0 with a whole message, 1 with a part of one |
-//! | 4 | the tag of the sending worker |
-//! | 8 | the number of the message |
-//! | number | the id of the sending worker on the bus |
-//! | number, number | of a part: its position in the message, and the length of the message |
+//! | 1 | version of the format: 1 |
+//! | 1 | 0: a whole message, 1: a part of a message |
+//! | 4 | tag of the sending worker |
+//! | 8 | sequence number of the message |
+//! | number | bus id of the sending worker |
+//! | number, number | only in a part: its position in the message, and the length of the message |
 //! | | the message or the part |
 //!
-//! Numbers of a fixed length are little-endian; others have seven bits in each byte, the lowest first, in the shortest form. Strings, lists and bytes follow their
-//! length. Whatever is decoded is encoded again as it was; anything else is an error.
+//! Numbers of a fixed length are little-endian. Other numbers use seven bits of each byte, lowest bits first, in the shortest form. Strings, lists and bytes are
+//! prefixed with their length. Each value has exactly one encoding; any other input is an error.
 
 mod message;
 mod value;
@@ -30,38 +30,38 @@ use wire::{Reader, put_number, put_size};
 /// The version of the format.
 pub const VERSION: u8 = 1;
 
-/// The maximum depth of values: 128.
+/// Maximum nesting depth of values: 128.
 pub const DEPTH_LIMIT: usize = 128;
 
 const WHOLE: u8 = 0;
 const PART: u8 = 1;
 
-/// A message that cannot be encoded or decoded.
+/// Error of encoding or decoding a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CodecError {
-    /// The sender has another version of the format.
-    #[error("the message has version {0} of the format, and this worker version {VERSION}")]
+    /// The sender uses another version of the format.
+    #[error("the message has version {0} of the format, but this worker supports version {VERSION}")]
     Version(u8),
     /// The message ends too early.
-    #[error("the message ends too early")]
+    #[error("the message is truncated")]
     Truncated,
-    /// Bytes follow the message.
-    #[error("bytes follow the message")]
+    /// There are additional bytes after the message.
+    #[error("there are additional bytes after the message")]
     Trailing,
-    /// A kind is not known.
-    #[error("the kind {0} is unknown")]
+    /// A kind is unknown.
+    #[error("unknown kind {0}")]
     Kind(u8),
     /// A number is too large, or not in its shortest form.
-    #[error("a number is malformed")]
+    #[error("a number is not valid")]
     Number,
-    /// A string is not UTF-8.
-    #[error("a string is not UTF-8")]
+    /// A string is not valid UTF-8.
+    #[error("a string is not valid UTF-8")]
     Utf8,
-    /// An object has a key twice.
-    #[error("an object has a key twice")]
+    /// An object has a duplicate key.
+    #[error("an object has a duplicate key")]
     Duplicate,
-    /// A value is nested too deep.
+    /// A value is nested too deeply.
     #[error("a value is nested deeper than {DEPTH_LIMIT} levels")]
     TooDeep,
 }
@@ -69,40 +69,40 @@ pub enum CodecError {
 /// A worker that sends messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sender {
-    /// The id of the worker on the bus.
+    /// The bus id of the worker.
     pub id: u64,
-    /// The characters with which the ids of its sockets begin.
+    /// The tag of the worker, which is the prefix of the ids of its sockets.
     pub tag: [u8; 4],
 }
 
-/// A payload of the bus.
+/// A payload on the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The worker that has sent it.
+    /// The sending worker.
     pub sender: Sender,
-    /// The number of the message. All copies and all parts of a message have the same.
+    /// The sequence number of the message. All copies and all parts of a message have the same number.
     pub sequence: u64,
-    /// The place of a part in its message; `None` with a whole message.
+    /// The position of a part in its message; `None` for a whole message.
     pub part: Option<Part>,
-    /// The message, or the part.
+    /// The message or the part.
     pub payload: Bytes,
 }
 
-/// The place of a part in its message.
+/// The position of a part in its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// The number of bytes in parts before it.
+    /// The number of bytes in the parts before it.
     pub position: usize,
-    /// The number of bytes of the message.
+    /// The total number of bytes in the message.
     pub total: usize,
 }
 
 impl Envelope {
-    /// Decodes an envelope. The payload shares the memory of the bytes.
+    /// Decodes an envelope. The payload shares the memory of `bytes`.
     ///
     /// # Errors
     ///
-    /// [`CodecError`] if the bytes do not have this form.
+    /// Returns [`CodecError`] if the bytes are not a valid envelope.
     pub fn decode(bytes: Bytes) -> Result<Envelope, CodecError> {
         let mut reader = Reader::new(bytes);
         match reader.byte()? {
@@ -129,7 +129,7 @@ impl Envelope {
         })
     }
 
-    /// Appends an envelope without its payload, which has to follow.
+    /// Appends the head of an envelope. The caller must append the payload.
     pub fn encode_head(out: &mut Vec<u8>, sender: Sender, sequence: u64, part: Option<Part>) {
         out.push(VERSION);
         out.push(if part.is_some() { PART } else { WHOLE });
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_envelope_is_decoded_as_it_was_encoded() {
+    fn an_envelope_survives_encoding_and_decoding() {
         let sender = Sender {
             id: 300,
             tag: *b"a-_9",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_kinds_are_refused() {
+    fn unknown_versions_and_kinds_are_refused() {
         let decode = |bytes: &'static [u8]| Envelope::decode(Bytes::from_static(bytes));
         assert_eq!(decode(&[2]), Err(CodecError::Version(2)));
         assert_eq!(

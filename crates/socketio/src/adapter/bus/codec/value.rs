@@ -1,4 +1,4 @@
-//! Values.
+//! Encoding and decoding of values.
 
 use indexmap::IndexMap;
 
@@ -62,10 +62,10 @@ fn put_json_number(out: &mut Vec<u8>, number: &Number) {
         put_number(out, number);
     } else if let Some(number) = number.as_i64() {
         out.push(NEGATIVE);
-        // -1 is 0: those below 0 are shorter.
+        // -1 is encoded as 0, so that small negative numbers are short.
         put_number(out, !number as u64);
     } else {
-        // JSON has no other numbers.
+        // The remaining JSON numbers are floats.
         out.push(FLOAT);
         out.extend_from_slice(&number.as_f64().unwrap_or_default().to_le_bytes());
     }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_is_limited_both_ways() {
+    fn the_depth_is_limited_when_encoding_and_decoding() {
         let mut value = Value::Null;
         for _ in 0..DEPTH_LIMIT {
             value = Value::from(vec![value]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_comes_once() {
+    fn a_duplicate_key_is_refused() {
         assert_eq!(
             decode(vec![OBJECT, 2, 1, b'a', NULL, 1, b'a', NULL]),
             Err(CodecError::Duplicate)

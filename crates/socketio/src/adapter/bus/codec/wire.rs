@@ -1,16 +1,16 @@
-//! Numbers, strings and lists.
+//! Encoding and decoding of numbers, strings and lists.
 
 use bytes::Bytes;
 
 use super::CodecError;
 
-/// Bytes of up to this number are copied out of what was received, which may be a part of a large read buffer; longer ones share its memory.
+/// Maximum length of bytes that are copied out of the received message, which may be part of a large read buffer. Longer ones share its memory.
 const COPIED: usize = 16 * 1024;
 
-/// The number of elements for which space is reserved before they are decoded.
+/// Maximum number of list elements for which space is reserved before they are decoded.
 const RESERVED: usize = 256;
 
-/// Reads a message.
+/// Reads the parts of a message.
 pub(super) struct Reader {
     bytes: Bytes,
     at: usize,
@@ -25,7 +25,7 @@ impl Reader {
         self.bytes.len() - self.at
     }
 
-    /// Reads so many bytes, which share the memory of the message.
+    /// Reads `count` bytes, which share the memory of the message.
     pub(super) fn take(&mut self, count: usize) -> Result<Bytes, CodecError> {
         if count > self.remaining() {
             return Err(CodecError::Truncated);
@@ -46,7 +46,7 @@ impl Reader {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    /// Reads a number of at most ten bytes with seven bits each, the lowest first.
+    /// Reads a number of at most ten bytes. Each byte has seven bits, and the lowest bits come first.
     pub(super) fn number(&mut self) -> Result<u64, CodecError> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -57,7 +57,7 @@ impl Reader {
             }
             number |= bits << shift;
             if byte & 0x80 == 0 {
-                // Each number has one form only.
+                // Each number has exactly one encoding.
                 return match byte == 0 && shift > 0 {
                     true => Err(CodecError::Number),
                     false => Ok(number),
@@ -71,7 +71,7 @@ impl Reader {
         usize::try_from(self.number()?).map_err(|_| CodecError::Number)
     }
 
-    /// Reads bytes behind their number.
+    /// Reads bytes that are prefixed with their length.
     pub(super) fn bytes(&mut self) -> Result<Bytes, CodecError> {
         let count = self.size()?;
         let bytes = self.take(count)?;
@@ -88,13 +88,13 @@ impl Reader {
         Ok(text.to_owned())
     }
 
-    /// Reads a list behind the number of its elements.
+    /// Reads a list that is prefixed with the number of its elements.
     pub(super) fn list<T>(
         &mut self,
         mut element: impl FnMut(&mut Reader) -> Result<T, CodecError>,
     ) -> Result<Vec<T>, CodecError> {
         let count = self.size()?;
-        // An element has a byte at least.
+        // Each element has at least one byte.
         if count > self.remaining() {
             return Err(CodecError::Truncated);
         }
@@ -109,12 +109,12 @@ impl Reader {
         self.list(Reader::string)
     }
 
-    /// Returns the rest.
+    /// Returns the remaining bytes.
     pub(super) fn rest(self) -> Bytes {
         self.bytes.slice(self.at..)
     }
 
-    /// Ends the message.
+    /// Checks that the message has been read to its end.
     pub(super) fn finish(self) -> Result<(), CodecError> {
         match self.remaining() {
             0 => Ok(()),
@@ -125,7 +125,7 @@ impl Reader {
 
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        // The cast keeps the seven bits that are wanted.
+        // The cast keeps the low seven bits.
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_one_form() {
+    fn numbers_have_exactly_one_encoding() {
         for value in [
             0,
             1,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_cannot_fit_reserves_nothing() {
+    fn a_list_longer_than_the_message_reserves_no_memory() {
         let mut out = Vec::new();
         put_number(&mut out, u64::from(u32::MAX));
         out.extend_from_slice(&[0; 8]);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn short_bytes_are_copied_and_long_ones_shared() {
+    fn short_bytes_are_copied_and_long_bytes_are_shared() {
         for (length, is_shared) in [(COPIED, false), (COPIED + 1, true)] {
             let mut out = Vec::new();
             put_bytes(&mut out, &vec![7; length]);
