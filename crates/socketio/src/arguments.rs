@@ -34,9 +34,9 @@ pub trait FromArguments: Sized {
 impl<T: DeserializeOwned> FromArguments for T {
     fn from_arguments(arguments: &Arguments) -> Result<T, serde_json::Error> {
         match T::deserialize(DeserializeProbe) {
-            Err(Shape::Tuple) => arguments.parse_all(),
+            Err(ArgumentShape::Tuple) => arguments.parse_all(),
             Ok(value) => Ok(value),
-            Err(Shape::Single) => arguments.parse(0),
+            Err(ArgumentShape::Single) => arguments.parse(0),
         }
     }
 }
@@ -67,9 +67,9 @@ pub trait ToArguments {
 impl<T: Serialize + ?Sized> ToArguments for T {
     fn encode(&self, encoder: &mut Encoder) -> Result<(), EncodeError> {
         match self.serialize(SerializeProbe) {
-            Err(Shape::Tuple) => Ok(self.serialize(Elements(encoder))?),
+            Err(ArgumentShape::Tuple) => Ok(self.serialize(TupleElements(encoder))?),
             Ok(()) => Ok(()),
-            Err(Shape::Single) => encoder.argument(self),
+            Err(ArgumentShape::Single) => encoder.argument(self),
         }
     }
 }
@@ -82,46 +82,46 @@ impl ToArguments for Arguments {
 
 /// The shape of a type, detected from its first `serde` call. A probe that succeeds has found `()`.
 #[derive(Debug)]
-enum Shape {
+enum ArgumentShape {
     Tuple,
     Single,
 }
 
-impl std::fmt::Display for Shape {
+impl std::fmt::Display for ArgumentShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(self, f)
     }
 }
 
-impl std::error::Error for Shape {}
+impl std::error::Error for ArgumentShape {}
 
-impl serde::de::Error for Shape {
-    fn custom<T: std::fmt::Display>(_: T) -> Shape {
-        Shape::Single
+impl serde::de::Error for ArgumentShape {
+    fn custom<T: std::fmt::Display>(_: T) -> ArgumentShape {
+        ArgumentShape::Single
     }
 }
 
-impl serde::ser::Error for Shape {
-    fn custom<T: std::fmt::Display>(_: T) -> Shape {
-        Shape::Single
+impl serde::ser::Error for ArgumentShape {
+    fn custom<T: std::fmt::Display>(_: T) -> ArgumentShape {
+        ArgumentShape::Single
     }
 }
 
 struct DeserializeProbe;
 
 impl<'de> Deserializer<'de> for DeserializeProbe {
-    type Error = Shape;
+    type Error = ArgumentShape;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Shape> {
-        Err(Shape::Single)
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ArgumentShape> {
+        Err(ArgumentShape::Single)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Shape> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ArgumentShape> {
         visitor.visit_unit()
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Shape> {
-        Err(Shape::Tuple)
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, ArgumentShape> {
+        Err(ArgumentShape::Tuple)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -129,8 +129,8 @@ impl<'de> Deserializer<'de> for DeserializeProbe {
         _: &'static str,
         _: usize,
         _: V,
-    ) -> Result<V::Value, Shape> {
-        Err(Shape::Tuple)
+    ) -> Result<V::Value, ArgumentShape> {
+        Err(ArgumentShape::Tuple)
     }
 
     serde::forward_to_deserialize_any! {
@@ -170,48 +170,50 @@ struct SerializeProbe;
 
 impl Serializer for SerializeProbe {
     type Ok = ();
-    type Error = Shape;
-    type SerializeSeq = Impossible<(), Shape>;
-    type SerializeTuple = Impossible<(), Shape>;
-    type SerializeTupleStruct = Impossible<(), Shape>;
-    type SerializeTupleVariant = Impossible<(), Shape>;
-    type SerializeMap = Impossible<(), Shape>;
-    type SerializeStruct = Impossible<(), Shape>;
-    type SerializeStructVariant = Impossible<(), Shape>;
+    type Error = ArgumentShape;
+    type SerializeSeq = Impossible<(), ArgumentShape>;
+    type SerializeTuple = Impossible<(), ArgumentShape>;
+    type SerializeTupleStruct = Impossible<(), ArgumentShape>;
+    type SerializeTupleVariant = Impossible<(), ArgumentShape>;
+    type SerializeMap = Impossible<(), ArgumentShape>;
+    type SerializeStruct = Impossible<(), ArgumentShape>;
+    type SerializeStructVariant = Impossible<(), ArgumentShape>;
 
-    singles!(Err(Shape::Single));
+    singles!(Err(ArgumentShape::Single));
 
-    fn serialize_unit(self) -> Result<(), Shape> {
+    fn serialize_unit(self) -> Result<(), ArgumentShape> {
         Ok(())
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Impossible<(), Shape>, Shape> {
-        Err(Shape::Tuple)
+    fn serialize_tuple(self, _: usize) -> Result<Impossible<(), ArgumentShape>, ArgumentShape> {
+        Err(ArgumentShape::Tuple)
     }
 
     fn serialize_tuple_struct(
         self,
         _: &'static str,
         _: usize,
-    ) -> Result<Impossible<(), Shape>, Shape> {
-        Err(Shape::Tuple)
+    ) -> Result<Impossible<(), ArgumentShape>, ArgumentShape> {
+        Err(ArgumentShape::Tuple)
     }
 }
 
 /// Serializer that appends each element of a tuple as an argument.
-struct Elements<'a>(&'a mut Encoder);
+struct TupleElements<'a>(&'a mut Encoder);
 
 /// Returns the error for a type that first serializes as a tuple, and then as something else.
 fn inconsistent<T>() -> Result<T, serde_json::Error> {
-    Err(serde::ser::Error::custom("the value serialized as another type than before"))
+    Err(serde::ser::Error::custom(
+        "the value serialized as another type than before",
+    ))
 }
 
-impl<'a> Serializer for Elements<'a> {
+impl<'a> Serializer for TupleElements<'a> {
     type Ok = ();
     type Error = serde_json::Error;
     type SerializeSeq = Impossible<(), serde_json::Error>;
-    type SerializeTuple = Elements<'a>;
-    type SerializeTupleStruct = Elements<'a>;
+    type SerializeTuple = TupleElements<'a>;
+    type SerializeTupleStruct = TupleElements<'a>;
     type SerializeTupleVariant = Impossible<(), serde_json::Error>;
     type SerializeMap = Impossible<(), serde_json::Error>;
     type SerializeStruct = Impossible<(), serde_json::Error>;
@@ -223,7 +225,7 @@ impl<'a> Serializer for Elements<'a> {
         inconsistent()
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Elements<'a>, serde_json::Error> {
+    fn serialize_tuple(self, _: usize) -> Result<TupleElements<'a>, serde_json::Error> {
         Ok(self)
     }
 
@@ -231,12 +233,12 @@ impl<'a> Serializer for Elements<'a> {
         self,
         _: &'static str,
         _: usize,
-    ) -> Result<Elements<'a>, serde_json::Error> {
+    ) -> Result<TupleElements<'a>, serde_json::Error> {
         Ok(self)
     }
 }
 
-impl Elements<'_> {
+impl TupleElements<'_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), serde_json::Error> {
         self.0.argument(value).map_err(|error| match error {
             EncodeError::Json(error) => error,
@@ -245,7 +247,7 @@ impl Elements<'_> {
     }
 }
 
-impl serde::ser::SerializeTuple for Elements<'_> {
+impl serde::ser::SerializeTuple for TupleElements<'_> {
     type Ok = ();
     type Error = serde_json::Error;
 
@@ -261,7 +263,7 @@ impl serde::ser::SerializeTuple for Elements<'_> {
     }
 }
 
-impl serde::ser::SerializeTupleStruct for Elements<'_> {
+impl serde::ser::SerializeTupleStruct for TupleElements<'_> {
     type Ok = ();
     type Error = serde_json::Error;
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::adapter::{ClusterMessage, RemoteSocket, Target};
 use crate::cluster::joined;
 use crate::error::Incomplete;
-use crate::namespace::{Flags, NamespaceState, with_except};
+use crate::namespace::{BroadcastFlags, NamespaceState, with_except};
 use crate::{Namespace, Promise, Socket, ToArguments};
 
 /// A selection of sockets: the sockets of a namespace, optionally restricted to rooms, and without excluded ones.
@@ -33,7 +33,7 @@ pub struct Broadcast {
     namespace: Namespace,
     target: Target,
     except: Option<Socket>,
-    flags: Flags,
+    flags: BroadcastFlags,
     timeout: Option<Duration>,
     /// `true` if no socket is addressed, because the list of rooms was empty.
     is_empty: bool,
@@ -45,7 +45,7 @@ impl Broadcast {
             namespace,
             target: Target::default(),
             except: None,
-            flags: Flags::default(),
+            flags: BroadcastFlags::default(),
             timeout: None,
             is_empty: false,
         }

@@ -18,23 +18,23 @@ pub(crate) type Gathered<T> = Result<Vec<T>, Vec<T>>;
 
 /// The pending requests of a namespace.
 #[derive(Default)]
-pub(crate) struct Requests {
+pub(crate) struct PendingRequests {
     last: u64,
-    pending: HashMap<String, Rc<Request>>,
+    pending: HashMap<String, Rc<PendingRequest>>,
 }
 
-impl Requests {
+impl PendingRequests {
     /// Returns the id of a new request.
     pub(crate) fn next_id(&mut self) -> String {
         self.last += 1;
         self.last.to_string()
     }
 
-    pub(crate) fn insert(&mut self, id: String, request: Rc<Request>) {
+    pub(crate) fn insert(&mut self, id: String, request: Rc<PendingRequest>) {
         self.pending.insert(id, request);
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<Rc<Request>> {
+    pub(crate) fn find(&self, id: &str) -> Option<Rc<PendingRequest>> {
         self.pending.get(id).cloned()
     }
 
@@ -42,7 +42,7 @@ impl Requests {
         self.pending.remove(id);
     }
 
-    pub(crate) fn all(&self) -> Vec<Rc<Request>> {
+    pub(crate) fn all(&self) -> Vec<Rc<PendingRequest>> {
         self.pending.values().cloned().collect()
     }
 
@@ -55,13 +55,13 @@ impl Requests {
 }
 
 /// A pending request and the responses received so far.
-pub(crate) struct Request {
-    state: RefCell<State>,
+pub(crate) struct PendingRequest {
+    state: RefCell<RequestState>,
 }
 
-struct State {
+struct RequestState {
     /// The servers whose response is missing; `None` until it is known which servers must respond.
-    missing: Option<Missing>,
+    missing: Option<MissingResponses>,
     /// The servers that responded, or left the cluster, before that was known.
     early: Vec<String>,
     /// The number of clients of this server that have not acknowledged.
@@ -71,19 +71,19 @@ struct State {
     /// Set once an acknowledgement is known to be lost.
     failed: bool,
     timer: Option<Timer>,
-    answers: Option<Answers>,
+    responses: Option<Responses>,
     /// A callback that is called when the request ends.
     done: Option<Box<dyn FnOnce()>>,
 }
 
 /// The servers whose response is missing.
-enum Missing {
+enum MissingResponses {
     Servers(HashSet<String>),
     Number(usize),
 }
 
 /// The collected responses, and the resolver that receives them.
-pub(crate) enum Answers {
+pub(crate) enum Responses {
     /// Acknowledgements of clients.
     Acks(Vec<Value>, Resolver<Gathered<Value>>),
     /// Acknowledgements of servers.
@@ -94,17 +94,17 @@ pub(crate) enum Answers {
     Session(Option<RemoteSession>, Resolver<Option<RemoteSession>>),
 }
 
-impl Request {
-    pub(crate) fn new(answers: Answers, timeout: Duration) -> Rc<Request> {
-        let request = Rc::new(Request {
-            state: RefCell::new(State {
+impl PendingRequest {
+    pub(crate) fn new(responses: Responses, timeout: Duration) -> Rc<PendingRequest> {
+        let request = Rc::new(PendingRequest {
+            state: RefCell::new(RequestState {
                 missing: None,
                 early: Vec::new(),
                 own_clients: 0,
                 clients: HashMap::new(),
                 failed: false,
                 timer: None,
-                answers: Some(answers),
+                responses: Some(responses),
                 done: None,
             }),
         });
@@ -115,7 +115,7 @@ impl Request {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.state.borrow().answers.is_none()
+        self.state.borrow().responses.is_none()
     }
 
     /// Sets a callback that is called when the request ends.
@@ -132,9 +132,11 @@ impl Request {
                 Servers::Known(servers) => {
                     let mut missing: HashSet<String> = servers.into_iter().collect();
                     missing.retain(|server| !early.contains(server));
-                    Missing::Servers(missing)
+                    MissingResponses::Servers(missing)
                 }
-                Servers::Count(count) => Missing::Number(count.saturating_sub(early.len())),
+                Servers::Count(count) => {
+                    MissingResponses::Number(count.saturating_sub(early.len()))
+                }
             });
         }
         self.check();
@@ -150,8 +152,8 @@ impl Request {
         {
             let mut state = self.state.borrow_mut();
             state.own_clients = state.own_clients.saturating_sub(1);
-            match (value, &mut state.answers) {
-                (Some(value), Some(Answers::Acks(values, _))) => values.push(value),
+            match (value, &mut state.responses) {
+                (Some(value), Some(Responses::Acks(values, _))) => values.push(value),
                 _ => state.failed = true,
             }
         }
@@ -169,8 +171,8 @@ impl Request {
         {
             let mut state = self.state.borrow_mut();
             match &mut state.missing {
-                Some(Missing::Servers(missing)) => drop(missing.remove(server)),
-                Some(Missing::Number(_)) => {}
+                Some(MissingResponses::Servers(missing)) => drop(missing.remove(server)),
+                Some(MissingResponses::Number(_)) => {}
                 None => state.early.push(server.to_owned()),
             }
             state.failed |= state.clients.remove(server).unwrap_or_default() > 0;
@@ -187,11 +189,11 @@ impl Request {
 
     /// Ends the request with the responses received so far.
     pub(crate) fn end(&self) {
-        let (answers, complete, timer, done) = {
+        let (responses, complete, timer, done) = {
             let mut state = self.state.borrow_mut();
             let complete = state.is_settled() && !state.failed;
-            let (answers, timer) = (state.answers.take(), state.timer.take());
-            (answers, complete, timer, state.done.take())
+            let (responses, timer) = (state.responses.take(), state.timer.take());
+            (responses, complete, timer, state.done.take())
         };
         if let Some(timer) = timer {
             timer.cancel();
@@ -199,25 +201,25 @@ impl Request {
         if let Some(done) = done {
             done();
         }
-        match answers {
-            Some(Answers::Acks(values, resolver) | Answers::ServerSide(values, resolver)) => {
+        match responses {
+            Some(Responses::Acks(values, resolver) | Responses::ServerSide(values, resolver)) => {
                 resolver.resolve(gathered(values, complete));
             }
-            Some(Answers::Sockets(sockets, resolver)) => {
+            Some(Responses::Sockets(sockets, resolver)) => {
                 resolver.resolve(gathered(sockets, complete));
             }
-            Some(Answers::Session(session, resolver)) => resolver.resolve(session),
+            Some(Responses::Session(session, resolver)) => resolver.resolve(session),
             None => {}
         }
     }
 }
 
-impl State {
+impl RequestState {
     /// Returns `true` if no further response is expected.
     fn is_settled(&self) -> bool {
         let responded = match &self.missing {
-            Some(Missing::Servers(missing)) => missing.is_empty(),
-            Some(Missing::Number(number)) => *number == 0,
+            Some(MissingResponses::Servers(missing)) => missing.is_empty(),
+            Some(MissingResponses::Number(number)) => *number == 0,
             None => false,
         };
         responded && self.own_clients == 0 && self.clients.values().all(|count| *count == 0)
@@ -226,9 +228,9 @@ impl State {
     /// Records the response of a server. Returns `true` if the request was waiting for it.
     fn responded(&mut self, from: &str) -> bool {
         match &mut self.missing {
-            Some(Missing::Servers(missing)) => missing.remove(from),
-            Some(Missing::Number(0)) => false,
-            Some(Missing::Number(number)) => {
+            Some(MissingResponses::Servers(missing)) => missing.remove(from),
+            Some(MissingResponses::Number(0)) => false,
+            Some(MissingResponses::Number(number)) => {
                 *number -= 1;
                 true
             }
@@ -251,13 +253,13 @@ impl State {
                     return;
                 };
                 *count -= 1;
-                if let Some(Answers::Acks(values, _)) = &mut self.answers {
+                if let Some(Responses::Acks(values, _)) = &mut self.responses {
                     values.push(value);
                 }
             }
             ClusterResponse::ServerSideAck { value, .. } => {
                 if self.responded(from)
-                    && let Some(Answers::ServerSide(values, _)) = &mut self.answers
+                    && let Some(Responses::ServerSide(values, _)) = &mut self.responses
                 {
                     values.push(value);
                 }
@@ -265,16 +267,16 @@ impl State {
             ClusterResponse::Session { session, .. } => {
                 if self.responded(from)
                     && session.is_some()
-                    && let Some(Answers::Session(found, _)) = &mut self.answers
+                    && let Some(Responses::Session(found, _)) = &mut self.responses
                 {
                     *found = session;
                     // Only one server has the state.
-                    self.missing = Some(Missing::Number(0));
+                    self.missing = Some(MissingResponses::Number(0));
                 }
             }
             ClusterResponse::Sockets { mut sockets, .. } => {
                 if self.responded(from)
-                    && let Some(Answers::Sockets(all, _)) = &mut self.answers
+                    && let Some(Responses::Sockets(all, _)) = &mut self.responses
                 {
                     all.append(&mut sockets);
                 }

@@ -162,7 +162,9 @@ pub enum AckError {
     #[error("waiting for an acknowledgement failed: the packet was not sent")]
     NotSent,
     /// Too many acknowledgements of this client are pending.
-    #[error("waiting for an acknowledgement failed: {limit} acknowledgements are pending for this client already")]
+    #[error(
+        "waiting for an acknowledgement failed: {limit} acknowledgements are pending for this client already"
+    )]
     TooMany {
         /// The maximum number of pending acknowledgements.
         limit: usize,

@@ -18,24 +18,24 @@ impl EventListenerId {
 
 /// A received event, as passed to listeners.
 #[derive(Debug)]
-pub(crate) struct Received<'a, C> {
+pub(crate) struct ReceivedEvent<'a, C> {
     pub(crate) name: &'a str,
     pub(crate) arguments: &'a Arguments,
     /// The context of the event: the data needed for an acknowledgement.
     pub(crate) context: C,
 }
 
-type Callback<C> = Box<dyn FnMut(&Received<'_, C>)>;
+type Callback<C> = Box<dyn FnMut(&ReceivedEvent<'_, C>)>;
 
 /// The listeners of one emitter, in the order in which they run.
 ///
 /// Cost of an emission: one comparison of names per listener. No allocation for up to four listeners of the event.
 pub(crate) struct NamedListeners<C> {
-    entries: Vec<Entry<C>>,
+    entries: Vec<ListenerEntry<C>>,
     last_id: u64,
 }
 
-struct Entry<C> {
+struct ListenerEntry<C> {
     /// The name of the event; `None` for listeners of all events.
     name: Option<Rc<str>>,
     id: u64,
@@ -55,7 +55,7 @@ impl<C> Default for NamedListeners<C> {
 
 /// The position at which a listener is inserted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum ListenerPosition {
     First,
     Last,
 }
@@ -65,25 +65,25 @@ impl<C: 'static> NamedListeners<C> {
     pub(crate) fn add(
         &mut self,
         name: Option<&str>,
-        place: Place,
+        place: ListenerPosition,
         once: bool,
-        callback: impl FnMut(&Received<'_, C>) + 'static,
+        callback: impl FnMut(&ReceivedEvent<'_, C>) + 'static,
     ) -> EventListenerId {
         self.last_id += 1;
-        let entry = Entry {
+        let entry = ListenerEntry {
             name: name.map(interned),
             id: self.last_id,
             once,
             callback: Some(Box::new(callback)),
         };
         match place {
-            Place::First => self.entries.insert(0, entry),
+            ListenerPosition::First => self.entries.insert(0, entry),
             // Most sockets have few listeners.
-            Place::Last if self.entries.len() == self.entries.capacity() => {
+            ListenerPosition::Last if self.entries.len() == self.entries.capacity() => {
                 self.entries.reserve_exact(self.entries.len().max(2) / 2);
                 self.entries.push(entry);
             }
-            Place::Last => self.entries.push(entry),
+            ListenerPosition::Last => self.entries.push(entry),
         }
         EventListenerId(self.last_id)
     }
@@ -96,7 +96,7 @@ impl<C: 'static> NamedListeners<C> {
 
     /// Removes the listeners of an event, and returns them. The caller must drop them while nothing is borrowed.
     pub(crate) fn remove_named(&mut self, name: &str) -> impl Sized + use<C> {
-        let is_named = |entry: &mut Entry<C>| entry.name.as_deref() == Some(name);
+        let is_named = |entry: &mut ListenerEntry<C>| entry.name.as_deref() == Some(name);
         self.entries.extract_if(.., is_named).collect::<Vec<_>>()
     }
 
@@ -106,12 +106,12 @@ impl<C: 'static> NamedListeners<C> {
 
     /// Returns the number of listeners of an event.
     pub(crate) fn count(&self, name: &str) -> usize {
-        let is_named = |entry: &&Entry<C>| entry.name.as_deref() == Some(name);
+        let is_named = |entry: &&ListenerEntry<C>| entry.name.as_deref() == Some(name);
         self.entries.iter().filter(is_named).count()
     }
 
     fn ids(&self, name: Option<&str>) -> SmallVec<[u64; 4]> {
-        let is_named = |entry: &&Entry<C>| entry.name.as_deref() == name;
+        let is_named = |entry: &&ListenerEntry<C>| entry.name.as_deref() == name;
         let named = self.entries.iter().filter(is_named);
         named.map(|entry| entry.id).collect()
     }
@@ -142,7 +142,7 @@ impl<C: 'static> NamedListeners<C> {
 pub(crate) fn emit<C: 'static>(
     listeners: &RefCell<NamedListeners<C>>,
     name: Option<&str>,
-    event: &Received<'_, C>,
+    event: &ReceivedEvent<'_, C>,
 ) -> bool {
     let ids = listeners.borrow().ids(name);
     for &id in &ids {
@@ -150,7 +150,7 @@ pub(crate) fn emit<C: 'static>(
         let Some((callback, once)) = taken else {
             continue;
         };
-        let mut running = Running {
+        let mut running = RunningListener {
             listeners,
             id,
             callback: Some(callback),
@@ -164,14 +164,14 @@ pub(crate) fn emit<C: 'static>(
 }
 
 /// A callback that is running. It is put back when this value is dropped, also after a panic.
-struct Running<'a, C: 'static> {
+struct RunningListener<'a, C: 'static> {
     listeners: &'a RefCell<NamedListeners<C>>,
     id: u64,
     callback: Option<Callback<C>>,
     once: bool,
 }
 
-impl<C: 'static> Drop for Running<'_, C> {
+impl<C: 'static> Drop for RunningListener<'_, C> {
     fn drop(&mut self) {
         if !self.once
             && let Some(callback) = self.callback.take()
@@ -183,7 +183,7 @@ impl<C: 'static> Drop for Running<'_, C> {
 }
 
 /// Maximum number of shared names. A program has few event names, and each of them is used by many sockets.
-const KEPT_NAMES: usize = 1024;
+const MAX_SHARED_NAMES: usize = 1024;
 
 thread_local! {
     static NAMES: RefCell<std::collections::HashSet<Rc<str>>> = RefCell::default();
@@ -197,10 +197,10 @@ fn interned(name: &str) -> Rc<str> {
             return Rc::clone(name);
         }
         let shared: Rc<str> = name.into();
-        if names.len() >= KEPT_NAMES {
+        if names.len() >= MAX_SHARED_NAMES {
             names.retain(|name| Rc::strong_count(name) > 1);
         }
-        if names.len() < KEPT_NAMES {
+        if names.len() < MAX_SHARED_NAMES {
             names.insert(Rc::clone(&shared));
         }
         shared
@@ -221,14 +221,14 @@ mod tests {
         entry: &'static str,
     ) -> EventListenerId {
         let log = Rc::clone(log);
-        let callback = move |_: &Received<'_, ()>| log.borrow_mut().push(entry);
+        let callback = move |_: &ReceivedEvent<'_, ()>| log.borrow_mut().push(entry);
         listeners
             .borrow_mut()
-            .add(name, Place::Last, false, callback)
+            .add(name, ListenerPosition::Last, false, callback)
     }
 
     fn emit_named(listeners: &RefCell<NamedListeners<()>>, name: &str) -> bool {
-        let event = Received {
+        let event = ReceivedEvent {
             name,
             arguments: &Arguments::default(),
             context: (),
@@ -258,12 +258,12 @@ mod tests {
         let listeners = Rc::new(RefCell::new(NamedListeners::default()));
         let log = Log::default();
         let (own, entries) = (Rc::clone(&listeners), Rc::clone(&log));
-        let callback = move |_: &Received<'_, ()>| {
+        let callback = move |_: &ReceivedEvent<'_, ()>| {
             listen(&own, &entries, Some("a"), "added");
         };
         listeners
             .borrow_mut()
-            .add(Some("a"), Place::Last, true, callback);
+            .add(Some("a"), ListenerPosition::Last, true, callback);
         emit_named(&listeners, "a");
         assert!(log.borrow().is_empty());
         emit_named(&listeners, "a");
@@ -273,11 +273,12 @@ mod tests {
     #[test]
     fn a_listener_that_panics_stays_registered() {
         let listeners = RefCell::new(NamedListeners::default());
-        listeners
-            .borrow_mut()
-            .add(Some("a"), Place::Last, false, |_: &Received<'_, ()>| {
-                panic!("on purpose")
-            });
+        listeners.borrow_mut().add(
+            Some("a"),
+            ListenerPosition::Last,
+            false,
+            |_: &ReceivedEvent<'_, ()>| panic!("on purpose"),
+        );
         let emission = std::panic::AssertUnwindSafe(|| emit_named(&listeners, "a"));
         assert!(std::panic::catch_unwind(emission).is_err());
         assert_eq!(listeners.borrow().count("a"), 1);

@@ -14,7 +14,7 @@ use crate::namespace;
 use crate::protocol::packet::{Body, Decoder, Packet};
 use crate::protocol::session::CloseReason;
 use crate::server::ServerState;
-use crate::socket::{Phase, SocketState};
+use crate::socket::{SocketPhase, SocketState};
 
 /// A client of a server, over one Engine.IO session.
 pub(crate) struct Peer {
@@ -26,7 +26,7 @@ pub(crate) struct Peer {
     /// The timer that closes the connection if the client does not join a namespace in time.
     connect_timer: Cell<Option<Timer>>,
     /// The number of unfinished middleware runs, including runs for sockets that have left in the meantime.
-    arrivals: Cell<usize>,
+    pending_joins: Cell<usize>,
 }
 
 impl Peer {
@@ -47,7 +47,7 @@ impl Peer {
             decoder: RefCell::default(),
             sockets: RefCell::default(),
             connect_timer: Cell::new(timer),
-            arrivals: Cell::new(0),
+            pending_joins: Cell::new(0),
         })
     }
 
@@ -87,16 +87,17 @@ impl Peer {
     }
 
     /// Returns the number of unfinished middleware runs.
-    pub(crate) fn arrivals(&self) -> usize {
-        self.arrivals.get()
+    pub(crate) fn pending_joins(&self) -> usize {
+        self.pending_joins.get()
     }
 
-    pub(crate) fn begin_arrival(&self) {
-        self.arrivals.set(self.arrivals.get() + 1);
+    pub(crate) fn begin_join(&self) {
+        self.pending_joins.set(self.pending_joins.get() + 1);
     }
 
-    pub(crate) fn end_arrival(&self) {
-        self.arrivals.set(self.arrivals.get().saturating_sub(1));
+    pub(crate) fn end_join(&self) {
+        self.pending_joins
+            .set(self.pending_joins.get().saturating_sub(1));
     }
 
     /// Runs callbacks of the program. If one panics, all sockets of the client are disconnected and the session is closed.
@@ -152,10 +153,12 @@ impl Peer {
         let Some(socket) = self.find(&namespace) else {
             return match body {
                 Body::Connect(auth) => namespace::connect(self, &namespace, auth),
-                _ => self.violation("the client sent a packet to a namespace that it has not joined"),
+                _ => {
+                    self.violation("the client sent a packet to a namespace that it has not joined")
+                }
             };
         };
-        if socket.phase.get() == Phase::Connecting {
+        if socket.phase.get() == SocketPhase::Connecting {
             return match body {
                 Body::Disconnect => socket.discard(),
                 _ => self.violation("the client sent a packet before it joined the namespace"),

@@ -26,10 +26,10 @@ use std::task::{Context, Poll, Waker};
 /// ```
 #[must_use = "the result is lost unless the promise is awaited or has a callback"]
 pub struct Promise<T> {
-    state: Rc<RefCell<State<T>>>,
+    state: Rc<RefCell<PromiseState<T>>>,
 }
 
-enum State<T> {
+enum PromiseState<T> {
     Pending(Option<Waker>),
     Callback(Box<dyn FnOnce(T)>),
     Ready(T),
@@ -39,13 +39,13 @@ enum State<T> {
 
 /// The resolving half of a [`Promise`]: it sets the result.
 pub struct Resolver<T> {
-    state: Rc<RefCell<State<T>>>,
+    state: Rc<RefCell<PromiseState<T>>>,
 }
 
 impl<T: 'static> Promise<T> {
     /// Creates a pending promise, and the resolver that sets its result.
     pub fn pending() -> (Promise<T>, Resolver<T>) {
-        let state = Rc::new(RefCell::new(State::Pending(None)));
+        let state = Rc::new(RefCell::new(PromiseState::Pending(None)));
         let resolver = Resolver {
             state: Rc::clone(&state),
         };
@@ -61,13 +61,14 @@ impl<T: 'static> Promise<T> {
 
     /// Calls `callback` with the result: immediately if the promise already has one.
     pub fn then(self, callback: impl FnOnce(T) + 'static) {
-        let before = self.state.replace(State::Done);
+        let before = self.state.replace(PromiseState::Done);
         match before {
-            State::Ready(value) => callback(value),
-            State::Pending(_) => {
-                self.state.replace(State::Callback(Box::new(callback)));
+            PromiseState::Ready(value) => callback(value),
+            PromiseState::Pending(_) => {
+                self.state
+                    .replace(PromiseState::Callback(Box::new(callback)));
             }
-            State::Callback(_) | State::Done => {}
+            PromiseState::Callback(_) | PromiseState::Done => {}
         }
     }
 
@@ -82,16 +83,16 @@ impl<T: 'static> Promise<T> {
 impl<T> Resolver<T> {
     /// Sets the result: wakes the task that awaits the promise, or calls its callback.
     pub fn resolve(self, value: T) {
-        let before = self.state.replace(State::Done);
+        let before = self.state.replace(PromiseState::Done);
         match before {
-            State::Pending(waker) => {
-                self.state.replace(State::Ready(value));
+            PromiseState::Pending(waker) => {
+                self.state.replace(PromiseState::Ready(value));
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
-            State::Callback(callback) => callback(value),
-            State::Ready(_) | State::Done => {}
+            PromiseState::Callback(callback) => callback(value),
+            PromiseState::Ready(_) | PromiseState::Done => {}
         }
     }
 }
@@ -101,10 +102,10 @@ impl<T> Future for Promise<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mut state = self.state.borrow_mut();
-        match std::mem::replace(&mut *state, State::Done) {
-            State::Ready(value) => Poll::Ready(value),
+        match std::mem::replace(&mut *state, PromiseState::Done) {
+            PromiseState::Ready(value) => Poll::Ready(value),
             _ => {
-                *state = State::Pending(Some(context.waker().clone()));
+                *state = PromiseState::Pending(Some(context.waker().clone()));
                 Poll::Pending
             }
         }
@@ -113,7 +114,7 @@ impl<T> Future for Promise<T> {
 
 impl<T> fmt::Debug for Promise<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ready = matches!(*self.state.borrow(), State::Ready(_));
+        let ready = matches!(*self.state.borrow(), PromiseState::Ready(_));
         f.debug_struct("Promise").field("ready", &ready).finish()
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// Maximum number of characters per call.
-const MOST: usize = 20;
+const MAX_CHARACTERS: usize = 20;
 
 /// Fills `buffer` with random characters of `[A-Za-z0-9_-]`. Its length must be a multiple of 4, and at most 20.
 ///
@@ -12,7 +12,7 @@ const MOST: usize = 20;
 ///
 /// Returns an error if the system has no source of random numbers. The buffer is unchanged then.
 pub(crate) fn try_characters(buffer: &mut [u8]) -> Result<(), getrandom::Error> {
-    let mut random = [0; MOST / 4 * 3];
+    let mut random = [0; MAX_CHARACTERS / 4 * 3];
     let random = &mut random[..buffer.len() / 4 * 3];
     getrandom::fill(random)?;
     // 3 bytes encode to exactly 4 characters.

@@ -26,14 +26,14 @@ pub(crate) struct Recovery {
     run: SocketId,
     /// The number of the first packet in the log.
     first: u64,
-    log: VecDeque<Logged>,
+    log: VecDeque<LoggedEvent>,
     bytes: usize,
-    sessions: HashMap<SocketId, Session>,
+    sessions: HashMap<SocketId, RecoverableSession>,
     /// Private ids in the order in which their clients were disconnected. Some clients may have reconnected since.
     order: VecDeque<(Instant, SocketId)>,
 }
 
-struct Logged {
+struct LoggedEvent {
     at: Instant,
     /// The packet, without its offset.
     packet: Encoded,
@@ -41,26 +41,26 @@ struct Logged {
     except: Option<SocketId>,
 }
 
-impl Logged {
+impl LoggedEvent {
     fn bytes(&self) -> usize {
         self.packet.size() + OVERHEAD
     }
 }
 
 /// The state of a disconnected client that may reconnect.
-pub(crate) struct Session {
+pub(crate) struct RecoverableSession {
     pub(crate) id: SocketId,
     pub(crate) rooms: Vec<String>,
     pub(crate) data: Value,
     pub(crate) at: Instant,
-    pub(crate) entry: Option<Entry>,
+    pub(crate) foreign_offset: Option<ForeignOffset>,
 }
 
 /// The offset with which a client came from another server, and the number of the next event on this server.
 ///
 /// It is the last offset that the client knows until it receives an event of this server.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ForeignOffset {
     offset: String,
     next: u64,
 }
@@ -75,18 +75,18 @@ pub(crate) struct Recovered {
     pub(crate) missed: Vec<Encoded>,
     /// The number of the event after the missed ones.
     until: u64,
-    pub(crate) entry: Option<Entry>,
+    pub(crate) foreign_offset: Option<ForeignOffset>,
 }
 
 impl Recovered {
     /// Converts this back into the state of a disconnected client, because the client left before it was connected.
-    pub(crate) fn into_session(self) -> (SocketId, Session) {
-        let session = Session {
+    pub(crate) fn into_session(self) -> (SocketId, RecoverableSession) {
+        let session = RecoverableSession {
             id: self.id,
             rooms: self.rooms,
             data: self.data,
             at: Instant::now(),
-            entry: self.entry,
+            foreign_offset: self.foreign_offset,
         };
         (self.pid, session)
     }
@@ -94,14 +94,14 @@ impl Recovered {
 
 /// The authentication data of a reconnecting client.
 #[derive(Deserialize)]
-pub(crate) struct Claim {
+pub(crate) struct RecoveryClaim {
     pub(crate) pid: String,
     pub(crate) offset: String,
 }
 
-impl Claim {
+impl RecoveryClaim {
     /// Parses the authentication data of a client; `None` if it does not request recovery.
-    pub(crate) fn of(auth: Option<&Data>) -> Option<Claim> {
+    pub(crate) fn of(auth: Option<&Data>) -> Option<RecoveryClaim> {
         auth?.parse().ok()
     }
 }
@@ -142,7 +142,7 @@ impl Recovery {
     ) -> String {
         let now = Instant::now();
         let offset = self.offset(self.next());
-        let entry = Logged {
+        let entry = LoggedEvent {
             at: now,
             packet,
             target,
@@ -155,7 +155,7 @@ impl Recovery {
     }
 
     /// Stores the state of a disconnected client.
-    pub(crate) fn keep(&mut self, pid: SocketId, session: Session) {
+    pub(crate) fn keep(&mut self, pid: SocketId, session: RecoverableSession) {
         let now = session.at;
         self.order.push_back((now, pid));
         self.sessions.insert(pid, session);
@@ -174,7 +174,7 @@ impl Recovery {
     }
 
     /// Removes and returns the state of a client that has reconnected.
-    pub(crate) fn restore(&mut self, claim: &Claim) -> Option<Recovered> {
+    pub(crate) fn restore(&mut self, claim: &RecoveryClaim) -> Option<Recovered> {
         let (pid, session, next) = self.take(claim)?;
         Some(Recovered {
             id: session.id,
@@ -183,12 +183,12 @@ impl Recovery {
             until: self.next(),
             rooms: session.rooms,
             data: session.data,
-            entry: session.entry,
+            foreign_offset: session.foreign_offset,
         })
     }
 
     /// Removes and returns the state of a client that has reconnected to another server.
-    pub(crate) fn hand_over(&mut self, claim: &Claim) -> Option<RemoteSession> {
+    pub(crate) fn export_session(&mut self, claim: &RecoveryClaim) -> Option<RemoteSession> {
         let (_, session, next) = self.take(claim)?;
         let missed = self.missed(session.id, &session.rooms, next);
         Some(RemoteSession {
@@ -200,9 +200,13 @@ impl Recovery {
     }
 
     /// Accepts the state of a client from another server. The events that it missed are added to the log for it, with offsets of this server.
-    pub(crate) fn take_over(&mut self, claim: Claim, session: RemoteSession) -> Option<Recovered> {
+    pub(crate) fn import_session(
+        &mut self,
+        claim: RecoveryClaim,
+        session: RemoteSession,
+    ) -> Option<Recovered> {
         let (id, pid) = (SocketId::parse(&session.id)?, SocketId::parse(&claim.pid)?);
-        let entry = Entry {
+        let foreign_offset = ForeignOffset {
             offset: claim.offset,
             next: self.next(),
         };
@@ -222,18 +226,18 @@ impl Recovery {
             data: session.data,
             missed,
             until: self.next(),
-            entry: Some(entry),
+            foreign_offset: Some(foreign_offset),
         })
     }
 
     /// Removes the state of a client. Returns its private id, and the position of the first event that it has not received.
-    fn take(&mut self, claim: &Claim) -> Option<(SocketId, Session, usize)> {
+    fn take(&mut self, claim: &RecoveryClaim) -> Option<(SocketId, RecoverableSession, usize)> {
         let pid = SocketId::parse(&claim.pid)?;
         self.expire(Instant::now());
         let session = self.sessions.get(&pid)?;
-        let next = match &session.entry {
-            Some(entry) if entry.offset == claim.offset => {
-                let next = entry.next.checked_sub(self.first)?;
+        let next = match &session.foreign_offset {
+            Some(foreign) if foreign.offset == claim.offset => {
+                let next = foreign.next.checked_sub(self.first)?;
                 usize::try_from(next).ok()?
             }
             _ => self.position(&claim.offset)? + 1,
@@ -309,7 +313,7 @@ impl Recovery {
     }
 }
 
-impl Logged {
+impl LoggedEvent {
     fn is_for(&self, id: SocketId, rooms: &[String]) -> bool {
         let is_in = |room: &String| *room == *id || rooms.contains(room);
         (self.target.rooms.is_empty() || self.target.rooms.iter().any(is_in))
@@ -348,18 +352,18 @@ mod tests {
         }
     }
 
-    fn claim(pid: SocketId, offset: &str) -> Claim {
+    fn claim(pid: SocketId, offset: &str) -> RecoveryClaim {
         let (pid, offset) = (pid.as_str().to_owned(), offset.to_owned());
-        Claim { pid, offset }
+        RecoveryClaim { pid, offset }
     }
 
-    fn session(id: SocketId, rooms: &[&str]) -> Session {
-        Session {
+    fn session(id: SocketId, rooms: &[&str]) -> RecoverableSession {
+        RecoverableSession {
             id,
             rooms: rooms.iter().map(|room| (*room).to_owned()).collect(),
             data: Value::from(7),
             at: Instant::now(),
-            entry: None,
+            foreign_offset: None,
         }
     }
 
@@ -404,11 +408,11 @@ mod tests {
         }
         for auth in ["{}", r#"{"pid":1,"offset":2}"#, r#"{"pid":"x"}"#] {
             assert!(
-                Claim::of(Some(&Data::Json(auth.into()))).is_none(),
+                RecoveryClaim::of(Some(&Data::Json(auth.into()))).is_none(),
                 "{auth}"
             );
         }
-        assert!(Claim::of(None).is_none());
+        assert!(RecoveryClaim::of(None).is_none());
         assert!(recovery.restore(&claim(pid, &offset)).is_some());
     }
 
@@ -420,15 +424,15 @@ mod tests {
         let seen = log(&mut one, "seen", target(&[], &[]));
         one.keep(pid, session(id, &["a"]));
         log(&mut one, "missed", target(&["a"], &[]));
-        assert!(two.hand_over(&claim(pid, &seen)).is_none());
-        let handed = one.hand_over(&claim(pid, &seen)).unwrap();
+        assert!(two.export_session(&claim(pid, &seen)).is_none());
+        let exported = one.export_session(&claim(pid, &seen)).unwrap();
         assert!(one.restore(&claim(pid, &seen)).is_none());
-        let recovered = two.take_over(claim(pid, &seen), handed).unwrap();
+        let recovered = two.import_session(claim(pid, &seen), exported).unwrap();
         assert_eq!((recovered.id, recovered.pid), (id, pid));
         assert_eq!(texts(&recovered.missed), ["missed"]);
         // The client leaves before it has received an event, so it still has the offset of the first server.
-        let kept = Session {
-            entry: recovered.entry,
+        let kept = RecoverableSession {
+            foreign_offset: recovered.foreign_offset,
             ..session(id, &["a"])
         };
         two.keep(pid, kept);

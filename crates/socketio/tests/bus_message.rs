@@ -171,12 +171,12 @@ proptest! {
     #[test]
     fn changed_bytes_are_refused_or_decoded_consistently(
         message in message(),
-        place in any::<prop::sample::Index>(),
+        position in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
         let mut bytes = invariants::encode(&message).unwrap();
-        let place = place.index(bytes.len());
-        bytes[place] = byte;
+        let position = position.index(bytes.len());
+        bytes[position] = byte;
         invariants::check_bytes(&bytes.into());
     }
 

@@ -53,10 +53,7 @@ fn live() -> isize {
 fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(
-            start.elapsed() < Duration::from_secs(60),
-            "timed out"
-        );
+        assert!(start.elapsed() < Duration::from_secs(60), "timed out");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
@@ -66,16 +63,16 @@ fn run_until(mut done: impl FnMut() -> bool) {
 /// Sends a request, and reads until the response contains `end`.
 fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
-    let mut came = String::new();
+    let mut received = String::new();
     run_until(|| {
         let mut buffer = [0; 1024];
         match stream.read(&mut buffer) {
-            Ok(count) => came.push_str(&String::from_utf8_lossy(&buffer[..count])),
+            Ok(count) => received.push_str(&String::from_utf8_lossy(&buffer[..count])),
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
-        came.contains(end)
+        received.contains(end)
     });
-    came
+    received
 }
 
 /// Opens idle clients. Returns their connections, and the number of bytes that each client takes.
@@ -108,9 +105,9 @@ fn websocket(stream: &mut TcpStream) {
 
 fn polling(stream: &mut TcpStream) {
     let request = format!("GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\n{HEADERS}\r\n");
-    let came = ask(stream, &request, "maxPayload");
-    let start = came.find("\"sid\":\"").unwrap() + 7;
-    let sid = &came[start..start + 20];
+    let received = ask(stream, &request, "maxPayload");
+    let start = received.find("\"sid\":\"").unwrap() + 7;
+    let sid = &received[start..start + 20];
     let poll =
         format!("GET /engine.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\n{HEADERS}\r\n");
     stream.write_all(poll.as_bytes()).unwrap();

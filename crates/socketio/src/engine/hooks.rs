@@ -11,11 +11,11 @@ use crate::marker::{Later, Now};
 
 /// The position of a response in its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ResponseStage {
     /// The response to the handshake.
-    First,
+    Handshake,
     /// Any other response.
-    Later,
+    Other,
 }
 
 /// A callback that changes response headers.
@@ -81,19 +81,24 @@ pub(super) struct HeaderHooks {
 }
 
 impl HeaderHooks {
-    pub(super) fn add(&self, stage: Stage, hook: HeaderHook) {
+    pub(super) fn add(&self, stage: ResponseStage, hook: HeaderHook) {
         let hooks = match stage {
-            Stage::First => &self.first,
-            Stage::Later => &self.all,
+            ResponseStage::Handshake => &self.first,
+            ResponseStage::Other => &self.all,
         };
         hooks.borrow_mut().push(hook);
     }
 
     /// Calls the callbacks for a response.
-    pub(super) fn apply(&self, req: &Request, response: Response, stage: Stage) -> Response {
+    pub(super) fn apply(
+        &self,
+        req: &Request,
+        response: Response,
+        stage: ResponseStage,
+    ) -> Response {
         let first = match stage {
-            Stage::First => self.first.borrow().clone(),
-            Stage::Later => Vec::new(),
+            ResponseStage::Handshake => self.first.borrow().clone(),
+            ResponseStage::Other => Vec::new(),
         };
         let all = self.all.borrow().clone();
         if first.is_empty() && all.is_empty() {

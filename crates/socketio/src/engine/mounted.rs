@@ -8,24 +8,24 @@ use uptick_http::{HttpServer, Reply, Request, Response, ShutdownOptions};
 use uptick_websocket::{Upgrader, WebSocketOptions};
 
 use super::client::Client;
-use super::hooks::Stage;
+use super::hooks::ResponseStage;
 use super::polling;
-use super::refusal::Refusal;
+use super::refusal::RequestRefusal;
 use super::server::EngineState;
 use super::stats::count;
-use super::waiting::Outcome;
+use super::waiting::RequestOutcome;
 use super::websocket::WebSocketHandle;
 use crate::protocol::session::{CloseReason, Transport};
 
 /// A server that is mounted at a path of an HTTP server.
-pub(super) struct Mounted {
+pub(super) struct MountedEngine {
     pub(super) engine: Rc<EngineState>,
     pub(super) http: HttpServer,
     pub(super) upgrader: Upgrader,
 }
 
-impl Mounted {
-    pub(super) fn new(engine: Rc<EngineState>, http: HttpServer) -> Rc<Mounted> {
+impl MountedEngine {
+    pub(super) fn new(engine: Rc<EngineState>, http: HttpServer) -> Rc<MountedEngine> {
         let options = &engine.options;
         // The heartbeat of the session detects silent clients, and the queue of the session limits the buffered bytes.
         let websocket = WebSocketOptions::new()
@@ -34,7 +34,7 @@ impl Mounted {
             .idle_timeout(None)
             .origins(options.origins.clone())
             .compression(options.compression);
-        let mounted = Rc::new(Mounted {
+        let mounted = Rc::new(MountedEngine {
             upgrader: Upgrader::new(http, websocket),
             engine,
             http,
@@ -82,11 +82,16 @@ impl Mounted {
     }
 
     /// Returns the response after the application's callbacks have changed its headers.
-    pub(super) fn respond(&self, req: &Request, response: Response, stage: Stage) -> Response {
+    pub(super) fn respond(
+        &self,
+        req: &Request,
+        response: Response,
+        stage: ResponseStage,
+    ) -> Response {
         self.engine.header_hooks.apply(req, response, stage)
     }
 
-    pub(super) fn reply(&self, req: &Request, response: Response, stage: Stage) -> Reply {
+    pub(super) fn reply(&self, req: &Request, response: Response, stage: ResponseStage) -> Reply {
         Reply::Ready(self.respond(req, response, stage))
     }
 
@@ -94,24 +99,31 @@ impl Mounted {
     pub(super) fn completed(
         &self,
         req: &Request,
-        outcome: Outcome,
-        stage: Stage,
+        outcome: RequestOutcome,
+        stage: ResponseStage,
     ) -> Option<Response> {
         let response = match outcome {
-            Outcome::Refuse(code) => self.refused(req, &code.into()),
-            Outcome::Abort => match req.connection() {
+            RequestOutcome::Refuse(code) => self.refused(req, &code.into()),
+            RequestOutcome::Abort => match req.connection() {
                 Some(conn) => {
                     conn.close();
                     return None;
                 }
-                None => Refusal::bad_request("").response().close_connection(),
+                None => RequestRefusal::bad_request("")
+                    .response()
+                    .close_connection(),
             },
             outcome => polling::response(outcome)?,
         };
         Some(self.respond(req, response, stage))
     }
 
-    pub(super) fn complete(&self, req: &Request, outcome: Outcome, stage: Stage) -> Reply {
+    pub(super) fn complete(
+        &self,
+        req: &Request,
+        outcome: RequestOutcome,
+        stage: ResponseStage,
+    ) -> Reply {
         match self.completed(req, outcome, stage) {
             Some(response) => Reply::Ready(response),
             None => Reply::Detached,
@@ -119,12 +131,12 @@ impl Mounted {
     }
 
     /// Refuses a request.
-    pub(super) fn refuse(&self, req: &Request, refusal: Refusal) -> Reply {
+    pub(super) fn refuse(&self, req: &Request, refusal: RequestRefusal) -> Reply {
         let response = self.refused(req, &refusal);
-        self.reply(req, response, Stage::Later)
+        self.reply(req, response, ResponseStage::Other)
     }
 
-    fn refused(&self, req: &Request, refusal: &Refusal) -> Response {
+    fn refused(&self, req: &Request, refusal: &RequestRefusal) -> Response {
         count(&self.engine.counts.refused);
         self.engine.report(refusal, req);
         refusal.response()

@@ -10,23 +10,23 @@ use uptick_emitter::Emitter;
 use uptick_http::{BodyError, Reply, Request, Response, StatusCode};
 
 use super::client::Client;
-use super::hooks::Stage;
-use super::mounted::Mounted;
+use super::hooks::ResponseStage;
+use super::mounted::MountedEngine;
 use super::refusal::RefusalCode;
 use super::state::ClientState;
-use super::waiting::{Outcome, RequestHandle, Wait, WaitingRequest};
+use super::waiting::{OutcomeFuture, RequestHandle, RequestOutcome, WaitingRequest};
 use crate::protocol::session::{Input, PostFailure};
 
 /// The pending requests of a session.
 #[derive(Default)]
-pub(super) struct Requests {
+pub(super) struct PollingRequests {
     poll: Option<RequestHandle>,
     post: Option<RequestHandle>,
     /// A request that overlaps with a pending one, until it is rejected.
     overlapping: Option<RequestHandle>,
 }
 
-impl Requests {
+impl PollingRequests {
     pub(super) fn is_empty(&self) -> bool {
         self.poll.is_none() && self.post.is_none() && self.overlapping.is_none()
     }
@@ -47,31 +47,31 @@ impl Requests {
 
     pub(super) fn respond_poll(&mut self, body: Bytes) {
         if let Some(poll) = self.poll.take() {
-            poll.complete(Outcome::Payload(body));
+            poll.complete(RequestOutcome::Payload(body));
         }
     }
 
     pub(super) fn reject_poll(&mut self) {
         if let Some(poll) = self.overlapping.take().or_else(|| self.poll.take()) {
-            poll.complete(Outcome::Status(400));
+            poll.complete(RequestOutcome::Status(400));
         }
     }
 
     pub(super) fn respond_post(&mut self) {
         if let Some(post) = self.post.take() {
-            post.complete(Outcome::Ok);
+            post.complete(RequestOutcome::Ok);
         }
     }
 
     pub(super) fn reject_post(&mut self, status: u16) {
         if let Some(post) = self.overlapping.take().or_else(|| self.post.take()) {
-            post.complete(Outcome::Status(status));
+            post.complete(RequestOutcome::Status(status));
         }
     }
 
     pub(super) fn abort_post(&mut self) {
         if let Some(post) = self.post.take() {
-            post.complete(Outcome::Abort);
+            post.complete(RequestOutcome::Abort);
         }
     }
 
@@ -86,27 +86,27 @@ impl Requests {
     }
 }
 
-impl Drop for Requests {
+impl Drop for PollingRequests {
     fn drop(&mut self) {
         // The session ended without a response.
         let waiting = [self.poll.take(), self.post.take(), self.overlapping.take()];
         for request in waiting.into_iter().flatten() {
-            request.complete(Outcome::Abort);
+            request.complete(RequestOutcome::Abort);
         }
     }
 }
 
 /// Handles a polling request of a session.
-pub(super) fn handle(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+pub(super) fn handle(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply {
     match req.method().as_str() {
         "GET" => poll(mounted, state, req),
         "POST" => post(mounted, state, req),
         // The official server uses this status, too.
-        _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
+        _ => mounted.complete(&req, RequestOutcome::Status(500), ResponseStage::Other),
     }
 }
 
-fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+fn poll(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply {
     state.catch_up();
     let Some(client) = state.client() else {
         return mounted.refuse(&req, RefusalCode::UnknownSession.into());
@@ -116,19 +116,19 @@ fn poll(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
     state.with_requests(|all| all.set_poll(handle.clone()));
     state.input(Input::Poll);
     if let Some(outcome) = request.take() {
-        return mounted.complete(&req, outcome, Stage::Later);
+        return mounted.complete(&req, outcome, ResponseStage::Other);
     }
     let (waiting, ended) = (Rc::clone(&request), handle.clone());
     // A half-closed connection counts as gone: no official client half-closes it while it waits for a poll.
     req.on(Request::HALF_CLOSE, move |()| {
         poll_aborted(client, &ended);
-        waiting.complete(Outcome::Abort);
+        waiting.complete(RequestOutcome::Abort);
     });
-    let wait = Wait::new(request, move || poll_aborted(client, &handle));
+    let wait = OutcomeFuture::new(request, move || poll_aborted(client, &handle));
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
         let outcome = wait.await;
-        mounted.completed(&req, outcome, Stage::Later)
+        mounted.completed(&req, outcome, ResponseStage::Other)
     }))
 }
 
@@ -141,7 +141,7 @@ pub(super) fn poll_aborted(client: Client, request: &RequestHandle) {
     }
 }
 
-fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
+fn post(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply {
     let Some(client) = state.client() else {
         return mounted.refuse(&req, RefusalCode::UnknownSession.into());
     };
@@ -154,10 +154,10 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
         state.input(Input::PostFailed(failure));
     }
     if let Some(outcome) = request.take() {
-        return mounted.complete(&req, outcome, Stage::Later);
+        return mounted.complete(&req, outcome, ResponseStage::Other);
     }
     let mut body = Box::pin(req.bytes(limit));
-    let mut wait = Wait::new(Rc::clone(&request), move || post_aborted(client, &handle));
+    let mut wait = OutcomeFuture::new(Rc::clone(&request), move || post_aborted(client, &handle));
     let mut is_received = false;
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
@@ -177,11 +177,11 @@ fn post(mounted: &Rc<Mounted>, state: &ClientState, req: Request) -> Reply {
                 });
             }
             // No response is sent if the session or the client is gone.
-            request.complete(Outcome::Abort);
+            request.complete(RequestOutcome::Abort);
             Pin::new(&mut wait).poll(context)
         });
         let outcome = outcome.await;
-        mounted.completed(&req, outcome, Stage::Later)
+        mounted.completed(&req, outcome, ResponseStage::Other)
     }))
 }
 
@@ -195,15 +195,17 @@ pub(super) fn post_aborted(client: Client, request: &RequestHandle) {
 }
 
 /// Returns the response for an outcome; `None` for a refusal, or if the connection must be closed.
-pub(super) fn response(outcome: Outcome) -> Option<Response> {
+pub(super) fn response(outcome: RequestOutcome) -> Option<Response> {
     let response = match outcome {
-        Outcome::Payload(body) => Response::binary(body).content_type("text/plain; charset=UTF-8"),
-        Outcome::Ok => Response::binary("ok").content_type("text/html"),
-        Outcome::Status(status) => {
+        RequestOutcome::Payload(body) => {
+            Response::binary(body).content_type("text/plain; charset=UTF-8")
+        }
+        RequestOutcome::Ok => Response::binary("ok").content_type("text/html"),
+        RequestOutcome::Status(status) => {
             let status = StatusCode::from_u16(status);
             Response::new(status.unwrap_or(StatusCode::BAD_REQUEST))
         }
-        Outcome::Refuse(_) | Outcome::Abort => return None,
+        RequestOutcome::Refuse(_) | RequestOutcome::Abort => return None,
     };
     Some(response.header("cache-control", "no-store"))
 }

@@ -71,15 +71,15 @@ pub struct ConnectionError {
 
 /// A refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct RequestRefusal {
     code: RefusalCode,
     message: Cow<'static, str>,
     cause: &'static str,
 }
 
-impl From<RefusalCode> for Refusal {
-    fn from(code: RefusalCode) -> Refusal {
-        Refusal {
+impl From<RefusalCode> for RequestRefusal {
+    fn from(code: RefusalCode) -> RequestRefusal {
+        RequestRefusal {
             code,
             message: code.message().into(),
             cause: "",
@@ -89,26 +89,26 @@ impl From<RefusalCode> for Refusal {
 
 /// The JSON body of a refusal.
 #[derive(Serialize)]
-struct Body<'a> {
+struct RefusalBody<'a> {
     code: u8,
     message: &'a str,
 }
 
-impl Refusal {
+impl RequestRefusal {
     /// Creates the refusal of a bad request with a cause.
-    pub(super) fn bad_request(cause: &'static str) -> Refusal {
-        Refusal {
+    pub(super) fn bad_request(cause: &'static str) -> RequestRefusal {
+        RequestRefusal {
             cause,
             ..RefusalCode::BadRequest.into()
         }
     }
 
     /// Creates a refusal by the application. An empty message is replaced by the default one.
-    pub(super) fn forbidden(message: String) -> Refusal {
-        let usual = Refusal::from(RefusalCode::Forbidden);
+    pub(super) fn forbidden(message: String) -> RequestRefusal {
+        let usual = RequestRefusal::from(RefusalCode::Forbidden);
         match message.is_empty() {
             true => usual,
-            false => Refusal {
+            false => RequestRefusal {
                 message: message.into(),
                 ..usual
             },
@@ -133,7 +133,7 @@ impl Refusal {
             RefusalCode::Forbidden => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_REQUEST,
         };
-        let body = Body {
+        let body = RefusalBody {
             code: self.code as u8,
             message: &self.message,
         };
@@ -147,18 +147,18 @@ mod tests {
 
     #[test]
     fn the_body_of_a_refusal_matches_the_official_server() {
-        let response = Refusal::from(RefusalCode::UnknownSession).response();
+        let response = RequestRefusal::from(RefusalCode::UnknownSession).response();
         assert_eq!(response.status(), 400);
         let body = response.body().as_bytes();
         assert_eq!(
             body,
             Some(&br#"{"code":1,"message":"Session ID unknown"}"#[..])
         );
-        let response = Refusal::forbidden("say \"please\"".to_owned()).response();
+        let response = RequestRefusal::forbidden("say \"please\"".to_owned()).response();
         assert_eq!(response.status(), 403);
         let body = response.body().as_bytes();
         assert_eq!(body, Some(&br#"{"code":4,"message":"say \"please\""}"#[..]));
-        let response = Refusal::forbidden(String::new()).response();
+        let response = RequestRefusal::forbidden(String::new()).response();
         let body = response.body().as_bytes();
         assert_eq!(body, Some(&br#"{"code":4,"message":"Forbidden"}"#[..]));
     }

@@ -8,9 +8,9 @@ use super::client::Client;
 #[cfg(feature = "workers")]
 use super::cluster;
 use super::handshake::Handshake;
-use super::hooks::{Permission, Stage};
-use super::mounted::Mounted;
-use super::refusal::{Refusal, RefusalCode};
+use super::hooks::{Permission, ResponseStage};
+use super::mounted::MountedEngine;
+use super::refusal::{RefusalCode, RequestRefusal};
 use super::session_id::SessionId;
 use super::state::ClientState;
 use super::waiting::{RequestHandle, WaitingRequest};
@@ -19,7 +19,7 @@ use crate::protocol::engine::PROTOCOL;
 use crate::protocol::session::Transport;
 
 /// A request that has passed the checks.
-enum Checked {
+enum CheckedRequest {
     /// A request of a session.
     Session(Client),
     /// A request of a session in another worker.
@@ -30,7 +30,7 @@ enum Checked {
 }
 
 /// Handles a request through the middleware of the server.
-pub(super) fn serve(mounted: &Rc<Mounted>, req: Request) -> Reply {
+pub(super) fn serve(mounted: &Rc<MountedEngine>, req: Request) -> Reply {
     let layers = Rc::clone(&mounted.engine.layers.borrow());
     if layers.is_empty() {
         return handle(mounted, req);
@@ -39,7 +39,7 @@ pub(super) fn serve(mounted: &Rc<Mounted>, req: Request) -> Reply {
     Next::to_handler(layers, move |req| handle(&mounted, req)).run(req)
 }
 
-fn handle(mounted: &Rc<Mounted>, req: Request) -> Reply {
+fn handle(mounted: &Rc<MountedEngine>, req: Request) -> Reply {
     let is_upgrade = req.head().lists_upgrades(b"websocket");
     let name = req.query_value("transport");
     let transport = match name.as_deref() {
@@ -53,29 +53,29 @@ fn handle(mounted: &Rc<Mounted>, req: Request) -> Reply {
         return mounted.refuse(&req, RefusalCode::UnknownTransport.into());
     };
     match check(mounted, &req, transport, is_upgrade) {
-        Ok(Checked::Session(client)) => match (transport, client.state()) {
+        Ok(CheckedRequest::Session(client)) => match (transport, client.state()) {
             (Transport::WebSocket, _) => websocket::upgrade(mounted, client, &req),
             (Transport::Polling, Some(state)) => polling::handle(mounted, &state, req),
             (Transport::Polling, None) => mounted.refuse(&req, RefusalCode::UnknownSession.into()),
         },
         #[cfg(feature = "workers")]
-        Ok(Checked::Foreign(sid)) => cluster::forward(mounted, sid, transport, req),
-        Ok(Checked::Handshake) => permit(mounted, req, transport),
+        Ok(CheckedRequest::Foreign(sid)) => cluster::forward(mounted, sid, transport, req),
+        Ok(CheckedRequest::Handshake) => permit(mounted, req, transport),
         Err(refusal) => mounted.refuse(&req, refusal),
     }
 }
 
 fn check(
-    mounted: &Mounted,
+    mounted: &MountedEngine,
     req: &Request,
     transport: Transport,
     is_upgrade: bool,
-) -> Result<Checked, Refusal> {
+) -> Result<CheckedRequest, RequestRefusal> {
     if req.head().field("origin").is_some_and(has_invalid_bytes) {
-        return Err(Refusal::bad_request("INVALID_ORIGIN"));
+        return Err(RequestRefusal::bad_request("INVALID_ORIGIN"));
     }
     let sid = req.query_value("sid").filter(|sid| !sid.is_empty());
-    let mismatch = Refusal::bad_request("TRANSPORT_MISMATCH");
+    let mismatch = RequestRefusal::bad_request("TRANSPORT_MISMATCH");
     if let Some(sid) = sid {
         let Some(sid) = SessionId::parse(&sid) else {
             return Err(RefusalCode::UnknownSession.into());
@@ -84,7 +84,7 @@ fn check(
         // A request for a WebSocket must be an upgrade, and a poll must not be one.
         let fits = match (transport, &found) {
             (Transport::WebSocket, _) => is_upgrade,
-            (Transport::Polling, Checked::Session(client)) => {
+            (Transport::Polling, CheckedRequest::Session(client)) => {
                 !is_upgrade && client.transport() == Some(Transport::Polling)
             }
             (Transport::Polling, _) => !is_upgrade,
@@ -94,16 +94,18 @@ fn check(
         }
         return match speaks_protocol(req) {
             true => Ok(found),
-            false => Err(Refusal::bad_request("PROTOCOL_MISMATCH")),
+            false => Err(RequestRefusal::bad_request("PROTOCOL_MISMATCH")),
         };
     }
     if req.method() != "GET" {
         return Err(RefusalCode::BadHandshakeMethod.into());
     }
     match (transport, is_upgrade) {
-        (Transport::WebSocket, false) => Err(Refusal::bad_request("TRANSPORT_HANDSHAKE_ERROR")),
+        (Transport::WebSocket, false) => {
+            Err(RequestRefusal::bad_request("TRANSPORT_HANDSHAKE_ERROR"))
+        }
         (Transport::Polling, true) => Err(mismatch),
-        _ => Ok(Checked::Handshake),
+        _ => Ok(CheckedRequest::Handshake),
     }
 }
 
@@ -114,15 +116,15 @@ fn speaks_protocol(req: &Request) -> bool {
 }
 
 /// Finds a session in this or another worker.
-fn find(mounted: &Mounted, sid: SessionId) -> Result<Checked, Refusal> {
+fn find(mounted: &MountedEngine, sid: SessionId) -> Result<CheckedRequest, RequestRefusal> {
     if let Some(client) = mounted.engine.find(&sid) {
-        return Ok(Checked::Session(client));
+        return Ok(CheckedRequest::Session(client));
     }
     #[cfg(feature = "workers")]
     if let Some(cluster) = mounted.engine.cluster()
-        && cluster.knows(sid.tag())
+        && cluster.has_worker(sid.tag())
     {
-        return Ok(Checked::Foreign(sid));
+        return Ok(CheckedRequest::Foreign(sid));
     }
     Err(RefusalCode::UnknownSession.into())
 }
@@ -135,30 +137,30 @@ fn has_invalid_bytes(value: &[u8]) -> bool {
 }
 
 /// Calls the application's callback for a handshake.
-fn permit(mounted: &Rc<Mounted>, req: Request, transport: Transport) -> Reply {
+fn permit(mounted: &Rc<MountedEngine>, req: Request, transport: Transport) -> Reply {
     let allow = mounted.engine.allow_request.borrow().clone();
     let permission = allow.map_or(Permission::Now(Ok(())), |allow| allow(&req));
     match permission {
-        Permission::Now(decision) => decided(mounted, req, transport, decision),
+        Permission::Now(decision) => open_session(mounted, req, transport, decision),
         Permission::Later(decision) => {
             let mounted = Rc::clone(mounted);
             Reply::Later(Box::pin(async move {
                 let decision = decision.await;
-                decided(&mounted, req, transport, decision).await
+                open_session(&mounted, req, transport, decision).await
             }))
         }
     }
 }
 
 /// Opens a session if the handshake was accepted.
-fn decided(
-    mounted: &Rc<Mounted>,
+fn open_session(
+    mounted: &Rc<MountedEngine>,
     req: Request,
     transport: Transport,
     decision: Result<(), String>,
 ) -> Reply {
     if let Err(message) = decision {
-        return mounted.refuse(&req, Refusal::forbidden(message));
+        return mounted.refuse(&req, RequestRefusal::forbidden(message));
     }
     if !speaks_protocol(&req) {
         return mounted.refuse(&req, RefusalCode::UnsupportedProtocol.into());
@@ -180,7 +182,7 @@ fn decided(
 }
 
 /// Opens a session over polling.
-fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
+fn begin(mounted: &Rc<MountedEngine>, sid: SessionId, req: &Request) -> Reply {
     let handshake = Handshake::of(req);
     let Some(state) = ClientState::open(mounted, sid, Transport::Polling, handshake) else {
         return Reply::Ready(HttpError::from_status(StatusCode::SERVICE_UNAVAILABLE).into());
@@ -192,7 +194,10 @@ fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
     let response = request.take();
     state.start();
     match response {
-        Some(outcome) => mounted.complete(req, outcome, Stage::First),
-        None => Reply::Ready(HttpError::internal("opening a session failed: the handshake response was not written").into()),
+        Some(outcome) => mounted.complete(req, outcome, ResponseStage::Handshake),
+        None => Reply::Ready(
+            HttpError::internal("opening a session failed: the handshake response was not written")
+                .into(),
+        ),
     }
 }

@@ -15,21 +15,21 @@ use super::OpenProtocol;
 use super::client::Client;
 #[cfg(feature = "workers")]
 use super::cluster::Cluster;
-use super::hooks::{AllowRequest, HeaderHooks, IntoPermission, Stage};
-use super::mounted::Mounted;
+use super::hooks::{AllowRequest, HeaderHooks, IntoPermission, ResponseStage};
+use super::mounted::MountedEngine;
 use super::options::EngineOptions;
-use super::refusal::{ConnectionError, Refusal};
+use super::refusal::{ConnectionError, RequestRefusal};
 use super::requests;
 use super::session_id::{SessionId, Tag};
 use super::stats::{Counts, EngineStats};
 use crate::protocol::session::SessionOptions;
 
 thread_local! {
-    static SERVERS: RefCell<Table<Server>> = const { RefCell::new(Table::new()) };
+    static SERVERS: RefCell<Table<ServerEntry>> = const { RefCell::new(Table::new()) };
 }
 
 /// An open server.
-struct Server {
+struct ServerEntry {
     state: Rc<EngineState>,
     listeners: Listeners,
 }
@@ -138,7 +138,7 @@ impl EngineIo {
             cluster: OnceCell::new(),
             options,
         });
-        let server = Server {
+        let server = ServerEntry {
             state: Rc::clone(&state),
             listeners: Listeners::new(),
         };
@@ -237,13 +237,13 @@ impl EngineIo {
     /// Calls `f` with the headers of each response before it is sent, including responses that open WebSockets.
     pub fn on_headers(self, f: impl FnMut(&mut HeaderMap, &Request) + 'static) -> EngineIo {
         let hook = Rc::new(RefCell::new(f));
-        self.configure(|state| state.header_hooks.add(Stage::Later, hook))
+        self.configure(|state| state.header_hooks.add(ResponseStage::Other, hook))
     }
 
     /// Calls `f` with the headers of the first response of each session, before [`on_headers`](EngineIo::on_headers). It is typically used to set cookies.
     pub fn on_initial_headers(self, f: impl FnMut(&mut HeaderMap, &Request) + 'static) -> EngineIo {
         let hook = Rc::new(RefCell::new(f));
-        self.configure(|state| state.header_hooks.add(Stage::First, hook))
+        self.configure(|state| state.header_hooks.add(ResponseStage::Handshake, hook))
     }
 
     /// Sets the protocol on top. `open` is called once for each session, after its handshake was queued and before any of its messages.
@@ -258,7 +258,7 @@ impl Mount for EngineIo {
         let Some(state) = self.state() else { return };
         #[cfg(feature = "workers")]
         state.join_cluster(path);
-        let mounted = Mounted::new(state, http);
+        let mounted = MountedEngine::new(state, http);
         http.any(path, move |req: Request| requests::serve(&mounted, req));
     }
 }
@@ -324,7 +324,7 @@ impl EngineState {
     }
 
     /// Emits `connection_error`.
-    pub(super) fn report(&self, refusal: &Refusal, req: &Request) {
+    pub(super) fn report(&self, refusal: &RequestRefusal, req: &Request) {
         let slot = EngineIo::CONNECTION_ERROR.slot();
         if let Some(engine) = self.handle()
             && engine.with_listeners(|listeners| listeners.has(slot)) == Some(true)

@@ -24,8 +24,8 @@ use super::client::Client;
 use super::clients;
 use super::clock::{self, came_in_last_wait};
 use super::handshake::Handshake;
-use super::mounted::Mounted;
-use super::polling::Requests;
+use super::mounted::MountedEngine;
+use super::polling::PollingRequests;
 use super::session_id::SessionId;
 use super::stats::count;
 use super::websocket::WebSocketHandle;
@@ -42,7 +42,7 @@ const SOFT_LIMIT: usize = 64 * 1024;
 pub(super) struct ClientState {
     id: Cell<Option<Id>>,
     pub(super) sid: SessionId,
-    pub(super) mounted: Rc<Mounted>,
+    pub(super) mounted: Rc<MountedEngine>,
     pub(super) handshake: Rc<Handshake>,
     session: RefCell<Session>,
     protocol: OnceCell<Rc<dyn ClientProtocol>>,
@@ -50,15 +50,15 @@ pub(super) struct ClientState {
     /// The WebSocket: the current transport, or a candidate for an upgrade.
     websocket: Cell<Option<WebSocketHandle>>,
     /// The pending HTTP requests.
-    requests: RefCell<Option<Box<Requests>>>,
+    requests: RefCell<Option<Box<PollingRequests>>>,
     /// The timer, and the time for which it is set.
     timer: Cell<Option<(Instant, Timer)>>,
-    flags: Flags,
+    flags: SessionFlags,
 }
 
 /// Flags of a session.
 #[derive(Default)]
-struct Flags {
+struct SessionFlags {
     /// Set while actions are performed.
     acting: Cell<bool>,
     /// Set if [`ClientState::flush`] will be called at the end of the iteration.
@@ -72,7 +72,7 @@ struct Flags {
 impl ClientState {
     /// Opens a session; `None` if the table of the thread is full.
     pub(super) fn open(
-        mounted: &Rc<Mounted>,
+        mounted: &Rc<MountedEngine>,
         sid: SessionId,
         transport: Transport,
         handshake: Handshake,
@@ -91,7 +91,7 @@ impl ClientState {
             websocket: Cell::new(None),
             requests: RefCell::new(None),
             timer: Cell::new(None),
-            flags: Flags::default(),
+            flags: SessionFlags::default(),
         });
         let id = clients::insert(Rc::clone(&state))?;
         state.id.set(Some(id));
@@ -127,7 +127,7 @@ impl ClientState {
     }
 
     /// Calls `f` with the pending requests.
-    pub(super) fn with_requests<R>(&self, f: impl FnOnce(&mut Requests) -> R) -> R {
+    pub(super) fn with_requests<R>(&self, f: impl FnOnce(&mut PollingRequests) -> R) -> R {
         f(self.requests.borrow_mut().get_or_insert_default())
     }
 
@@ -249,7 +249,7 @@ impl ClientState {
     /// Passes an input to the session, and performs the resulting actions.
     pub(super) fn input(&self, input: Input) {
         self.session().handle(input, clock::now());
-        self.act();
+        self.perform_actions();
     }
 
     /// Handles a deadline that expired before the event that is handled now.
@@ -266,12 +266,12 @@ impl ClientState {
         let message = self.session().receive(frame, clock::now());
         match message {
             Some(message) => self.deliver(message),
-            None => self.act(),
+            None => self.perform_actions(),
         }
     }
 
     /// Performs the actions of the session. A nested call returns immediately, because the outer call continues.
-    fn act(&self) {
+    fn perform_actions(&self) {
         if self.flags.acting.replace(true) {
             return;
         }
@@ -290,10 +290,10 @@ impl ClientState {
             Action::Message(message) => self.deliver(message),
             Action::Heartbeat => self.notify(Client::HEARTBEAT, ()),
             Action::RespondPoll(body) => self.with_requests(|all| all.respond_poll(body)),
-            Action::RejectPoll => self.with_requests(Requests::reject_poll),
-            Action::RespondPost => self.with_requests(Requests::respond_post),
+            Action::RejectPoll => self.with_requests(PollingRequests::reject_poll),
+            Action::RespondPost => self.with_requests(PollingRequests::respond_post),
             Action::RejectPost(status) => self.with_requests(|all| all.reject_post(status)),
-            Action::AbortPost => self.with_requests(Requests::abort_post),
+            Action::AbortPost => self.with_requests(PollingRequests::abort_post),
             Action::SendFrame(frame) => drop(self.send_frame(frame)),
             Action::SendFrames => self.send_frames(),
             Action::CloseWebSocket(code) => self.close_websocket(code),
@@ -305,11 +305,11 @@ impl ClientState {
             }
             Action::Closed(reason) => self.finish(reason),
         }
-        self.with_requests_if_any(|all| all.is_empty());
+        self.free_requests_if(|all| all.is_empty());
     }
 
     /// Frees the storage for requests if it is no longer needed.
-    fn with_requests_if_any(&self, is_empty: impl FnOnce(&Requests) -> bool) {
+    fn free_requests_if(&self, is_empty: impl FnOnce(&PollingRequests) -> bool) {
         let mut requests = self.requests.borrow_mut();
         if requests.as_deref().is_some_and(is_empty) {
             *requests = None;
@@ -460,7 +460,9 @@ impl ClientState {
             .into_iter()
             .flatten()
         {
-            tracing::error!("a callback of an Engine.IO session panicked while the session closed: {message}");
+            tracing::error!(
+                "a callback of an Engine.IO session panicked while the session closed: {message}"
+            );
         }
         if let Some(id) = self.id.take() {
             clients::remove(id);

@@ -13,7 +13,7 @@ use super::refusal::RefusalCode;
 
 /// The outcome of a request.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum RequestOutcome {
     /// Status 200 with a payload.
     Payload(Bytes),
     /// Status 200 with `ok`.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 /// A request that waits for its outcome. It is shared by the session and the task of the request.
 #[derive(Default)]
 pub(super) struct WaitingRequest {
-    outcome: RefCell<Option<Outcome>>,
+    outcome: RefCell<Option<RequestOutcome>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -40,7 +40,7 @@ impl WaitingRequest {
     }
 
     /// Sets the outcome, and wakes the task. Further outcomes are ignored.
-    pub(super) fn complete(&self, outcome: Outcome) {
+    pub(super) fn complete(&self, outcome: RequestOutcome) {
         self.outcome.borrow_mut().get_or_insert(outcome);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -48,12 +48,12 @@ impl WaitingRequest {
     }
 
     /// Takes the outcome, if there is one.
-    pub(super) fn take(&self) -> Option<Outcome> {
+    pub(super) fn take(&self) -> Option<RequestOutcome> {
         self.outcome.borrow_mut().take()
     }
 
     /// Polls for the outcome.
-    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Outcome> {
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<RequestOutcome> {
         if let Some(outcome) = self.take() {
             return Poll::Ready(outcome);
         }
@@ -63,24 +63,24 @@ impl WaitingRequest {
 }
 
 /// A future of the outcome of a request. If it is dropped without an outcome, because the client closed its connection, `aborted` is called.
-pub(super) struct Wait<F: FnOnce()> {
+pub(super) struct OutcomeFuture<F: FnOnce()> {
     request: Rc<WaitingRequest>,
     aborted: Option<F>,
 }
 
-impl<F: FnOnce()> Wait<F> {
-    pub(super) fn new(request: Rc<WaitingRequest>, aborted: F) -> Wait<F> {
-        Wait {
+impl<F: FnOnce()> OutcomeFuture<F> {
+    pub(super) fn new(request: Rc<WaitingRequest>, aborted: F) -> OutcomeFuture<F> {
+        OutcomeFuture {
             request,
             aborted: Some(aborted),
         }
     }
 }
 
-impl<F: FnOnce() + Unpin> Future for Wait<F> {
-    type Output = Outcome;
+impl<F: FnOnce() + Unpin> Future for OutcomeFuture<F> {
+    type Output = RequestOutcome;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<RequestOutcome> {
         let polled = self.request.poll(context);
         if polled.is_ready() {
             self.aborted = None;
@@ -89,7 +89,7 @@ impl<F: FnOnce() + Unpin> Future for Wait<F> {
     }
 }
 
-impl<F: FnOnce()> Drop for Wait<F> {
+impl<F: FnOnce()> Drop for OutcomeFuture<F> {
     fn drop(&mut self) {
         if let Some(aborted) = self.aborted.take()
             && self.request.take().is_none()
@@ -111,7 +111,7 @@ pub(super) enum RequestHandle {
 
 impl RequestHandle {
     /// Sets the outcome. Further outcomes are ignored.
-    pub(super) fn complete(&self, outcome: Outcome) {
+    pub(super) fn complete(&self, outcome: RequestOutcome) {
         match self {
             RequestHandle::Local(request) => request.complete(outcome),
             #[cfg(feature = "workers")]

@@ -11,8 +11,8 @@ use super::client::Client;
 #[cfg(feature = "workers")]
 use super::cluster::RemoteWebSocket;
 use super::handshake::Handshake;
-use super::hooks::Stage;
-use super::mounted::Mounted;
+use super::hooks::ResponseStage;
+use super::mounted::MountedEngine;
 use super::server::EngineState;
 use super::session_id::SessionId;
 use super::state::ClientState;
@@ -81,7 +81,7 @@ impl WebSocketHandle {
 }
 
 /// Accepts a WebSocket that opens a session.
-pub(super) fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Reply {
+pub(super) fn begin(mounted: &Rc<MountedEngine>, sid: SessionId, req: &Request) -> Reply {
     let handshake = Handshake::of(req);
     let this = Rc::clone(mounted);
     let accept = Accept::new(move |ws: WebSocket| {
@@ -99,11 +99,11 @@ pub(super) fn begin(mounted: &Rc<Mounted>, sid: SessionId, req: &Request) -> Rep
         }
     });
     let response = mounted.upgrader.upgrade(req, accept);
-    mounted.reply(req, response, Stage::First)
+    mounted.reply(req, response, ResponseStage::Handshake)
 }
 
 /// Accepts a WebSocket that upgrades a session. It is closed if the session can no longer be upgraded.
-pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> Reply {
+pub(super) fn upgrade(mounted: &Rc<MountedEngine>, client: Client, req: &Request) -> Reply {
     let accept = Accept::new(move |ws: WebSocket| {
         match client.state().filter(|state| state.session().can_upgrade()) {
             Some(state) => {
@@ -114,7 +114,7 @@ pub(super) fn upgrade(mounted: &Rc<Mounted>, client: Client, req: &Request) -> R
         }
     });
     let response = mounted.upgrader.upgrade(req, accept);
-    mounted.reply(req, response, Stage::Later)
+    mounted.reply(req, response, ResponseStage::Other)
 }
 
 /// Attaches a WebSocket to a session, which receives its events.

@@ -9,13 +9,13 @@ use super::NamespaceState;
 use super::delivery::{event_of, with_except};
 use crate::adapter::{ClusterMessage, ClusterResponse, RemoteSocket, Servers, Target};
 use crate::arguments::{FromArguments, ToArguments};
-use crate::cluster::{Answers, Gathered, Request};
+use crate::cluster::{Gathered, PendingRequest, Responses};
 use crate::error::{DisconnectReason, Incomplete};
-use crate::listeners::{Received, emit};
+use crate::listeners::{ReceivedEvent, emit};
 use crate::promise::Promise;
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, Data, Encoded};
-use crate::recovery::{Claim, Recovered};
+use crate::recovery::{Recovered, RecoveryClaim};
 use crate::socket::{AckContext, PendingAck};
 use crate::{Parser, Socket};
 
@@ -39,7 +39,7 @@ impl NamespaceState {
                 request: Some(request),
                 timeout,
                 ..
-            } => self.ask_for(from, &packet, &target, request, timeout),
+            } => self.collect_acks_for(from, &packet, &target, request, timeout),
             ClusterMessage::SocketsJoin { target, rooms } => {
                 self.apply(&target, None, |socket| {
                     for room in &rooms {
@@ -67,8 +67,9 @@ impl NamespaceState {
                 request,
             } => {
                 let recovery = self.recovery.as_ref();
-                let claim = Claim { pid, offset };
-                let session = recovery.and_then(|recovery| recovery.borrow_mut().hand_over(&claim));
+                let claim = RecoveryClaim { pid, offset };
+                let session =
+                    recovery.and_then(|recovery| recovery.borrow_mut().export_session(&claim));
                 self.respond(from, &ClusterResponse::Session { request, session });
             }
             ClusterMessage::ServerSideEmit { packet, request } => {
@@ -132,7 +133,7 @@ impl NamespaceState {
     }
 
     /// Sends an event to sockets of this server, and their acknowledgements to another server.
-    fn ask_for(
+    fn collect_acks_for(
         self: &Rc<Self>,
         from: &str,
         packet: &Encoded,
@@ -143,7 +144,7 @@ impl NamespaceState {
         let timeout = timeout.map(Duration::from_millis);
         let from: Rc<str> = from.into();
         let shared: Rc<str> = request.as_str().into();
-        let answered = {
+        let on_ack = {
             let (namespace, from) = (self.handle(), Rc::clone(&from));
             move |value: Option<Value>| {
                 if let Some(value) = value
@@ -154,25 +155,25 @@ impl NamespaceState {
                 }
             }
         };
-        let counted = |count| {
+        let on_count = |count| {
             self.respond(&from, &ClusterResponse::ClientCount { request, count });
         };
-        self.ask(packet, target, None, timeout, counted, Rc::new(answered));
+        self.send_with_ack(packet, target, None, timeout, on_count, Rc::new(on_ack));
     }
 
-    /// Sends an event that requests an acknowledgement to sockets of this server. Calls `counted` with their number before any acknowledgement can arrive, and
-    /// `answered` once for each socket.
-    fn ask(
+    /// Sends an event that requests an acknowledgement to sockets of this server. Calls `on_count` with their number before any acknowledgement can arrive, and
+    /// `on_ack` once for each socket.
+    fn send_with_ack(
         &self,
         packet: &Encoded,
         target: &Target,
         except: Option<Socket>,
         timeout: Option<Duration>,
-        counted: impl FnOnce(usize),
-        answered: Rc<dyn Fn(Option<Value>)>,
+        on_count: impl FnOnce(usize),
+        on_ack: Rc<dyn Fn(Option<Value>)>,
     ) {
         let sockets = self.select_sockets(target, except);
-        counted(sockets.len());
+        on_count(sockets.len());
         let Some(server) = self.server() else { return };
         let Some((name, arguments)) = event_of(packet) else {
             return;
@@ -185,15 +186,15 @@ impl NamespaceState {
                     "sending the event {name:?} in {:?} failed: {error}",
                     self.name
                 );
-                return sockets.iter().for_each(|_| answered(None));
+                return sockets.iter().for_each(|_| on_ack(None));
             }
         };
         let timeout = timeout.unwrap_or(server.options.ack_timeout);
         let encoded = self.convert(packet.clone());
         for socket in sockets {
-            let answered = Rc::clone(&answered);
+            let on_ack = Rc::clone(&on_ack);
             let callback: PendingAck = Box::new(move |acknowledged| {
-                answered(acknowledged.ok().map(|arguments| first_value(&arguments)));
+                on_ack(acknowledged.ok().map(|arguments| first_value(&arguments)));
             });
             if socket.await_ack(id, timeout, callback) {
                 socket.client.send_packet(&encoded);
@@ -222,7 +223,7 @@ impl NamespaceState {
             .server()
             .map_or(NO_TIMEOUT, |server| server.options.ack_timeout);
         let wait = timeout.unwrap_or(ack_timeout);
-        let (id, request) = self.begin(Answers::Acks(Vec::new(), resolver), wait);
+        let (id, request) = self.begin(Responses::Acks(Vec::new(), resolver), wait);
         let servers = self.request(local, || ClusterMessage::Broadcast {
             packet: packet.clone(),
             target: with_except(target, except),
@@ -230,18 +231,18 @@ impl NamespaceState {
             request: Some(id.clone()),
             timeout: timeout.map(|timeout| timeout.as_millis() as u64),
         });
-        let answers = Rc::clone(&request);
-        let answered = move |value| answers.client_acknowledged(value);
-        let counted = |count| request.expect_clients(count);
+        let responses = Rc::clone(&request);
+        let on_ack = move |value| responses.client_acknowledged(value);
+        let on_count = |count| request.expect_clients(count);
         // Longer than the timeout of the request, so that the request ends first.
         let ack_timeout = wait.saturating_add(Duration::from_secs(1));
-        self.ask(
+        self.send_with_ack(
             &packet,
             target,
             except,
             Some(ack_timeout),
-            counted,
-            Rc::new(answered),
+            on_count,
+            Rc::new(on_ack),
         );
         await_servers(&request, servers);
         self.forget_when_done(id, &request);
@@ -257,7 +258,7 @@ impl NamespaceState {
         let (promise, resolver) = Promise::pending();
         let own = self.sockets_here(target, except);
         let timeout = self.request_timeout();
-        let (id, request) = self.begin(Answers::Sockets(own, resolver), timeout);
+        let (id, request) = self.begin(Responses::Sockets(own, resolver), timeout);
         let servers = self.request(local, || ClusterMessage::FetchSockets {
             target: with_except(target, except),
             request: id.clone(),
@@ -274,9 +275,9 @@ impl NamespaceState {
     ) -> Option<Promise<Option<Recovered>>> {
         self.recovery.as_ref()?;
         self.adapter()?;
-        let claim = Claim::of(auth)?;
+        let claim = RecoveryClaim::of(auth)?;
         let (promise, resolver) = Promise::pending();
-        let (id, request) = self.begin(Answers::Session(None, resolver), self.request_timeout());
+        let (id, request) = self.begin(Responses::Session(None, resolver), self.request_timeout());
         let servers = self.request(false, || ClusterMessage::RestoreSession {
             pid: claim.pid.clone(),
             offset: claim.offset.clone(),
@@ -288,7 +289,7 @@ impl NamespaceState {
         Some(promise.map(move |session| {
             let namespace = namespace.state()?;
             let recovery = namespace.recovery.as_ref()?;
-            recovery.borrow_mut().take_over(claim, session?)
+            recovery.borrow_mut().import_session(claim, session?)
         }))
     }
 
@@ -313,7 +314,7 @@ impl NamespaceState {
         };
         let (promise, resolver) = Promise::pending();
         let timeout = self.request_timeout();
-        let (id, request) = self.begin(Answers::ServerSide(Vec::new(), resolver), timeout);
+        let (id, request) = self.begin(Responses::ServerSide(Vec::new(), resolver), timeout);
         let servers = self.request(false, || ClusterMessage::ServerSideEmit {
             packet,
             request: Some(id.clone()),
@@ -331,8 +332,8 @@ impl NamespaceState {
             .map_or(NO_TIMEOUT, |server| server.options.request_timeout)
     }
 
-    fn begin(&self, answers: Answers, timeout: Duration) -> (String, Rc<Request>) {
-        let request = Request::new(answers, timeout);
+    fn begin(&self, responses: Responses, timeout: Duration) -> (String, Rc<PendingRequest>) {
+        let request = PendingRequest::new(responses, timeout);
         let mut requests = self.requests.borrow_mut();
         let id = requests.next_id();
         requests.insert(id.clone(), Rc::clone(&request));
@@ -348,7 +349,7 @@ impl NamespaceState {
     }
 
     /// Removes a request when it is done: now, or when it ends.
-    fn forget_when_done(self: &Rc<Self>, id: String, request: &Rc<Request>) {
+    fn forget_when_done(self: &Rc<Self>, id: String, request: &Rc<PendingRequest>) {
         if request.is_done() {
             self.requests.borrow_mut().remove(&id);
             return;
@@ -375,7 +376,7 @@ impl NamespaceState {
             },
             None => AckContext::None,
         };
-        let received = Received {
+        let received = ReceivedEvent {
             name: &name,
             arguments: &arguments,
             context,
@@ -407,7 +408,7 @@ impl NamespaceState {
     }
 }
 
-fn await_servers(request: &Rc<Request>, servers: Promise<Servers>) {
+fn await_servers(request: &Rc<PendingRequest>, servers: Promise<Servers>) {
     let request = Rc::clone(request);
     servers.then(move |servers| request.expect_servers(servers));
 }

@@ -15,7 +15,7 @@ use crate::marker::{Later, Now};
 use crate::peer::Peer;
 use crate::protocol::packet::Data;
 use crate::recovery::Recovered;
-use crate::socket::{Phase, SocketState};
+use crate::socket::{SocketPhase, SocketState};
 use crate::{Socket, SocketId, SocketIo};
 
 /// The stored form of a middleware.
@@ -78,7 +78,7 @@ where
 pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     let Some(server) = peer.server() else { return };
     let limit = server.options.max_namespaces_per_client;
-    if peer.sockets_count() >= limit || peer.arrivals() >= limit {
+    if peer.sockets_count() >= limit || peer.pending_joins() >= limit {
         return refuse(peer, name, &Refusal::new("Too many namespaces"));
     }
     let Some(namespace) = server.for_client(name) else {
@@ -90,18 +90,18 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
         None => namespace.recover_elsewhere(auth.as_ref()),
     };
     let Some(elsewhere) = elsewhere else {
-        return enter(peer, &namespace, auth, recovered);
+        return run_middleware(peer, &namespace, auth, recovered);
     };
     // Represents the client while other servers are asked for its state.
     let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
     peer.add(&waiting);
-    let arrival = Arrival::begin(peer, &namespace);
+    let pending_join = PendingJoin::begin(peer, &namespace);
     elsewhere.then(move |recovered| {
-        let Arrival { peer, namespace } = &arrival;
-        let is_wanted = waiting.phase.get() == Phase::Connecting && peer.client.is_open();
+        let PendingJoin { peer, namespace } = &pending_join;
+        let is_wanted = waiting.phase.get() == SocketPhase::Connecting && peer.client.is_open();
         waiting.discard();
         match (is_wanted, recovered) {
-            (true, recovered) => peer.contain(|| enter(peer, namespace, auth, recovered)),
+            (true, recovered) => peer.contain(|| run_middleware(peer, namespace, auth, recovered)),
             (false, Some(recovered)) => namespace.keep_again(recovered),
             (false, None) => {}
         }
@@ -109,33 +109,33 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
 }
 
 /// A client that is joining a namespace. The namespace is not removed in the meantime.
-struct Arrival {
+struct PendingJoin {
     peer: Rc<Peer>,
     namespace: Rc<NamespaceState>,
 }
 
-impl Arrival {
-    fn begin(peer: &Rc<Peer>, namespace: &Rc<NamespaceState>) -> Arrival {
-        peer.begin_arrival();
+impl PendingJoin {
+    fn begin(peer: &Rc<Peer>, namespace: &Rc<NamespaceState>) -> PendingJoin {
+        peer.begin_join();
         namespace.connecting.set(namespace.connecting.get() + 1);
-        Arrival {
+        PendingJoin {
             peer: Rc::clone(peer),
             namespace: Rc::clone(namespace),
         }
     }
 }
 
-impl Drop for Arrival {
+impl Drop for PendingJoin {
     fn drop(&mut self) {
         let connecting = &self.namespace.connecting;
         connecting.set(connecting.get().saturating_sub(1));
-        self.peer.end_arrival();
+        self.peer.end_join();
         self.namespace.remove_if_empty();
     }
 }
 
 /// Runs the middleware for a client, which may be recovered.
-fn enter(
+fn run_middleware(
     peer: &Rc<Peer>,
     namespace: &Rc<NamespaceState>,
     auth: Option<Data>,
@@ -148,12 +148,12 @@ fn enter(
         true => Vec::new(),
         false => namespace.middlewares(),
     };
-    let entry = Entry {
+    let joining = JoiningSocket {
         socket,
         recovered,
-        arrival: Arrival::begin(peer, namespace),
+        pending_join: PendingJoin::begin(peer, namespace),
     };
-    entry.run(middlewares, 0);
+    joining.run(middlewares, 0);
 }
 
 /// Sends CONNECT_ERROR.
@@ -166,20 +166,20 @@ fn refuse(peer: &Peer, namespace: &str, refusal: &Refusal) {
 
 /// The data of a CONNECT packet sent by the server.
 #[derive(Serialize)]
-struct Connected<'a> {
+struct ConnectData<'a> {
     sid: &'a SocketId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<&'a SocketId>,
 }
 
 /// A socket that is joining a namespace.
-struct Entry {
+struct JoiningSocket {
     socket: Rc<SocketState>,
     recovered: Option<Recovered>,
-    arrival: Arrival,
+    pending_join: PendingJoin,
 }
 
-impl Entry {
+impl JoiningSocket {
     /// Runs the middleware starting at index `at`. If one returns a future, a task awaits it and continues with the next.
     fn run(self, middlewares: Vec<ConnectMiddleware>, at: usize) {
         for (index, middleware) in middlewares.iter().enumerate().skip(at) {
@@ -191,7 +191,7 @@ impl Entry {
                 Verdict::Now(Err(refusal)) => return self.end(Err(refusal)),
                 Verdict::Later(future) => {
                     spawn(async move {
-                        let peer = Rc::clone(&self.arrival.peer);
+                        let peer = Rc::clone(&self.pending_join.peer);
                         let verdict = AssertUnwindSafe(future).catch_unwind().await;
                         peer.contain(|| match verdict {
                             Ok(Ok(())) => self.run(middlewares, index + 1),
@@ -208,11 +208,12 @@ impl Entry {
 
     /// Returns `true` if the client is still waiting to be connected.
     fn is_wanted(&self) -> bool {
-        self.socket.phase.get() == Phase::Connecting && self.arrival.peer.client.is_open()
+        self.socket.phase.get() == SocketPhase::Connecting
+            && self.pending_join.peer.client.is_open()
     }
 
     fn end(self, verdict: Result<(), Refusal>) {
-        let Arrival { peer, namespace } = &self.arrival;
+        let PendingJoin { peer, namespace } = &self.pending_join;
         match verdict {
             _ if !self.is_wanted() => {
                 self.socket.discard();
@@ -232,13 +233,13 @@ impl Entry {
 
     /// Confirms the connection, sends the events that a recovered socket missed, and emits `connection`.
     fn complete(self) {
-        let Entry {
+        let JoiningSocket {
             socket,
             recovered,
-            arrival,
+            pending_join,
         } = self;
-        let Arrival { peer, namespace } = &arrival;
-        let connected = Connected {
+        let PendingJoin { peer, namespace } = &pending_join;
+        let connected = ConnectData {
             sid: &socket.id,
             pid: socket.pid.as_deref(),
         };
@@ -246,7 +247,7 @@ impl Entry {
             Ok(packet) => drop(peer.client.send_packet(&packet)),
             Err(error) => tracing::error!("confirming a client failed: {error}"),
         }
-        socket.phase.set(Phase::Connected);
+        socket.phase.set(SocketPhase::Connected);
         peer.joined();
         namespace.add_socket(&socket);
         let recovered = recovered.as_ref();

@@ -11,12 +11,12 @@ use crate::adapter::{ClusterMessage, Target};
 use crate::arguments::ToArguments;
 use crate::codec::decode_own;
 use crate::protocol::packet::{Arguments, Body, Data, Encoded};
-use crate::recovery::{Claim, Recovered};
+use crate::recovery::{Recovered, RecoveryClaim};
 use crate::socket::SocketState;
 
 /// Options of a broadcast.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Flags {
+pub(crate) struct BroadcastFlags {
     pub(crate) volatile: bool,
     pub(crate) local: bool,
 }
@@ -29,7 +29,7 @@ impl NamespaceState {
         arguments: &A,
         target: &Target,
         except: Option<Socket>,
-        flags: Flags,
+        flags: BroadcastFlags,
     ) -> usize {
         let Some(packet) = self.encode(event, arguments) else {
             return 0;
@@ -150,7 +150,7 @@ impl NamespaceState {
     /// Takes the state of a reconnecting client, if this server has it.
     pub(super) fn recover(&self, auth: Option<&Data>) -> Option<Recovered> {
         let recovery = self.recovery.as_ref()?;
-        let claim = Claim::of(auth)?;
+        let claim = RecoveryClaim::of(auth)?;
         recovery.borrow_mut().restore(&claim)
     }
 

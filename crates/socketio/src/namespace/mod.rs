@@ -14,7 +14,7 @@ mod state;
 
 pub(crate) use connect::connect;
 pub use connect::{ConnectMiddleware, IntoConnectMiddleware, Verdict};
-pub(crate) use delivery::{Flags, event_of, with_except};
+pub(crate) use delivery::{BroadcastFlags, event_of, with_except};
 pub(crate) use state::NamespaceState;
 
 use std::fmt;
@@ -28,7 +28,7 @@ use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use crate::adapter::{ClusterMessage, ClusterResponse};
 use crate::cluster::joined;
 use crate::error::Incomplete;
-use crate::listeners::{EventListenerId, Place};
+use crate::listeners::{EventListenerId, ListenerPosition};
 use crate::{
     Ack, Broadcast, FromArguments, Promise, RemoteSocket, Socket, SocketId, SocketIo, ToArguments,
 };
@@ -266,7 +266,7 @@ impl Namespace {
         };
         let name = event.to_owned();
         let mut listeners = state.server_side.borrow_mut();
-        listeners.add(Some(event), Place::Last, false, move |received| {
+        listeners.add(Some(event), ListenerPosition::Last, false, move |received| {
             match T::from_arguments(received.arguments) {
                 Ok(arguments) => drop(callback(arguments, Ack::of(received.context.clone()))),
                 Err(error) => {

@@ -12,7 +12,7 @@ use super::rooms::{Receiver, Rooms};
 use super::{Namespace, RoomMember};
 use crate::SocketId;
 use crate::adapter::{Adapter, AdapterSink, Target};
-use crate::cluster::Requests;
+use crate::cluster::PendingRequests;
 use crate::listeners::NamedListeners;
 use crate::recovery::Recovery;
 use crate::server::ServerState;
@@ -39,7 +39,7 @@ pub(crate) struct NamespaceState {
     pub(crate) outgoing_listeners: Cell<usize>,
     last_ack: Cell<u64>,
     pub(crate) adapter: RefCell<Option<Rc<dyn Adapter>>>,
-    pub(super) requests: RefCell<Requests>,
+    pub(super) requests: RefCell<PendingRequests>,
     pub(crate) recovery: Option<RefCell<Recovery>>,
     /// The receivers of a broadcast. The list is kept here so that it is not allocated for each broadcast.
     receivers: RefCell<Vec<Receiver>>,
@@ -213,9 +213,9 @@ impl NamespaceState {
             if let Some(adapter) = self.adapter() {
                 adapter.room_created(room);
             }
-            self.emit_rare(Namespace::CREATE_ROOM, || room.to_owned());
+            self.emit_contained(Namespace::CREATE_ROOM, || room.to_owned());
         }
-        self.emit_rare(Namespace::JOIN_ROOM, || RoomMember {
+        self.emit_contained(Namespace::JOIN_ROOM, || RoomMember {
             room: room.to_owned(),
             id: socket.id,
         });
@@ -224,7 +224,7 @@ impl NamespaceState {
 
     pub(crate) fn leave(&self, socket: &SocketState, room: &str) {
         let deleted = self.rooms.borrow_mut().leave(room, socket.handle());
-        self.emit_rare(Namespace::LEAVE_ROOM, || RoomMember {
+        self.emit_contained(Namespace::LEAVE_ROOM, || RoomMember {
             room: room.to_owned(),
             id: socket.id,
         });
@@ -237,7 +237,7 @@ impl NamespaceState {
         if let Some(adapter) = self.adapter() {
             adapter.room_deleted(room);
         }
-        self.emit_rare(Namespace::DELETE_ROOM, || room.to_owned());
+        self.emit_contained(Namespace::DELETE_ROOM, || room.to_owned());
     }
 
     /// Removes a socket that has already left its rooms.
@@ -288,7 +288,11 @@ impl NamespaceState {
     }
 
     /// Emits an event that usually has no listener. A panic in a listener is logged and not propagated, because the socket is in the middle of a state change.
-    fn emit_rare<P: Clone + 'static>(&self, event: Event<Namespace, P>, payload: impl Fn() -> P) {
+    fn emit_contained<P: Clone + 'static>(
+        &self,
+        event: Event<Namespace, P>,
+        payload: impl Fn() -> P,
+    ) {
         let pattern = self.pattern.as_ref().map(|pattern| pattern.handle());
         for emitter in pattern.into_iter().chain([self.handle()]) {
             if emitter.listeners(event).is_empty() {

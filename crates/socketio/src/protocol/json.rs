@@ -10,11 +10,11 @@ use smallvec::SmallVec;
 pub(crate) const MAX_DEPTH: usize = 120;
 
 /// The byte ranges of the elements of an array.
-pub(crate) type Elements = SmallVec<[Range<usize>; 4]>;
+pub(crate) type ElementRanges = SmallVec<[Range<usize>; 4]>;
 
 /// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonKind {
     Object,
     Array,
     String,
@@ -25,10 +25,10 @@ pub(crate) enum Kind {
 
 /// The result of a scan.
 #[derive(Debug)]
-pub(crate) struct Scan {
-    pub(crate) kind: Kind,
+pub(crate) struct JsonScan {
+    pub(crate) kind: JsonKind,
     /// The elements, if the value is an array.
-    pub(crate) elements: Elements,
+    pub(crate) elements: ElementRanges,
     /// The positions of escape sequences of lone surrogates.
     pub(crate) lone_surrogates: Vec<usize>,
 }
@@ -41,25 +41,25 @@ pub(crate) enum JsonError {
 }
 
 /// Returns the kind of the value that begins with a byte.
-pub(crate) fn kind_of(first: u8) -> Kind {
+pub(crate) fn kind_of(first: u8) -> JsonKind {
     match first {
-        b'{' => Kind::Object,
-        b'[' => Kind::Array,
-        b'"' => Kind::String,
-        b'-' | b'0'..=b'9' => Kind::Number,
-        _ => Kind::Literal,
+        b'{' => JsonKind::Object,
+        b'[' => JsonKind::Array,
+        b'"' => JsonKind::String,
+        b'-' | b'0'..=b'9' => JsonKind::Number,
+        _ => JsonKind::Literal,
     }
 }
 
 /// Scans one JSON value, which may be surrounded by white space. `bytes` must be valid UTF-8.
-pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
+pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<JsonScan, JsonError> {
     let max_depth = max_depth.min(MAX_DEPTH);
-    let mut scanner = Scanner {
+    let mut scanner = JsonScanner {
         bytes,
         at: 0,
         lone_surrogates: Vec::new(),
     };
-    let mut elements = Elements::new();
+    let mut elements = ElementRanges::new();
     // One bit for each open array (1) or object (0); the innermost is the lowest bit.
     let mut stack: u128 = 0;
     let mut depth = 0;
@@ -109,7 +109,7 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
                 if scanner.at < bytes.len() {
                     return Err(JsonError::Syntax);
                 }
-                return Ok(Scan {
+                return Ok(JsonScan {
                     kind,
                     elements,
                     lone_surrogates: scanner.lone_surrogates,
@@ -136,13 +136,13 @@ pub(crate) fn scan(bytes: &[u8], max_depth: usize) -> Result<Scan, JsonError> {
 }
 
 /// The text and the current position.
-struct Scanner<'a> {
+struct JsonScanner<'a> {
     bytes: &'a [u8],
     at: usize,
     lone_surrogates: Vec<usize>,
 }
 
-impl Scanner<'_> {
+impl JsonScanner<'_> {
     /// Returns the next byte, or zero at the end. Outside of strings, zero is never valid.
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
@@ -264,7 +264,7 @@ impl Scanner<'_> {
 mod tests {
     use super::*;
 
-    fn check(text: &str) -> Result<Kind, JsonError> {
+    fn check(text: &str) -> Result<JsonKind, JsonError> {
         scan(text.as_bytes(), 4).map(|scan| scan.kind)
     }
 
@@ -272,15 +272,15 @@ mod tests {
     fn values_of_all_kinds_are_accepted() {
         assert_eq!(
             check(r#" {"a" : [1, {"b":null}] , "c":{}} "#),
-            Ok(Kind::Object)
+            Ok(JsonKind::Object)
         );
-        assert_eq!(check("[[],{},[ ]]"), Ok(Kind::Array));
-        assert_eq!(check(r#""\u00e4\"\\\n\ud83d\ude00""#), Ok(Kind::String));
+        assert_eq!(check("[[],{},[ ]]"), Ok(JsonKind::Array));
+        assert_eq!(check(r#""\u00e4\"\\\n\ud83d\ude00""#), Ok(JsonKind::String));
         for number in ["0", "-0", "10.5e-3", "1E+9"] {
-            assert_eq!(check(number), Ok(Kind::Number), "{number}");
+            assert_eq!(check(number), Ok(JsonKind::Number), "{number}");
         }
         for literal in ["true", "false", "null"] {
-            assert_eq!(check(literal), Ok(Kind::Literal));
+            assert_eq!(check(literal), Ok(JsonKind::Literal));
         }
     }
 

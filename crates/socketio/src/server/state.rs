@@ -24,7 +24,7 @@ pub(crate) struct ServerState {
     pub(crate) listeners: RefCell<Listeners>,
     namespaces: RefCell<HashMap<Rc<str>, Rc<NamespaceState>>>,
     /// Patterns of dynamic namespaces, each with the namespace that represents its matches.
-    patterns: RefCell<Vec<Pattern>>,
+    patterns: RefCell<Vec<NamespacePattern>>,
     /// The number of namespaces created by clients.
     dynamic: Cell<usize>,
     closed: Cell<bool>,
@@ -33,7 +33,7 @@ pub(crate) struct ServerState {
 }
 
 #[derive(Clone)]
-struct Pattern {
+struct NamespacePattern {
     matches: Rc<dyn Fn(&str) -> bool>,
     namespace: Rc<NamespaceState>,
 }
@@ -96,7 +96,7 @@ impl ServerState {
         matches: impl Fn(&str) -> bool + 'static,
     ) -> Namespace {
         let namespace = NamespaceState::new_pattern(self);
-        self.patterns.borrow_mut().push(Pattern {
+        self.patterns.borrow_mut().push(NamespacePattern {
             matches: Rc::new(matches),
             namespace: Rc::clone(&namespace),
         });

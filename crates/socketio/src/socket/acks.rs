@@ -45,7 +45,7 @@ impl SocketState {
             .server()
             .map_or(0, |server| server.options.max_pending_acks);
         let pending = self
-            .if_rare(|rare| rare.acks.pending.len())
+            .if_optional(|optional| optional.acks.pending.len())
             .unwrap_or_default();
         if !self.is_connected() {
             callback(Err(AckError::Disconnected));
@@ -63,15 +63,15 @@ impl SocketState {
                 callback(Err(AckError::Timeout));
             }
         });
-        self.with_rare(|rare| rare.acks.pending.insert(id, (callback, timer)));
+        self.with_optional(|optional| optional.acks.pending.insert(id, (callback, timer)));
         true
     }
 
     fn take_ack(&self, id: u64) -> Option<(PendingAck, Timer)> {
-        self.if_rare(|rare| {
-            let taken = rare.acks.pending.remove(&id);
-            if rare.acks.pending.is_empty() {
-                rare.acks.pending.shrink_to(8);
+        self.if_optional(|optional| {
+            let taken = optional.acks.pending.remove(&id);
+            if optional.acks.pending.is_empty() {
+                optional.acks.pending.shrink_to(8);
             }
             taken
         })?

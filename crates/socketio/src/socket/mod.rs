@@ -16,7 +16,7 @@ mod state;
 pub use acks::Ack;
 pub(crate) use acks::{AckContext, PendingAck};
 pub use emission::Emission;
-pub(crate) use state::{Phase, SocketState};
+pub(crate) use state::{SocketPhase, SocketState};
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -30,7 +30,7 @@ use uptick_websocket::Sent;
 
 use crate::engine::{Client, Handshake};
 use crate::error::{AckError, Refusal};
-use crate::listeners::{EventListenerId, Place, Received};
+use crate::listeners::{EventListenerId, ListenerPosition, ReceivedEvent};
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, EncodeError};
 use crate::protocol::session::Transport;
@@ -142,7 +142,7 @@ impl Socket {
     pub fn set_data<T: Serialize + ?Sized>(self, data: &T) -> Result<(), EncodeError> {
         let mut data = Value::of(data)?;
         if let Some(state) = self.state() {
-            state.with_rare(|rare| std::mem::swap(&mut rare.data, &mut data));
+            state.with_optional(|optional| std::mem::swap(&mut optional.data, &mut data));
         }
         Ok(())
     }
@@ -207,14 +207,14 @@ impl Socket {
         let Some(state) = self.state() else {
             return EventListenerId::NONE;
         };
-        let listener = move |received: &Received<'_, AckContext>| match T::from_arguments(
+        let listener = move |received: &ReceivedEvent<'_, AckContext>| match T::from_arguments(
             received.arguments,
         ) {
             Ok(arguments) => callback(arguments, received.context.clone()),
             Err(error) => self.refuse_arguments(received.name, &error),
         };
         let mut listeners = state.listeners.borrow_mut();
-        listeners.add(Some(event), Place::Last, once, listener)
+        listeners.add(Some(event), ListenerPosition::Last, once, listener)
     }
 
     #[cold]
@@ -234,7 +234,7 @@ impl Socket {
         self,
         callback: impl FnMut(&str, &Arguments) -> R + 'static,
     ) -> EventListenerId {
-        self.add_any(Place::Last, callback)
+        self.add_any(ListenerPosition::Last, callback)
     }
 
     /// Calls `callback` like [`on_any`](Socket::on_any), but before the listeners that are already registered.
@@ -242,18 +242,18 @@ impl Socket {
         self,
         callback: impl FnMut(&str, &Arguments) -> R + 'static,
     ) -> EventListenerId {
-        self.add_any(Place::First, callback)
+        self.add_any(ListenerPosition::First, callback)
     }
 
     fn add_any<R>(
         self,
-        place: Place,
+        place: ListenerPosition,
         mut callback: impl FnMut(&str, &Arguments) -> R + 'static,
     ) -> EventListenerId {
         let Some(state) = self.state() else {
             return EventListenerId::NONE;
         };
-        let any = state.with_rare(|rare| Rc::clone(&rare.any));
+        let any = state.with_optional(|optional| Rc::clone(&optional.any));
         let mut any = any.borrow_mut();
         any.add(None, place, false, move |received| {
             callback(received.name, received.arguments);
@@ -268,12 +268,12 @@ impl Socket {
         let Some(state) = self.state() else {
             return EventListenerId::NONE;
         };
-        let outgoing = state.with_rare(|rare| Rc::clone(&rare.outgoing));
+        let outgoing = state.with_optional(|optional| Rc::clone(&optional.outgoing));
         let mut outgoing = outgoing.borrow_mut();
         if outgoing.is_empty() {
             state.namespace.add_outgoing_listeners(1);
         }
-        outgoing.add(None, Place::Last, false, move |sent| {
+        outgoing.add(None, ListenerPosition::Last, false, move |sent| {
             callback(sent.name, sent.arguments);
         })
     }
@@ -298,7 +298,7 @@ impl Socket {
     /// Removes a listener added by [`on_any`](Socket::on_any). Returns `false` if there is none with this id.
     pub fn off_any(self, id: EventListenerId) -> bool {
         let state = self.state();
-        let any = state.and_then(|state| state.if_rare(|rare| Rc::clone(&rare.any)));
+        let any = state.and_then(|state| state.if_optional(|optional| Rc::clone(&optional.any)));
         let removed = any.map(|any| any.borrow_mut().remove(id));
         removed.flatten().is_some()
     }
@@ -308,7 +308,7 @@ impl Socket {
         let Some(state) = self.state() else {
             return false;
         };
-        let Some(outgoing) = state.if_rare(|rare| Rc::clone(&rare.outgoing)) else {
+        let Some(outgoing) = state.if_optional(|optional| Rc::clone(&optional.outgoing)) else {
             return false;
         };
         let removed = outgoing.borrow_mut().remove(id);
@@ -337,7 +337,7 @@ impl Socket {
     /// ```
     pub fn wrap(self, middleware: impl Fn(&str, &Arguments) -> Result<(), Refusal> + 'static) {
         if let Some(state) = self.state() {
-            state.with_rare(|rare| rare.middlewares.push(Rc::new(middleware)));
+            state.with_optional(|optional| optional.middlewares.push(Rc::new(middleware)));
         }
     }
 

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::{AckContext, SocketState};
-use crate::listeners::{Received, emit};
+use crate::listeners::{ReceivedEvent, emit};
 use crate::protocol::Value;
 use crate::protocol::packet::Arguments;
 
@@ -19,12 +19,12 @@ impl SocketState {
             },
             None => AckContext::None,
         };
-        let received = Received {
+        let received = ReceivedEvent {
             name,
             arguments: &arguments,
             context,
         };
-        if self.rare.borrow().is_some() && !self.passes(&received) {
+        if self.optional.borrow().is_some() && !self.passes(&received) {
             return;
         }
         // These names are reserved for events of the server.
@@ -35,12 +35,12 @@ impl SocketState {
     }
 
     /// Calls the catch-all listeners and the middleware. Returns `true` if the event is accepted.
-    fn passes(&self, received: &Received<'_, AckContext>) -> bool {
-        let any = self.if_rare(|rare| Rc::clone(&rare.any));
+    fn passes(&self, received: &ReceivedEvent<'_, AckContext>) -> bool {
+        let any = self.if_optional(|optional| Rc::clone(&optional.any));
         if let Some(any) = any {
             emit(&any, None, received);
         }
-        let middlewares = self.if_rare(|rare| rare.middlewares.clone());
+        let middlewares = self.if_optional(|optional| optional.middlewares.clone());
         for middleware in middlewares.unwrap_or_default() {
             if let Err(refusal) = middleware(received.name, received.arguments) {
                 self.report(Value::of(&refusal).unwrap_or_default(), &refusal);

@@ -12,12 +12,12 @@ use super::{AckContext, Socket};
 use crate::adapter::RemoteSocket;
 use crate::engine::Client;
 use crate::error::{DisconnectReason, Refusal};
-use crate::listeners::{NamedListeners, Received};
+use crate::listeners::{NamedListeners, ReceivedEvent};
 use crate::namespace::NamespaceState;
 use crate::peer::Peer;
 use crate::protocol::Value;
 use crate::protocol::packet::{Arguments, Data, Encoded};
-use crate::recovery::{Entry, Recovered, Session};
+use crate::recovery::{ForeignOffset, RecoverableSession, Recovered};
 use crate::{SocketId, listeners};
 
 /// Middleware for received events: a function of the name and the arguments.
@@ -32,20 +32,20 @@ pub(crate) struct SocketState {
     pub(crate) namespace: Rc<NamespaceState>,
     /// The authentication data of the client.
     pub(super) auth: Option<Box<Data>>,
-    pub(crate) phase: Cell<Phase>,
+    pub(crate) phase: Cell<SocketPhase>,
     pub(super) recovered: bool,
     /// Set while the socket is not in the room named after its id.
-    left_own: Cell<bool>,
+    left_own_room: Cell<bool>,
     /// The private id, if connection state recovery is enabled.
     pub(crate) pid: Option<Box<SocketId>>,
     rooms: RefCell<SmallVec<[Rc<str>; 1]>>,
     pub(super) listeners: RefCell<NamedListeners<AckContext>>,
-    pub(super) rare: RefCell<Option<Box<Rare>>>,
+    pub(super) optional: RefCell<Option<Box<OptionalState>>>,
 }
 
 /// The phases of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum SocketPhase {
     /// The middleware is running.
     Connecting,
     Connected,
@@ -56,10 +56,10 @@ pub(crate) enum Phase {
 
 /// The part of the state that only some sockets need.
 #[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct OptionalState {
     pub(super) data: Value,
     /// The offset with which the client came from another server.
-    pub(super) entry: Option<Entry>,
+    pub(super) foreign_offset: Option<ForeignOffset>,
     pub(super) acks: PendingAcks,
     pub(super) middlewares: Vec<PacketMiddleware>,
     pub(super) any: Rc<RefCell<NamedListeners<AckContext>>>,
@@ -88,20 +88,20 @@ impl SocketState {
             peer: Rc::downgrade(peer),
             namespace: Rc::clone(namespace),
             auth: auth.map(Box::new),
-            phase: Cell::new(Phase::Connecting),
+            phase: Cell::new(SocketPhase::Connecting),
             recovered: recovered.is_some(),
-            left_own: Cell::new(false),
+            left_own_room: Cell::new(false),
             pid,
             rooms: RefCell::default(),
             listeners: RefCell::default(),
-            rare: RefCell::default(),
+            optional: RefCell::default(),
         });
         let inserted = SOCKETS.try_with(|all| all.borrow_mut().insert(Rc::clone(&state)));
         state.handle.set(inserted.ok().flatten());
         if let Some(recovered) = recovered {
-            state.with_rare(|rare| {
-                rare.data = recovered.data.clone();
-                rare.entry = recovered.entry.clone();
+            state.with_optional(|optional| {
+                optional.data = recovered.data.clone();
+                optional.foreign_offset = recovered.foreign_offset.clone();
             });
         }
         state
@@ -118,26 +118,32 @@ impl SocketState {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self.phase.get(), Phase::Connected | Phase::Leaving)
+        matches!(
+            self.phase.get(),
+            SocketPhase::Connected | SocketPhase::Leaving
+        )
     }
 
     /// Calls `f` with the optional part of the state, and creates it if necessary. `f` must not call code of the program.
-    pub(super) fn with_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> R {
-        f(self.rare.borrow_mut().get_or_insert_default())
+    pub(super) fn with_optional<R>(&self, f: impl FnOnce(&mut OptionalState) -> R) -> R {
+        f(self.optional.borrow_mut().get_or_insert_default())
     }
 
     /// Calls `f` with the optional part of the state, if the socket has it.
-    pub(super) fn if_rare<R>(&self, f: impl FnOnce(&mut Rare) -> R) -> Option<R> {
-        self.rare.borrow_mut().as_deref_mut().map(f)
+    pub(super) fn if_optional<R>(&self, f: impl FnOnce(&mut OptionalState) -> R) -> Option<R> {
+        self.optional.borrow_mut().as_deref_mut().map(f)
     }
 
     /// Joins a room. Returns `false` if the socket is not connected, or has reached the maximum number of rooms.
     pub(crate) fn join(&self, room: &str) -> bool {
-        if !matches!(self.phase.get(), Phase::Connecting | Phase::Connected) {
+        if !matches!(
+            self.phase.get(),
+            SocketPhase::Connecting | SocketPhase::Connected
+        ) {
             return false;
         }
         if room == &*self.id {
-            if self.left_own.replace(false) {
+            if self.left_own_room.replace(false) {
                 let mut rooms = self.namespace.rooms.borrow_mut();
                 rooms.join_own(self.id, self.handle());
             }
@@ -156,7 +162,7 @@ impl SocketState {
         }
         // The socket becomes a member of the room when it is connected.
         let name = match self.phase.get() {
-            Phase::Connecting => Rc::from(room),
+            SocketPhase::Connecting => Rc::from(room),
             _ => self.namespace.join(self, room),
         };
         self.rooms.borrow_mut().push(name);
@@ -173,7 +179,7 @@ impl SocketState {
 
     pub(crate) fn leave(&self, room: &str) {
         if room == &*self.id {
-            if self.is_connected() && !self.left_own.replace(true) {
+            if self.is_connected() && !self.left_own_room.replace(true) {
                 self.namespace.rooms.borrow_mut().leave_own(self.id);
             }
             return;
@@ -189,7 +195,7 @@ impl SocketState {
 
     /// Returns the rooms, starting with the room named after the id.
     pub(crate) fn rooms(&self) -> Vec<Rc<str>> {
-        let own = self.is_connected() && !self.left_own.get();
+        let own = self.is_connected() && !self.left_own_room.get();
         let own = own.then(|| Rc::from(self.id.as_str()));
         own.into_iter()
             .chain(self.rooms.borrow().iter().cloned())
@@ -198,13 +204,13 @@ impl SocketState {
 
     /// Discards a socket that was never connected.
     pub(crate) fn discard(&self) {
-        self.phase.set(Phase::Disconnected);
-        self.forget();
+        self.phase.set(SocketPhase::Disconnected);
+        self.unregister();
     }
 
     /// Disconnects the socket, and sends a DISCONNECT packet to the client.
     pub(crate) fn leave_namespace(&self, reason: DisconnectReason) {
-        if self.phase.get() != Phase::Connected {
+        if self.phase.get() != SocketPhase::Connected {
             return;
         }
         let Some(server) = self.namespace.server() else {
@@ -231,22 +237,24 @@ impl SocketState {
     /// Disconnects the socket: emits `disconnecting`, leaves the rooms, and emits `disconnect`.
     pub(crate) fn disconnected(&self, reason: DisconnectReason) {
         match self.phase.get() {
-            Phase::Connected => {}
-            Phase::Connecting => return self.discard(),
-            Phase::Leaving | Phase::Disconnected => return,
+            SocketPhase::Connected => {}
+            SocketPhase::Connecting => return self.discard(),
+            SocketPhase::Leaving | SocketPhase::Disconnected => return,
         }
-        self.phase.set(Phase::Leaving);
+        self.phase.set(SocketPhase::Leaving);
         self.emit_reserved("disconnecting", reason);
         self.keep_for_recovery(reason);
         for room in self.rooms.take() {
             self.namespace.leave(self, &room);
         }
         self.namespace.remove_socket(self);
-        self.phase.set(Phase::Disconnected);
-        let acks = self.if_rare(|rare| rare.acks.take()).unwrap_or_default();
+        self.phase.set(SocketPhase::Disconnected);
+        let acks = self
+            .if_optional(|optional| optional.acks.take())
+            .unwrap_or_default();
         acks.fail();
         self.emit_reserved("disconnect", reason);
-        self.forget();
+        self.unregister();
         self.namespace.remove_if_empty();
     }
 
@@ -263,7 +271,7 @@ impl SocketState {
 
     /// Calls the listeners of an event that the client did not send. Returns `true` if there was one.
     pub(super) fn emit_local(&self, name: &str, arguments: &Arguments) -> bool {
-        let received = Received {
+        let received = ReceivedEvent {
             name,
             arguments,
             context: AckContext::None,
@@ -279,12 +287,14 @@ impl SocketState {
             return;
         }
         let rooms = self.rooms.borrow();
-        let session = Session {
+        let session = RecoverableSession {
             id: self.id,
             rooms: rooms.iter().map(|room| (**room).to_owned()).collect(),
             data: self.data(),
             at: std::time::Instant::now(),
-            entry: self.if_rare(|rare| rare.entry.clone()).flatten(),
+            foreign_offset: self
+                .if_optional(|optional| optional.foreign_offset.clone())
+                .flatten(),
         };
         let mut recovery = recovery.borrow_mut();
         recovery.keep(**pid, session);
@@ -294,11 +304,12 @@ impl SocketState {
     }
 
     pub(crate) fn data(&self) -> Value {
-        self.if_rare(|rare| rare.data.clone()).unwrap_or_default()
+        self.if_optional(|optional| optional.data.clone())
+            .unwrap_or_default()
     }
 
     /// Removes the socket from its client and from the table, and drops everything that the program has registered.
-    fn forget(&self) {
+    fn unregister(&self) {
         if let Some(peer) = self.peer.upgrade() {
             peer.remove(self);
         }
@@ -307,26 +318,26 @@ impl SocketState {
             .get()
             .and_then(|id| SOCKETS.try_with(|all| all.borrow_mut().remove(id)).ok());
         let listeners = self.listeners.take();
-        let rare = self.rare.take();
-        if rare
+        let optional = self.optional.take();
+        if optional
             .as_ref()
-            .is_some_and(|rare| !rare.outgoing.borrow().is_empty())
+            .is_some_and(|optional| !optional.outgoing.borrow().is_empty())
         {
             self.namespace.add_outgoing_listeners(-1);
         }
-        if let Err(message) = catch(|| drop((removed, listeners, rare))) {
+        if let Err(message) = catch(|| drop((removed, listeners, optional))) {
             tracing::error!("dropping a callback of a socket panicked: {message}");
         }
     }
 
     /// Calls the listeners of sent events.
     pub(crate) fn notify_outgoing(&self, packet: &Encoded) {
-        let listeners = self.if_rare(|rare| Rc::clone(&rare.outgoing));
+        let listeners = self.if_optional(|optional| Rc::clone(&optional.outgoing));
         let Some(listeners) = listeners.filter(|listeners| !listeners.borrow().is_empty()) else {
             return;
         };
         if let Some((name, arguments)) = crate::namespace::event_of(packet) {
-            let sent = Received {
+            let sent = ReceivedEvent {
                 name: &name,
                 arguments: &arguments,
                 context: AckContext::None,

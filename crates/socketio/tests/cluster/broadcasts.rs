@@ -253,8 +253,8 @@ fn a_recovered_client_receives_the_events_that_other_workers_sent() {
         wait(async move {
             let mut client = server.open().await;
             client.send("0");
-            let answer = client.packet().await;
-            let pid = answer.split('"').nth(7).unwrap().to_owned();
+            let response = client.packet().await;
+            let pid = response.split('"').nth(7).unwrap().to_owned();
             let namespace = io.namespaces()[0];
             let socket = namespace.sockets()[0];
             let id = socket.id().to_string();

@@ -1,10 +1,6 @@
 //! Servers in several workers that act as one.
 #![cfg(feature = "workers")]
-#![allow(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may panic"
-)]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 mod broadcasts;
 #[path = "../server/support.rs"]

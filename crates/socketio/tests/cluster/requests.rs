@@ -13,7 +13,7 @@ fn sorted<T: Ord>(mut values: Vec<T>) -> Vec<T> {
 }
 
 /// Options with timeouts of one hour.
-fn patient() -> SocketIoOptions {
+fn long_timeouts() -> SocketIoOptions {
     let hour = Duration::from_secs(3600);
     SocketIoOptions::new()
         .request_timeout(hour)
@@ -28,14 +28,14 @@ fn fetch(app: &mut App) -> Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>> {
 #[test]
 fn sockets_of_all_workers_are_fetched_even_right_after_the_start() {
     let group = ThreadBus::new();
-    let one = Worker::with(&group, patient);
+    let one = Worker::with(&group, long_timeouts);
     let id = one.run(|app| {
         let id = app.connect("b a");
         app.sockets[0].set_data(&("stashed", 1)).unwrap();
         id
     });
-    let two = Worker::with(&group, patient);
-    let three = Worker::with(&group, patient);
+    let two = Worker::with(&group, long_timeouts);
+    let three = Worker::with(&group, long_timeouts);
     let own = three.run(|app| app.connect("a"));
     let fetched = two.run(fetch).unwrap();
     let ids: Vec<String> = fetched.iter().map(|socket| socket.id.clone()).collect();
@@ -60,7 +60,7 @@ fn sockets_of_all_workers_are_fetched_even_right_after_the_start() {
     assert_eq!(local, 1);
     // Right after the start of each worker.
     for count in 3..6 {
-        let worker = Worker::with(&group, patient);
+        let worker = Worker::with(&group, long_timeouts);
         worker.run(|app| app.connect(""));
         assert_eq!(worker.run(fetch).unwrap().len(), count);
         assert_eq!(two.run(fetch).unwrap().len(), count);
@@ -71,7 +71,7 @@ fn sockets_of_all_workers_are_fetched_even_right_after_the_start() {
 #[test]
 fn acknowledgements_of_clients_of_all_workers_are_collected() {
     let group = ThreadBus::new();
-    let [one, two, three] = [(); 3].map(|()| Worker::with(&group, patient));
+    let [one, two, three] = [(); 3].map(|()| Worker::with(&group, long_timeouts));
     one.run(|app| {
         for value in 0..2 {
             app.connect("a");
@@ -105,7 +105,7 @@ fn acknowledgements_of_clients_of_all_workers_are_collected() {
 #[test]
 fn servers_emit_events_to_each_other() {
     let group = ThreadBus::new();
-    let workers = [(); 3].map(|()| Worker::with(&group, patient));
+    let workers = [(); 3].map(|()| Worker::with(&group, long_timeouts));
     for (index, worker) in workers.iter().enumerate() {
         worker.run(move |app| {
             let log = app.log.clone();
@@ -117,15 +117,15 @@ fn servers_emit_events_to_each_other() {
                 });
         });
     }
-    let answers = workers[1].run(|app| {
+    let responses = workers[1].run(|app| {
         app.io().of("/").server_side_emit("sse", &"first");
-        let answers = app
+        let responses = app
             .io()
             .of("/")
             .server_side_emit_with_ack::<usize, _>("sse", &"second");
-        wait(answers)
+        wait(responses)
     });
-    assert_eq!(answers.map(sorted), Ok(vec![0, 2]));
+    assert_eq!(responses.map(sorted), Ok(vec![0, 2]));
     let logs = workers.map(|worker| worker.run(|app| app.log.take().join(" ")));
     assert_eq!(logs, ["first second", "", "first second"]);
 }
@@ -133,7 +133,7 @@ fn servers_emit_events_to_each_other() {
 #[test]
 fn requests_do_not_wait_for_a_worker_that_dies() {
     let group = ThreadBus::new();
-    let [one, two, dying] = [(); 3].map(|()| Worker::with(&group, patient));
+    let [one, two, dying] = [(); 3].map(|()| Worker::with(&group, long_timeouts));
     for (value, worker) in [&one, &two, &dying].into_iter().enumerate() {
         worker.run(move |app| app.connect("a"));
         if value < 2 {
@@ -152,9 +152,9 @@ fn requests_do_not_wait_for_a_worker_that_dies() {
     let died = dying.begin(|_| Bus::of_thread().detach());
     drop(resume);
     assert_eq!(died.recv(), Ok(true));
-    let asked = asked.recv_timeout(crate::support::PATIENCE).unwrap();
+    let asked = asked.recv_timeout(crate::support::TIMEOUT).unwrap();
     assert_eq!(asked.map_err(|some| sorted(some.received)), Err(vec![0, 1]));
-    let fetched = fetched.recv_timeout(crate::support::PATIENCE).unwrap();
+    let fetched = fetched.recv_timeout(crate::support::TIMEOUT).unwrap();
     assert!(fetched.is_ok_and(|sockets| sockets.len() == 2 || sockets.len() == 3));
     assert_eq!(one.run(fetch).unwrap().len(), 2);
 }
@@ -162,8 +162,8 @@ fn requests_do_not_wait_for_a_worker_that_dies() {
 #[test]
 fn a_worker_that_does_not_respond_leaves_a_request_incomplete() {
     let group = ThreadBus::new();
-    let impatient = || SocketIoOptions::new().request_timeout(Duration::from_millis(300));
-    let [one, two, stopped] = [(); 3].map(|()| Worker::with(&group, impatient));
+    let short_timeout = || SocketIoOptions::new().request_timeout(Duration::from_millis(300));
+    let [one, two, stopped] = [(); 3].map(|()| Worker::with(&group, short_timeout));
     for worker in [&one, &two, &stopped] {
         worker.run(|app| app.connect(""));
     }

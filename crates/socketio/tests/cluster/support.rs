@@ -14,7 +14,7 @@ use uptick_workers::bus::{Bus, ThreadBus};
 pub(crate) use crate::client::{Client, Fixture, Log};
 
 /// Upper bound for anything that is expected to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The server of a worker, and its clients.
 pub(crate) struct App {
@@ -137,7 +137,7 @@ impl Worker {
         &self,
         f: impl FnOnce(&mut App) -> R + Send + 'static,
     ) -> R {
-        self.begin(f).recv_timeout(PATIENCE).unwrap()
+        self.begin(f).recv_timeout(TIMEOUT).unwrap()
     }
 
     /// Starts to run a function on the thread of the worker.
@@ -157,7 +157,7 @@ impl Worker {
     pub(crate) fn pause(&self) -> mpsc::Sender<()> {
         let (resume, paused) = mpsc::channel::<()>();
         let _ = self.begin(move |_| {
-            let _ = paused.recv_timeout(PATIENCE);
+            let _ = paused.recv_timeout(TIMEOUT);
         });
         resume
     }

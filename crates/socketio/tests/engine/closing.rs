@@ -6,7 +6,7 @@ use uptick_emitter::Emitter;
 use uptick_http::{HttpServer, ShutdownOptions};
 use uptick_socketio::engine::{Client, CloseReason};
 
-use crate::support::{Fixture, manual_clock, options, pass, quick, run_until, settle};
+use crate::support::{Fixture, fast_heartbeat, manual_clock, options, pass, run_until, settle};
 
 #[test]
 fn queued_messages_are_sent_before_a_session_closes() {
@@ -51,7 +51,7 @@ fn an_aborted_session_ends_immediately() {
     settle();
     client.abort();
     assert_eq!(fixture.ended(), "connection (close:forced close)");
-    assert_eq!(http.answer().show(), "200 1");
+    assert_eq!(http.response().show(), "200 1");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_handle_of_a_session_that_is_over_does_nothing() {
 fn a_closed_engine_closes_all_sessions_and_refuses_new_ones() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
-    let mut poll = http.beside(&fixture);
+    let mut poll = http.another_connection(&fixture);
     poll.begin_poll();
     let (mut ws, _) = fixture.open_websocket();
     settle();
@@ -112,7 +112,7 @@ fn a_closed_engine_closes_all_sessions_and_refuses_new_ones() {
         client.send("bye");
     }
     fixture.engine.close();
-    assert_eq!(poll.answer().show(), "200 4bye");
+    assert_eq!(poll.response().show(), "200 4bye");
     assert_eq!(poll.poll(), "200 6|1");
     assert_eq!(ws.text(), "4bye");
     assert_eq!(ws.closed(), 1005);
@@ -140,7 +140,7 @@ fn a_shutdown_of_the_http_server_closes_the_sessions() {
             .on(HttpServer::CLOSE, move |()| log.add("closed"));
         let options = ShutdownOptions::new().restarting(restarting);
         drop(fixture.http.shutdown_with(options));
-        assert_eq!(http.answer().show(), "200 1");
+        assert_eq!(http.response().show(), "200 1");
         assert_eq!(ws.closed(), code);
         ws.close();
         drop((ws, http, idle));
@@ -154,7 +154,7 @@ fn a_shutdown_of_the_http_server_closes_the_sessions() {
 #[test]
 fn clients_that_disconnect_at_any_step_leave_no_session() {
     let clock = manual_clock();
-    let fixture = Fixture::with(quick());
+    let fixture = Fixture::with(fast_heartbeat());
     for _ in 0..20 {
         drop(fixture.open());
         let mut polling = fixture.open();
@@ -162,7 +162,7 @@ fn clients_that_disconnect_at_any_step_leave_no_session() {
         settle();
         drop(polling);
         let http = fixture.open();
-        let mut post = http.beside(&fixture);
+        let mut post = http.another_connection(&fixture);
         post.begin_post(100, "4a");
         settle();
         drop(post);

@@ -27,15 +27,15 @@ fn middleware_runs_only_for_requests_to_the_engine() {
     http.begin_poll();
     settle();
     fixture.client().send("b");
-    let answer = http.answer();
+    let response = http.response();
     assert_eq!(
-        (answer.body.as_str(), answer.field("x-seen")),
+        (response.body.as_str(), response.field("x-seen")),
         ("4b", Some("21"))
     );
     assert_eq!(http.get("").field("x-seen"), Some("21"));
     let mut other = fixture.connect();
     other.send("GET /other HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!(other.answer().field("x-seen"), None);
+    assert_eq!(other.response().field("x-seen"), None);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn middleware_may_return_its_own_response() {
     let query = "EIO=4&transport=polling";
     assert_eq!(http.get(query).body, "who are you?");
     assert_eq!(fixture.engine.clients_count(), 0);
-    http.ask("GET", query, "X-Token: a\r\n");
+    http.request("GET", query, "X-Token: a\r\n");
     assert_eq!(fixture.engine.clients_count(), 1);
 }
 
@@ -71,19 +71,22 @@ fn callbacks_change_the_headers_of_responses() {
             headers.insert("x-count", HeaderValue::from(counted.get()));
         });
     let query = "EIO=4&transport=polling";
-    let answer = fixture.connect().ask("GET", query, "X-Name: Ada\r\n");
-    assert_eq!(answer.field("set-cookie"), Some("Ada"));
-    assert_eq!(answer.field("x-count"), Some("1"));
+    let response = fixture.connect().request("GET", query, "X-Name: Ada\r\n");
+    assert_eq!(response.field("set-cookie"), Some("Ada"));
+    assert_eq!(response.field("x-count"), Some("1"));
     let mut http = fixture.open();
     assert_eq!(http.post("4a"), "200 ok");
     let query = format!("EIO=4&transport=polling&sid={}", http.sid);
     http.begin_poll();
     settle();
     fixture.client().send("b");
-    let answer = http.answer();
-    assert_eq!(answer.field("set-cookie"), None);
-    assert_eq!(answer.field("x-count"), Some("4"));
+    let response = http.response();
+    assert_eq!(response.field("set-cookie"), None);
+    assert_eq!(response.field("x-count"), Some("4"));
     let websocket = query.replace("polling", "websocket");
-    let answer = fixture.connect().ask("GET", &websocket, UPGRADE);
-    assert_eq!((answer.status, answer.field("x-count")), (101, Some("5")));
+    let response = fixture.connect().request("GET", &websocket, UPGRADE);
+    assert_eq!(
+        (response.status, response.field("x-count")),
+        (101, Some("5"))
+    );
 }

@@ -9,18 +9,19 @@ use crate::support::{Fixture, options, run_until, settle};
 #[test]
 fn a_handshake_names_the_session_and_its_limits() {
     let fixture = Fixture::new();
-    let answer = fixture
-        .connect()
-        .ask("GET", "EIO=4&transport=polling&a=b+c", "X-Test: 1\r\n");
+    let response =
+        fixture
+            .connect()
+            .request("GET", "EIO=4&transport=polling&a=b+c", "X-Test: 1\r\n");
     assert_eq!(
-        answer.field("content-type"),
+        response.field("content-type"),
         Some("text/plain; charset=UTF-8")
     );
-    assert_eq!(answer.field("cache-control"), Some("no-store"));
+    assert_eq!(response.field("cache-control"), Some("no-store"));
     let client = fixture.client();
     let sid = client.id().unwrap();
     assert_eq!(
-        answer.body,
+        response.body,
         format!(
             r#"0{{"sid":"{}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000}}"#,
             sid.as_str()
@@ -44,12 +45,12 @@ fn a_handshake_names_the_session_and_its_limits() {
 fn messages_are_sent_in_both_directions() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
-    let answer = {
+    let response = {
         http.begin_post(16, "4hello\u{1e}bAQID\u{1e}4ü");
-        http.answer()
+        http.response()
     };
-    assert_eq!(answer.show(), "200 ok");
-    assert_eq!(answer.field("content-type"), Some("text/html"));
+    assert_eq!(response.show(), "200 ok");
+    assert_eq!(response.field("content-type"), Some("text/html"));
     assert_eq!(fixture.log.text(), "connection hello [1, 2, 3] ü");
     let client = fixture.client();
     assert!(client.send("a").is_taken());
@@ -71,7 +72,7 @@ fn packets_of_one_iteration_are_sent_in_one_response() {
         assert!(client.send(format!("{n}")).is_taken());
     }
     assert!(!client.is_writable());
-    assert_eq!(http.answer().show(), "200 40|41|42");
+    assert_eq!(http.response().show(), "200 40|41|42");
 }
 
 #[test]
@@ -81,11 +82,11 @@ fn the_reply_to_a_post_is_queued_before_its_response() {
         client.on("message", move |message: Message| client.send(message));
     });
     let mut http = fixture.open();
-    let mut poll = http.beside(&fixture);
+    let mut poll = http.another_connection(&fixture);
     poll.begin_poll();
     settle();
     assert_eq!(http.post("4a|4b|4c"), "200 ok");
-    assert_eq!(poll.answer().show(), "200 4a|4b|4c");
+    assert_eq!(poll.response().show(), "200 4a|4b|4c");
     assert_eq!(http.post("4d"), "200 ok");
     assert_eq!(fixture.client().queued().0, 1);
 }
@@ -102,13 +103,13 @@ fn a_body_of_exactly_the_limit_is_accepted_and_a_larger_one_refused() {
     assert_eq!(fixture.ended(), "(close:transport error)");
 
     let http = fixture.open();
-    let mut post = http.beside(&fixture);
+    let mut post = http.another_connection(&fixture);
     let sid = &http.sid;
     let head = format!(
         "POST /engine.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
     post.send(format!("{head}3e9\r\n{more}\r\n0\r\n\r\n"));
-    assert_eq!(post.answer().show(), "413 ");
+    assert_eq!(post.response().show(), "413 ");
     assert_eq!(fixture.ended(), "connection (close:transport error)");
 }
 
@@ -127,7 +128,7 @@ fn a_binary_content_type_ends_the_session() {
     let mut http = fixture.open();
     let query = format!("EIO=4&transport=polling&sid={}", http.sid);
     let fields = "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n";
-    assert_eq!(http.ask("POST", &query, fields).status, 400);
+    assert_eq!(http.request("POST", &query, fields).status, 400);
     assert_eq!(fixture.ended(), "connection (close:transport error)");
 }
 
@@ -135,11 +136,11 @@ fn a_binary_content_type_ends_the_session() {
 fn overlapping_polls_end_the_session() {
     let fixture = Fixture::new();
     let mut first = fixture.open();
-    let mut second = first.beside(&fixture);
+    let mut second = first.another_connection(&fixture);
     first.begin_poll();
     settle();
     assert_eq!(second.poll(), "400 ");
-    assert_eq!(first.answer().show(), "200 1");
+    assert_eq!(first.response().show(), "200 1");
     assert_eq!(fixture.ended(), "connection (close:transport error)");
     assert!(second.poll().starts_with(r#"400 {"code":1"#));
 }
@@ -148,7 +149,7 @@ fn overlapping_polls_end_the_session() {
 fn overlapping_posts_end_the_session() {
     let fixture = Fixture::new();
     let mut first = fixture.open();
-    let mut second = first.beside(&fixture);
+    let mut second = first.another_connection(&fixture);
     first.begin_post(10, "4a");
     settle();
     assert_eq!(second.post("4b"), "400 ");
@@ -172,7 +173,7 @@ fn an_aborted_poll_ends_the_session_immediately() {
 fn an_aborted_post_ends_the_session() {
     let fixture = Fixture::new();
     let http = fixture.open();
-    let mut post = http.beside(&fixture);
+    let mut post = http.another_connection(&fixture);
     post.begin_post(100, "4a");
     settle();
     drop(post);
@@ -183,11 +184,11 @@ fn an_aborted_post_ends_the_session() {
 fn an_invalid_packet_ends_the_session_after_the_valid_ones() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
-    let mut poll = http.beside(&fixture);
+    let mut poll = http.another_connection(&fixture);
     poll.begin_poll();
     settle();
     assert_eq!(http.post("4a|x|4b"), "400 ");
-    assert_eq!(poll.answer().show(), "200 1");
+    assert_eq!(poll.response().show(), "200 1");
     assert_eq!(fixture.ended(), "connection a (close:parse error)");
 }
 
@@ -195,11 +196,11 @@ fn an_invalid_packet_ends_the_session_after_the_valid_ones() {
 fn a_client_closes_its_session() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
-    let mut poll = http.beside(&fixture);
+    let mut poll = http.another_connection(&fixture);
     poll.begin_poll();
     settle();
     assert_eq!(http.post("4a|1"), "200 ok");
-    assert_eq!(poll.answer().show(), "200 6");
+    assert_eq!(poll.response().show(), "200 6");
     assert_eq!(fixture.ended(), "connection a (close:transport close)");
     assert_eq!(fixture.engine.clients_count(), 0);
 }
@@ -229,7 +230,7 @@ fn requests_on_one_connection_are_answered_in_order() {
     // The POST request waits for the poll, as HTTP/1.1 requires.
     assert_eq!(fixture.log.text(), "connection");
     fixture.client().send("b");
-    assert_eq!(http.answer().show(), "200 4b");
-    assert_eq!(http.answer().show(), "200 ok");
+    assert_eq!(http.response().show(), "200 4b");
+    assert_eq!(http.response().show(), "200 ok");
     run_until(|| fixture.log.text() == "connection a");
 }

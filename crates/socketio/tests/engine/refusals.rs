@@ -77,11 +77,11 @@ fn each_refusal_has_the_code_of_the_official_server() {
         ("GET", "transport=polling", "", UNSUPPORTED),
         ("GET", "EIO=4&transport=polling&sid=", "", "200"),
     ] {
-        let answer = fixture.connect().ask(method, query, fields);
-        let shown = answer.show();
+        let response = fixture.connect().request(method, query, fields);
+        let shown = response.show();
         assert!(shown.starts_with(expected), "{method} {query}: {shown}");
-        if answer.status == 400 {
-            assert_eq!(answer.field("content-type"), Some("application/json"));
+        if response.status == 400 {
+            assert_eq!(response.field("content-type"), Some("application/json"));
         }
     }
     assert_eq!(fixture.engine.clients_count(), 2);
@@ -94,10 +94,10 @@ fn other_methods_of_a_session_are_answered_with_500() {
     let sid = fixture.open().sid;
     let known = format!("EIO=4&transport=polling&sid={sid}");
     for method in ["PUT", "DELETE", "PATCH"] {
-        let answer = fixture
+        let response = fixture
             .connect()
-            .ask(method, &known, "Content-Length: 0\r\n");
-        assert_eq!(answer.show(), "500 ", "{method}");
+            .request(method, &known, "Content-Length: 0\r\n");
+        assert_eq!(response.show(), "500 ", "{method}");
     }
     assert!(fixture.client().is_open());
 }
@@ -110,24 +110,24 @@ fn only_the_exact_path_is_served() {
         http.send(format!(
             "GET {path}?EIO=4&transport=polling HTTP/1.1\r\nHost: test\r\n\r\n"
         ));
-        assert_eq!(http.answer().status, 404, "{path}");
+        assert_eq!(http.response().status, 404, "{path}");
     }
 }
 
 #[test]
 fn a_transport_that_is_not_allowed_is_unknown() {
     let fixture = Fixture::with(options().transports(&[Transport::WebSocket]));
-    let answer = fixture.connect().get("EIO=4&transport=polling");
-    assert_eq!(answer.show(), UNKNOWN_TRANSPORT);
+    let response = fixture.connect().get("EIO=4&transport=polling");
+    assert_eq!(response.show(), UNKNOWN_TRANSPORT);
     fixture.open_websocket();
 
     let fixture = Fixture::with(options().transports(&[Transport::Polling]));
-    let answer = fixture.connect().get("EIO=4&transport=polling");
-    assert!(answer.body.contains(r#""upgrades":[]"#), "{answer:?}");
-    let answer = fixture
+    let response = fixture.connect().get("EIO=4&transport=polling");
+    assert!(response.body.contains(r#""upgrades":[]"#), "{response:?}");
+    let response = fixture
         .connect()
-        .ask("GET", "EIO=4&transport=websocket", UPGRADE);
-    assert_eq!(answer.show(), UNKNOWN_TRANSPORT);
+        .request("GET", "EIO=4&transport=websocket", UPGRADE);
+    assert_eq!(response.show(), UNKNOWN_TRANSPORT);
 }
 
 #[test]
@@ -147,21 +147,24 @@ fn the_application_refuses_a_handshake_with_its_message() {
         r#"403 {"code":4,"message":"Forbidden"}"#
     );
     assert_eq!(
-        http.ask("GET", query, "X-Token: bad\r\n").show(),
+        http.request("GET", query, "X-Token: bad\r\n").show(),
         r#"403 {"code":4,"message":"a wrong token"}"#
     );
     // The version is checked afterwards.
     assert_eq!(
-        http.ask("GET", query, "X-Token: good\r\n").show(),
+        http.request("GET", query, "X-Token: good\r\n").show(),
         UNSUPPORTED
     );
     let fields = format!("{UPGRADE}X-Token: bad\r\n");
-    let answer = http.ask("GET", "EIO=4&transport=websocket", &fields);
-    assert_eq!(answer.show(), r#"403 {"code":4,"message":"a wrong token"}"#);
-    let answer = fixture
+    let response = http.request("GET", "EIO=4&transport=websocket", &fields);
+    assert_eq!(
+        response.show(),
+        r#"403 {"code":4,"message":"a wrong token"}"#
+    );
+    let response = fixture
         .connect()
-        .ask("GET", "EIO=4&transport=polling", "X-Token: good\r\n");
-    assert_eq!(answer.status, 200);
+        .request("GET", "EIO=4&transport=polling", "X-Token: good\r\n");
+    assert_eq!(response.status, 200);
 }
 
 #[test]
@@ -180,10 +183,10 @@ fn the_application_may_decide_asynchronously() {
         http.get(query).show(),
         r#"403 {"code":4,"message":"no token"}"#
     );
-    assert_eq!(http.ask("GET", query, "X-Token: a\r\n").status, 200);
+    assert_eq!(http.request("GET", query, "X-Token: a\r\n").status, 200);
     let fields = format!("{UPGRADE}X-Token: a\r\n");
-    let answer = http.ask("GET", "EIO=4&transport=websocket", &fields);
-    assert_eq!(answer.status, 101);
+    let response = http.request("GET", "EIO=4&transport=websocket", &fields);
+    assert_eq!(response.status, 101);
     assert_eq!(fixture.engine.clients_count(), 2);
 }
 
@@ -203,9 +206,9 @@ fn refusals_are_reported() {
         });
     let sid = fixture.open().sid;
     let mut http = fixture.connect();
-    http.ask("GET", "transport=abc", "X-Agent: a\r\n");
+    http.request("GET", "transport=abc", "X-Agent: a\r\n");
     let query = format!("transport=websocket&sid={sid}");
-    http.ask("GET", &query, "X-Agent: b\r\n");
+    http.request("GET", &query, "X-Agent: b\r\n");
     assert_eq!(
         *errors.borrow(),
         [
@@ -240,10 +243,11 @@ fn an_origin_with_control_characters_is_a_bad_request() {
         log: Default::default(),
         clients: Default::default(),
     };
-    let answer = fixture
-        .connect()
-        .ask("GET", "EIO=4&transport=polling", "Origin: a\u{7f}b\r\n");
+    let response =
+        fixture
+            .connect()
+            .request("GET", "EIO=4&transport=polling", "Origin: a\u{7f}b\r\n");
     // The HTTP server itself refuses most of these requests.
-    assert_eq!(answer.status, 400);
+    assert_eq!(response.status, 400);
     assert_eq!(engine.clients_count(), 0);
 }

@@ -22,7 +22,7 @@ use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{CloseFrame, Decoder, Event, Limits, Role, close};
 
 /// Upper bound for anything that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Mask of the frames of the client.
 const MASK: [u8; 4] = [1, 2, 3, 4];
@@ -98,7 +98,7 @@ impl Poller for MovingPoller {
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "timed out");
+        assert!(start.elapsed() < TIMEOUT, "timed out");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();
@@ -151,7 +151,7 @@ pub(crate) fn options() -> EngineOptions {
 }
 
 /// A fast heartbeat, for tests on the manual clock.
-pub(crate) fn quick() -> EngineOptions {
+pub(crate) fn fast_heartbeat() -> EngineOptions {
     options()
         .ping_interval(Duration::from_millis(300))
         .ping_timeout(Duration::from_millis(200))
@@ -253,25 +253,25 @@ pub(crate) fn sid_of(packet: &str) -> String {
 
 /// A received response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
-    fn take(came: &mut Vec<u8>) -> Option<Answer> {
-        let end = came.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(came[..end].to_vec()).unwrap();
+impl HttpResponse {
+    fn take(received: &mut Vec<u8>) -> Option<HttpResponse> {
+        let end = received.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(received[..end].to_vec()).unwrap();
         let length = head.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;
             name.eq_ignore_ascii_case("content-length")
                 .then(|| value.parse::<usize>().unwrap())
         });
         let length = length.unwrap_or(0);
-        let body = came.get(end..end + length)?.to_vec();
-        came.drain(..end + length);
-        Some(Answer {
+        let body = received.get(end..end + length)?.to_vec();
+        received.drain(..end + length);
+        Some(HttpResponse {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             head,
             body: String::from_utf8_lossy(&body).replace('\u{1e}', "|"),
@@ -294,7 +294,7 @@ impl Answer {
 /// An HTTP client on the same thread as the event loop, which it runs while it waits.
 pub(crate) struct Http {
     stream: TcpStream,
-    came: Vec<u8>,
+    received: Vec<u8>,
     pub(crate) ended: bool,
     pub(crate) sid: String,
 }
@@ -311,7 +311,7 @@ impl Http {
         stream.set_nodelay(true).unwrap();
         Http {
             stream,
-            came: Vec::new(),
+            received: Vec::new(),
             ended: false,
             sid: String::new(),
         }
@@ -329,13 +329,13 @@ impl Http {
         });
     }
 
-    fn look(&mut self) {
+    fn read_available(&mut self) {
         let mut buffer = [0; 64 * 1024];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
-                    self.came.extend_from_slice(&buffer[..count]);
+                    self.received.extend_from_slice(&buffer[..count]);
                     continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -347,43 +347,43 @@ impl Http {
 
     /// Waits for the next response.
     #[track_caller]
-    pub(crate) fn answer(&mut self) -> Answer {
-        let mut answer = None;
+    pub(crate) fn response(&mut self) -> HttpResponse {
+        let mut response = None;
         run_until(|| {
-            self.look();
-            answer = Answer::take(&mut self.came);
-            answer.is_some() || self.ended
+            self.read_available();
+            response = HttpResponse::take(&mut self.received);
+            response.is_some() || self.ended
         });
-        answer.expect("a response before the end of the connection")
+        response.expect("a response before the end of the connection")
     }
 
     /// Returns the response if it has already been received.
-    pub(crate) fn answered(&mut self) -> Option<Answer> {
+    pub(crate) fn received_response(&mut self) -> Option<HttpResponse> {
         settle();
-        self.look();
-        Answer::take(&mut self.came)
+        self.read_available();
+        HttpResponse::take(&mut self.received)
     }
 
     /// Waits until the server closes the connection.
     #[track_caller]
     pub(crate) fn end(&mut self) {
         run_until(|| {
-            self.look();
+            self.read_available();
             self.ended
         });
     }
 
     #[track_caller]
-    pub(crate) fn ask(&mut self, method: &str, query: &str, fields: &str) -> Answer {
+    pub(crate) fn request(&mut self, method: &str, query: &str, fields: &str) -> HttpResponse {
         self.send(format!(
             "{method} {PATH}?{query} HTTP/1.1\r\nHost: test\r\n{fields}\r\n"
         ));
-        self.answer()
+        self.response()
     }
 
     #[track_caller]
-    pub(crate) fn get(&mut self, query: &str) -> Answer {
-        self.ask("GET", query, "")
+    pub(crate) fn get(&mut self, query: &str) -> HttpResponse {
+        self.request("GET", query, "")
     }
 
     /// Sends a poll.
@@ -399,7 +399,7 @@ impl Http {
     #[track_caller]
     pub(crate) fn poll(&mut self) -> String {
         self.begin_poll();
-        self.answer().show()
+        self.response().show()
     }
 
     /// Sends a POST request with a given Content-Length.
@@ -417,19 +417,19 @@ impl Http {
     pub(crate) fn post(&mut self, packets: &str) -> String {
         let body = packets.replace('|', "\u{1e}");
         self.begin_post(body.len(), &body);
-        self.answer().show()
+        self.response().show()
     }
 
     /// Opens a session over polling.
     #[track_caller]
     pub(crate) fn handshake(&mut self) {
-        let answer = self.get("EIO=4&transport=polling");
-        assert_eq!(answer.status, 200, "{answer:?}");
-        self.sid = sid_of(&answer.body);
+        let response = self.get("EIO=4&transport=polling");
+        assert_eq!(response.status, 200, "{response:?}");
+        self.sid = sid_of(&response.body);
     }
 
     /// Opens another connection for the same session.
-    pub(crate) fn beside(&self, fixture: &Fixture) -> Http {
+    pub(crate) fn another_connection(&self, fixture: &Fixture) -> Http {
         let mut http = fixture.connect();
         http.sid = self.sid.clone();
         http
@@ -451,10 +451,10 @@ impl Ws {
     /// Opens a WebSocket over a connection.
     #[track_caller]
     pub(crate) fn over(mut http: Http, query: &str) -> Ws {
-        let answer = http.ask("GET", query, UPGRADE);
-        assert_eq!(answer.status, 101, "{answer:?}");
+        let response = http.request("GET", query, UPGRADE);
+        assert_eq!(response.status, 101, "{response:?}");
         let mut decoder = Decoder::new(Role::Client);
-        decoder.push(BytesMut::from(&*std::mem::take(&mut http.came)));
+        decoder.push(BytesMut::from(&*std::mem::take(&mut http.received)));
         Ws { http, decoder }
     }
 
@@ -478,10 +478,10 @@ impl Ws {
     }
 
     fn next(&mut self) -> Option<Event> {
-        self.http.look();
-        let came = std::mem::take(&mut self.http.came);
-        if !came.is_empty() {
-            self.decoder.push(BytesMut::from(&came[..]));
+        self.http.read_available();
+        let received = std::mem::take(&mut self.http.received);
+        if !received.is_empty() {
+            self.decoder.push(BytesMut::from(&received[..]));
         }
         self.decoder
             .next(&Limits::default().message(64 << 20), None)
@@ -516,8 +516,8 @@ impl Ws {
         }
     }
 
-    /// Returns the events received so far.
-    pub(crate) fn so_far(&mut self) -> Vec<Event> {
+    /// Returns the events received so remote.
+    pub(crate) fn received_events(&mut self) -> Vec<Event> {
         settle();
         std::iter::from_fn(|| self.next()).collect()
     }

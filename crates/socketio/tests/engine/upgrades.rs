@@ -4,7 +4,7 @@ use uptick_emitter::Emitter;
 use uptick_socketio::engine::{Client, Transport};
 use uptick_websocket::Message;
 
-use crate::support::{Fixture, Http, Ws, manual_clock, options, pass, quick, settle};
+use crate::support::{Fixture, Http, Ws, fast_heartbeat, manual_clock, options, pass, settle};
 use std::time::Duration;
 
 #[track_caller]
@@ -22,7 +22,7 @@ fn an_upgrade_releases_the_poll_and_moves_the_queue() {
     http.begin_poll();
     settle();
     let mut ws = candidate(&fixture, &http);
-    assert_eq!(http.answer().show(), "200 6");
+    assert_eq!(http.response().show(), "200 6");
     let client = fixture.client();
     client.send("a");
     client.send("b");
@@ -45,18 +45,18 @@ fn no_message_is_lost_or_duplicated_in_a_burst_during_an_upgrade() {
     });
     let mut http = fixture.open();
     let mut got = Vec::new();
-    let packets = |answer: String| -> Vec<String> {
-        let body = answer.strip_prefix("200 ").unwrap();
+    let packets = |response: String| -> Vec<String> {
+        let body = response.strip_prefix("200 ").unwrap();
         body.split('|').map(str::to_owned).collect()
     };
     http.begin_poll();
-    let mut post = http.beside(&fixture);
+    let mut post = http.another_connection(&fixture);
     assert_eq!(post.post("40|41|42"), "200 ok");
-    got.extend(packets(http.answer().show()));
+    got.extend(packets(http.response().show()));
     http.begin_poll();
     let mut ws = candidate(&fixture, &http);
     assert_eq!(post.post("43|44"), "200 ok");
-    got.extend(packets(http.answer().show()));
+    got.extend(packets(http.response().show()));
     assert_eq!(post.post("45"), "200 ok");
     ws.send("5");
     for n in 6..100 {
@@ -110,7 +110,7 @@ fn an_upgrade_must_complete_in_time() {
     for _ in 0..19 {
         pass(&clock, Duration::from_millis(100));
     }
-    assert_eq!(ws.so_far(), []);
+    assert_eq!(ws.received_events(), []);
     pass(&clock, Duration::from_millis(100));
     assert_eq!(ws.closed(), 1005);
     assert!(fixture.client().is_open());
@@ -143,11 +143,11 @@ fn a_close_during_an_upgrade_is_completed_by_it() {
 #[test]
 fn the_heartbeat_continues_after_an_upgrade() {
     let clock = manual_clock();
-    let fixture = Fixture::with(quick());
+    let fixture = Fixture::with(fast_heartbeat());
     let mut http = fixture.open();
     http.begin_poll();
     let mut ws = candidate(&fixture, &http);
-    assert_eq!(http.answer().show(), "200 6");
+    assert_eq!(http.response().show(), "200 6");
     ws.send("5");
     settle();
     pass(&clock, Duration::from_millis(300));

@@ -101,8 +101,8 @@ fn http_requests_for_a_websocket_session_are_refused() {
     let (mut ws, sid) = fixture.open_websocket();
     for transport in ["polling", "websocket"] {
         let query = format!("EIO=4&transport={transport}&sid={sid}");
-        let answer = fixture.connect().get(&query);
-        assert_eq!(answer.show(), r#"400 {"code":3,"message":"Bad request"}"#);
+        let response = fixture.connect().get(&query);
+        assert_eq!(response.show(), r#"400 {"code":3,"message":"Bad request"}"#);
     }
     let mut second = fixture.websocket(&format!("EIO=4&transport=websocket&sid={sid}"));
     assert_eq!(second.closed(), 1005);
@@ -117,7 +117,10 @@ fn a_panic_in_a_listener_ends_only_its_session() {
     let survivor = fixture.client();
     fixture.engine.on("connection", |client: Client| {
         client.on("message", |message: Message| {
-            assert!(message.as_text().unwrap() != "panic", "panicking on purpose");
+            assert!(
+                message.as_text().unwrap() != "panic",
+                "panicking on purpose"
+            );
         });
     });
     let (mut ws, _) = fixture.open_websocket();

@@ -61,7 +61,7 @@ impl Worker {
     }
 
     /// Opens another connection for a session, to this worker.
-    fn http_of(&self, http: &Http) -> Http {
+    fn connection_for(&self, http: &Http) -> Http {
         let mut other = self.http();
         other.sid.clone_from(&http.sid);
         other
@@ -160,20 +160,20 @@ fn candidate(worker: &Worker, http: &Http) -> Ws {
 #[test]
 fn requests_reach_the_session_from_any_worker() {
     let (owner, edge) = pair();
-    let mut near = open(&owner);
-    let mut far = edge.http_of(&near);
-    assert_eq!(far.post("4a|bAQID"), "200 ok");
-    assert_eq!(near.poll(), "200 4a|bAQID");
-    far.begin_poll();
-    assert_eq!(near.post("4b"), "200 ok");
-    assert_eq!(far.answer().show(), "200 4b");
+    let mut local = open(&owner);
+    let mut remote = edge.connection_for(&local);
+    assert_eq!(remote.post("4a|bAQID"), "200 ok");
+    assert_eq!(local.poll(), "200 4a|bAQID");
+    remote.begin_poll();
+    assert_eq!(local.post("4b"), "200 ok");
+    assert_eq!(remote.response().show(), "200 4b");
     // Larger than one message on the bus.
     let large = format!("4{}", "x".repeat(3_500_000));
-    assert_eq!(far.post(&large), "200 ok");
-    assert_eq!(far.poll(), format!("200 {large}"));
-    assert_eq!(far.post("1"), "200 ok");
+    assert_eq!(remote.post(&large), "200 ok");
+    assert_eq!(remote.poll(), format!("200 {large}"));
+    assert_eq!(remote.post("1"), "200 ok");
     owner.wait_for("transport close");
-    assert!(far.poll().starts_with(r#"400 {"code":1"#));
+    assert!(remote.poll().starts_with(r#"400 {"code":1"#));
     assert_eq!(edge.log(), "");
 }
 
@@ -192,16 +192,16 @@ fn refusals_match_those_of_the_owner() {
         post.send(format!(
             "POST {PATH}?{query} HTTP/1.1\r\nHost: test\r\n{fields}\r\n4a"
         ));
-        assert_eq!(post.answer().show(), unknown);
+        assert_eq!(post.response().show(), unknown);
         let query = query.replace("polling", "websocket");
-        let answer = edge.http().ask("GET", &query, crate::support::UPGRADE);
-        assert_eq!(answer.show(), unknown);
+        let response = edge.http().request("GET", &query, crate::support::UPGRADE);
+        assert_eq!(response.show(), unknown);
     }
     let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
     assert_eq!(edge.http().get(&query).show(), bad);
     let query = format!("EIO=4&transport=polling&sid={}", http.sid);
-    let answer = edge.http().ask("PUT", &query, "Content-Length: 0\r\n");
-    assert_eq!(answer.show(), "500 ");
+    let response = edge.http().request("PUT", &query, "Content-Length: 0\r\n");
+    assert_eq!(response.show(), "500 ");
     let mut ws = candidate(&owner, &http);
     ws.send("5");
     ws.send("4a");
@@ -213,34 +213,34 @@ fn refusals_match_those_of_the_owner() {
 fn violations_received_by_any_worker_end_the_session() {
     let (owner, edge) = pair();
     // Overlapping polls.
-    let mut near = open(&owner);
-    let mut far = edge.http_of(&near);
-    far.begin_poll();
+    let mut local = open(&owner);
+    let mut remote = edge.connection_for(&local);
+    remote.begin_poll();
     owner.wait_for_poll();
-    assert_eq!(near.poll(), "400 ");
-    assert_eq!(far.answer().show(), "200 1");
+    assert_eq!(local.poll(), "400 ");
+    assert_eq!(remote.response().show(), "200 1");
     // An aborted poll.
-    let mut far = edge.http_of(&open(&owner));
-    far.begin_poll();
+    let mut remote = edge.connection_for(&open(&owner));
+    remote.begin_poll();
     owner.wait_for_poll();
-    drop(far);
+    drop(remote);
     // A body over the limit.
-    let mut far = edge.http_of(&open(&owner));
-    assert_eq!(far.post(&format!("4{}", "x".repeat(4_000_000))), "413 ");
+    let mut remote = edge.connection_for(&open(&owner));
+    assert_eq!(remote.post(&format!("4{}", "x".repeat(4_000_000))), "413 ");
     // A binary content type.
-    let far = edge.http_of(&open(&owner));
-    let query = format!("EIO=4&transport=polling&sid={}", far.sid);
+    let remote = edge.connection_for(&open(&owner));
+    let query = format!("EIO=4&transport=polling&sid={}", remote.sid);
     let fields = "Content-Type: application/octet-stream\r\nContent-Length: 0\r\n";
-    assert_eq!(edge.http().ask("POST", &query, fields).status, 400);
+    assert_eq!(edge.http().request("POST", &query, fields).status, 400);
     // An aborted POST request.
-    let mut far = edge.http_of(&open(&owner));
-    far.begin_post(100, "4a");
-    drop(far);
+    let mut remote = edge.connection_for(&open(&owner));
+    remote.begin_post(100, "4a");
+    drop(remote);
     let expected = ["transport error"; 5].join(" ");
     run_until(|| owner.log() == expected);
     // An invalid packet.
-    let mut far = edge.http_of(&open(&owner));
-    assert_eq!(far.post("4a|x"), "400 ");
+    let mut remote = edge.connection_for(&open(&owner));
+    assert_eq!(remote.post("4a|x"), "400 ");
     owner.wait_for("parse error");
 }
 
@@ -250,7 +250,7 @@ fn an_upgrade_may_be_requested_from_another_worker() {
     let mut http = open(&owner);
     http.begin_poll();
     let mut ws = candidate(&edge, &http);
-    assert_eq!(http.answer().show(), "200 6");
+    assert_eq!(http.response().show(), "200 6");
     ws.send("5");
     for n in 0..100 {
         ws.send(&format!("4{n}"));
@@ -324,7 +324,7 @@ fn a_slow_client_of_a_relayed_websocket_receives_everything_in_order() {
     ws.send("5");
     ws.send("4burst 1500");
     // The client does not read for a while. Other clients are served meanwhile.
-    let mut other = edge.http_of(&open(&owner));
+    let mut other = edge.connection_for(&open(&owner));
     for _ in 0..20 {
         assert_eq!(other.post("4a"), "200 ok");
         assert_eq!(other.poll(), "200 4a");
@@ -342,7 +342,7 @@ fn a_slow_client_of_a_relayed_websocket_receives_everything_in_order() {
 fn requests_to_an_owner_that_dies_are_answered() {
     let (mut owner, edge) = pair();
     let http = open(&owner);
-    let mut poll = edge.http_of(&http);
+    let mut poll = edge.connection_for(&http);
     poll.begin_poll();
     let second = open(&owner);
     let mut ws = candidate(&edge, &second);
@@ -350,7 +350,7 @@ fn requests_to_an_owner_that_dies_are_answered() {
     ws.send("4a");
     assert_eq!(ws.text(), "4a");
     owner.stop();
-    assert!(poll.answer().show().starts_with(r#"400 {"code":1"#));
+    assert!(poll.response().show().starts_with(r#"400 {"code":1"#));
     assert_eq!(ws.closed(), 1001);
     assert!(poll.poll().starts_with(r#"400 {"code":1"#));
 }
@@ -358,7 +358,7 @@ fn requests_to_an_owner_that_dies_are_answered() {
 #[test]
 fn sessions_whose_edge_dies_end() {
     let (owner, mut edge) = pair();
-    let mut poll = edge.http_of(&open(&owner));
+    let mut poll = edge.connection_for(&open(&owner));
     poll.begin_poll();
     let second = open(&owner);
     let mut ws = candidate(&edge, &second);
@@ -374,8 +374,8 @@ fn sessions_whose_edge_dies_end() {
 fn a_shutdown_of_the_edge_releases_its_polls() {
     let (owner, edge) = pair();
     let mut http = open(&owner);
-    let mut far = edge.http_of(&http);
-    far.begin_poll();
+    let mut remote = edge.connection_for(&http);
+    remote.begin_poll();
     owner.wait_for_poll();
     let posted = edge.events.post(|| {
         for http in HttpServer::of_thread() {
@@ -383,7 +383,7 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
         }
     });
     assert!(posted.is_ok());
-    assert_eq!(far.answer().show(), "200 6");
+    assert_eq!(remote.response().show(), "200 6");
     assert_eq!(http.post("4a"), "200 ok");
     assert_eq!(http.poll(), "200 4a");
 }
@@ -392,12 +392,12 @@ fn a_shutdown_of_the_edge_releases_its_polls() {
 fn a_message_dropped_by_the_bus_ends_its_session() {
     let group = ThreadBus::with_queue_limit(100_000);
     let (owner, edge) = (Worker::start(&group), Worker::start(&group));
-    let mut far = edge.http_of(&open(&owner));
+    let mut remote = edge.connection_for(&open(&owner));
     let body = format!("4{}", "x".repeat(400_000));
-    assert!(far.post(&body).starts_with(r#"400 {"code":1"#));
+    assert!(remote.post(&body).starts_with(r#"400 {"code":1"#));
     owner.wait_for("transport error");
     // Later messages are not dropped.
-    let mut far = edge.http_of(&open(&owner));
-    assert_eq!(far.post("4a"), "200 ok");
-    assert_eq!(far.poll(), "200 4a");
+    let mut remote = edge.connection_for(&open(&owner));
+    assert_eq!(remote.post("4a"), "200 ok");
+    assert_eq!(remote.poll(), "200 4a");
 }

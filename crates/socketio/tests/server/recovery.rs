@@ -15,9 +15,9 @@ fn fixture() -> Fixture {
 /// Joins `/` with recovery. Returns the id and the private id.
 async fn join(client: &mut Client, auth: &str) -> (String, String) {
     client.send(&format!("0{auth}"));
-    let answer = client.packet().await;
-    let answer: serde_json::Value = serde_json::from_str(&answer[1..]).unwrap();
-    let text = |key: &str| answer[key].as_str().unwrap().to_owned();
+    let response = client.packet().await;
+    let response: serde_json::Value = serde_json::from_str(&response[1..]).unwrap();
+    let text = |key: &str| response[key].as_str().unwrap().to_owned();
     (text("sid"), text("pid"))
 }
 
@@ -134,8 +134,8 @@ fn events_sent_during_middleware_reach_a_recovered_client() {
         client.send(&format!("0{auth}"));
         until(|| asked.len() == 3).await;
         server.io.emit("during", &());
-        let answer = client.packet().await;
-        assert_eq!(answer, format!(r#"0{{"sid":"{sid}","pid":"{pid}"}}"#));
+        let response = client.packet().await;
+        assert_eq!(response, format!(r#"0{{"sid":"{sid}","pid":"{pid}"}}"#));
         for event in ["before", "during"] {
             let packet = client.packet().await;
             assert!(packet.starts_with(&format!(r#"2["{event}","#)), "{packet}");

@@ -14,7 +14,7 @@ use uptick_socketio::{Socket, SocketIo, SocketIoOptions};
 use uptick_websocket::{CloseCode, Message, WebSocket, test};
 
 /// Time within which an expected message must arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Time for which no message may arrive.
 const SILENCE: Duration = Duration::from_millis(30);
@@ -76,11 +76,11 @@ impl Client {
             other => format!("{other},"),
         };
         self.send(&format!("0{prefix}{auth}"));
-        let answer = self.packet().await;
-        let id = answer
+        let response = self.packet().await;
+        let id = response
             .strip_prefix(&format!("0{prefix}{{\"sid\":\""))
             .and_then(|rest| rest.get(..20))
-            .unwrap_or_else(|| panic!("{answer}"));
+            .unwrap_or_else(|| panic!("{response}"));
         let id = id.to_owned();
         (self, id)
     }
@@ -93,9 +93,9 @@ impl Client {
     /// Returns the next message; `None` after the connection is closed.
     pub(crate) async fn message(&mut self) -> Option<Message> {
         let next = Box::pin(self.messages.next());
-        match select(next, Box::pin(sleep(PATIENCE))).await {
+        match select(next, Box::pin(sleep(TIMEOUT))).await {
             Either::Left((message, _)) => message,
-            Either::Right(_) => panic!("no message in {PATIENCE:?}"),
+            Either::Right(_) => panic!("no message in {TIMEOUT:?}"),
         }
     }
 
@@ -154,7 +154,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     let waited = Cell::new(Duration::ZERO);
     while !condition() {
         let step = Duration::from_millis(1);
-        assert!(waited.get() < PATIENCE, "timed out");
+        assert!(waited.get() < TIMEOUT, "timed out");
         waited.set(waited.get() + step);
         sleep(step).await;
     }

@@ -22,18 +22,18 @@ struct Publisher {
     /// The sequence number of its last message. Copies of a message arrive one after the other, regardless of their topics.
     sequence: Option<u64>,
     /// The received beginning of a message that is sent in parts.
-    partial: Option<Partial>,
+    partial: Option<PartialMessage>,
 }
 
 #[derive(Debug)]
-struct Partial {
+struct PartialMessage {
     bytes: BytesMut,
     total: usize,
 }
 
 /// The result of a received envelope.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Received {
+pub(super) enum EnvelopeResult {
     /// A message is complete.
     Message { from: Rc<str>, message: Bytes },
     /// More parts are needed.
@@ -46,7 +46,7 @@ pub(super) enum Received {
 
 impl Inbox {
     /// Processes an envelope. Returns the result, and the number of messages now known to be lost because of missing parts.
-    pub(super) fn push(&mut self, envelope: Envelope) -> (Received, u64) {
+    pub(super) fn push(&mut self, envelope: Envelope) -> (EnvelopeResult, u64) {
         let sender = envelope.sender;
         let mut lost = 0;
         if !self.publishers.contains_key(&sender) {
@@ -83,7 +83,7 @@ impl Inbox {
 }
 
 impl Publisher {
-    fn push(&mut self, envelope: Envelope) -> (Received, u64) {
+    fn push(&mut self, envelope: Envelope) -> (EnvelopeResult, u64) {
         let is_new = self.sequence != Some(envelope.sequence);
         let mut lost = 0;
         if is_new {
@@ -91,16 +91,16 @@ impl Publisher {
             lost += u64::from(self.partial.take().is_some());
         }
         let received = match envelope.part {
-            None if is_new => Received::Message {
+            None if is_new => EnvelopeResult::Message {
                 from: Rc::clone(&self.name),
                 message: envelope.payload,
             },
-            None => Received::Ignored,
+            None => EnvelopeResult::Ignored,
             Some(part) if is_new => match part.position {
                 0 => self.begin(part, &envelope.payload),
                 _ => {
                     lost += 1;
-                    Received::Ignored
+                    EnvelopeResult::Ignored
                 }
             },
             Some(part) => match &self.partial {
@@ -110,39 +110,39 @@ impl Publisher {
                 Some(partial) if part.position > partial.bytes.len() => {
                     self.partial = None;
                     lost += 1;
-                    Received::Ignored
+                    EnvelopeResult::Ignored
                 }
-                _ => Received::Ignored,
+                _ => EnvelopeResult::Ignored,
             },
         };
         (received, lost)
     }
 
-    fn begin(&mut self, part: Part, payload: &[u8]) -> Received {
+    fn begin(&mut self, part: Part, payload: &[u8]) -> EnvelopeResult {
         if part.total > MESSAGE_LIMIT {
-            return Received::Malformed;
+            return EnvelopeResult::Malformed;
         }
-        self.partial = Some(Partial {
+        self.partial = Some(PartialMessage {
             bytes: BytesMut::with_capacity(part.total),
             total: part.total,
         });
         self.append(part, payload)
     }
 
-    fn append(&mut self, part: Part, payload: &[u8]) -> Received {
+    fn append(&mut self, part: Part, payload: &[u8]) -> EnvelopeResult {
         let Some(mut partial) = self.partial.take() else {
-            return Received::Ignored;
+            return EnvelopeResult::Ignored;
         };
         let fits = partial.bytes.len() + payload.len() <= partial.total;
         if part.total != partial.total || !fits || payload.is_empty() {
-            return Received::Malformed;
+            return EnvelopeResult::Malformed;
         }
         partial.bytes.extend_from_slice(payload);
         if partial.bytes.len() < partial.total {
             self.partial = Some(partial);
-            return Received::Part;
+            return EnvelopeResult::Part;
         }
-        Received::Message {
+        EnvelopeResult::Message {
             from: Rc::clone(&self.name),
             message: partial.bytes.freeze(),
         }
@@ -165,8 +165,8 @@ mod tests {
         }
     }
 
-    fn message(text: &'static str) -> Received {
-        Received::Message {
+    fn message(text: &'static str) -> EnvelopeResult {
+        EnvelopeResult::Message {
             from: "7".into(),
             message: Bytes::from_static(text.as_bytes()),
         }
@@ -176,12 +176,18 @@ mod tests {
     fn copies_are_ignored() {
         let mut inbox = Inbox::default();
         assert_eq!(inbox.push(envelope(5, None, "a")), (message("a"), 0));
-        assert_eq!(inbox.push(envelope(5, None, "a")), (Received::Ignored, 0));
+        assert_eq!(
+            inbox.push(envelope(5, None, "a")),
+            (EnvelopeResult::Ignored, 0)
+        );
         assert_eq!(inbox.push(envelope(6, None, "b")), (message("b"), 0));
         // The same sequence number from another worker.
         let mut other = envelope(6, None, "c");
         other.sender.id = 8;
-        assert!(matches!(inbox.push(other).0, Received::Message { .. }));
+        assert!(matches!(
+            inbox.push(other).0,
+            EnvelopeResult::Message { .. }
+        ));
         assert_eq!(inbox.tag(8), Some(*b"tagA"));
         inbox.forget(8);
         assert_eq!(inbox.tag(8), None);
@@ -192,7 +198,10 @@ mod tests {
         let mut inbox = Inbox::default();
         for _ in 0..2 {
             let first = inbox.push(envelope(1, Some((0, 5)), "abc"));
-            assert!(matches!(first, (Received::Part | Received::Ignored, 0)));
+            assert!(matches!(
+                first,
+                (EnvelopeResult::Part | EnvelopeResult::Ignored, 0)
+            ));
         }
         assert_eq!(
             inbox.push(envelope(1, Some((3, 5)), "de")),
@@ -200,7 +209,7 @@ mod tests {
         );
         assert_eq!(
             inbox.push(envelope(1, Some((3, 5)), "de")),
-            (Received::Ignored, 0)
+            (EnvelopeResult::Ignored, 0)
         );
         assert_eq!(inbox.push(envelope(2, None, "f")), (message("f"), 0));
     }
@@ -210,34 +219,34 @@ mod tests {
         let mut inbox = Inbox::default();
         assert_eq!(
             inbox.push(envelope(1, Some((0, 9)), "abc")),
-            (Received::Part, 0)
+            (EnvelopeResult::Part, 0)
         );
         assert_eq!(
             inbox.push(envelope(1, Some((6, 9)), "ghi")),
-            (Received::Ignored, 1)
+            (EnvelopeResult::Ignored, 1)
         );
         assert_eq!(
             inbox.push(envelope(1, Some((6, 9)), "ghi")),
-            (Received::Ignored, 0)
+            (EnvelopeResult::Ignored, 0)
         );
         // The first part is missing.
         assert_eq!(
             inbox.push(envelope(2, Some((3, 9)), "def")),
-            (Received::Ignored, 1)
+            (EnvelopeResult::Ignored, 1)
         );
         assert_eq!(
             inbox.push(envelope(2, Some((6, 9)), "ghi")),
-            (Received::Ignored, 0)
+            (EnvelopeResult::Ignored, 0)
         );
         // The last part is missing.
         assert_eq!(
             inbox.push(envelope(3, Some((0, 9)), "abc")),
-            (Received::Part, 0)
+            (EnvelopeResult::Part, 0)
         );
         assert_eq!(inbox.push(envelope(4, None, "a")), (message("a"), 1));
         assert_eq!(
             inbox.push(envelope(5, Some((0, 9)), "abc")),
-            (Received::Part, 0)
+            (EnvelopeResult::Part, 0)
         );
         assert_eq!(inbox.forget(7), 1);
     }
@@ -249,16 +258,16 @@ mod tests {
         for (sequence, part) in [(1, too_long), (2, Some((0, 2))), (3, Some((0, 0)))] {
             assert_eq!(
                 inbox.push(envelope(sequence, part, "abc")).0,
-                Received::Malformed
+                EnvelopeResult::Malformed
             );
         }
         assert_eq!(
             inbox.push(envelope(4, Some((0, 5)), "abc")).0,
-            Received::Part
+            EnvelopeResult::Part
         );
         assert_eq!(
             inbox.push(envelope(4, Some((3, 6)), "abc")).0,
-            Received::Malformed
+            EnvelopeResult::Malformed
         );
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// Maximum number of pending rooms. If there are more, messages to any room are sent to all workers.
-const ROOMS: usize = 1024;
+const MAX_ROOMS: usize = 1024;
 
 /// Requested joins that are not confirmed yet.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ impl PendingJoins {
             confirmations.requested = sequence;
         }
         for room in rooms {
-            if self.rooms.len() >= ROOMS && !self.rooms.contains_key(room) {
+            if self.rooms.len() >= MAX_ROOMS && !self.rooms.contains_key(room) {
                 self.overflowed = true;
                 break;
             }
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn all_rooms_are_pending_beyond_the_limit() {
         let mut joins = PendingJoins::default();
-        for room in 0..=ROOMS {
+        for room in 0..=MAX_ROOMS {
             joins.add(room as u64, &[room.to_string()], &[1]);
         }
-        assert!(joins.contains("other") && joins.rooms.len() == ROOMS);
-        joins.applied(1, ROOMS as u64 - 1);
+        assert!(joins.contains("other") && joins.rooms.len() == MAX_ROOMS);
+        joins.applied(1, MAX_ROOMS as u64 - 1);
         assert!(joins.contains("other") && joins.rooms.is_empty());
-        joins.applied(1, ROOMS as u64);
+        joins.applied(1, MAX_ROOMS as u64);
         assert!(!joins.contains("other"));
     }
 }

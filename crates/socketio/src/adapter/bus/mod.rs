@@ -31,7 +31,7 @@ use uptick_workers::bus::{Bus, SubscriptionId};
 pub use stats::BusAdapterStats;
 
 use self::codec::{BusMessage, Envelope, Part, Sender};
-use self::inbox::{Inbox, Received};
+use self::inbox::{EnvelopeResult, Inbox};
 use self::joins::PendingJoins;
 use self::topics::{RoomSubscriptions, Topics};
 use super::{Adapter, AdapterFactory, AdapterSink, ClusterMessage, ClusterResponse, Servers};
@@ -43,7 +43,7 @@ use crate::tag;
 pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Maximum number of message bytes in one envelope.
-const PART: usize = 1024 * 1024;
+const MAX_PART: usize = 1024 * 1024;
 
 /// Connects the namespaces of the workers of a service, which are processes or threads, over their [bus](uptick_workers::bus).
 ///
@@ -74,7 +74,7 @@ const PART: usize = 1024 * 1024;
 /// io.emit("news", "to the sockets of all threads");
 /// ```
 pub struct BusAdapter {
-    shared: Rc<Shared>,
+    shared: Rc<AdapterState>,
 }
 
 /// The receiver of messages from other workers.
@@ -104,7 +104,7 @@ impl ClusterSink for AdapterSink {
 }
 
 /// The state of an adapter, shared with its subscriptions.
-struct Shared {
+struct AdapterState {
     topics: Topics,
     sink: Box<dyn ClusterSink>,
     inbox: RefCell<Inbox>,
@@ -146,7 +146,7 @@ impl BusAdapter {
     }
 
     pub(crate) fn with_sink(name: &str, namespace: &str, sink: Box<dyn ClusterSink>) -> BusAdapter {
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(AdapterState {
             topics: Topics::new(name, namespace),
             sink,
             inbox: RefCell::default(),
@@ -242,7 +242,7 @@ impl Adapter for BusAdapter {
         let Some(topic) = shared.rooms.borrow_mut().add(room) else {
             return;
         };
-        let id = Shared::subscribe(shared, &topic.name(&shared.topics));
+        let id = AdapterState::subscribe(shared, &topic.name(&shared.topics));
         let needless = shared.rooms.borrow_mut().subscribed(topic, id);
         if let Some(id) = needless {
             Bus::of_thread().unsubscribe(id);
@@ -264,7 +264,7 @@ impl Adapter for BusAdapter {
     }
 }
 
-impl Shared {
+impl AdapterState {
     /// Subscribes to the topics that do not depend on rooms.
     fn open(self: &Rc<Self>) {
         let is_new = ADAPTERS.with_borrow_mut(|all| all.insert(self.topics.all.clone()));
@@ -281,7 +281,7 @@ impl Shared {
             topics.push(&self.topics.any_room);
         }
         let subscriptions = topics.into_iter();
-        let subscriptions = subscriptions.map(|topic| Shared::subscribe(self, topic));
+        let subscriptions = subscriptions.map(|topic| AdapterState::subscribe(self, topic));
         self.subscriptions.replace(Some(subscriptions.collect()));
         let shared = Rc::downgrade(self);
         let listener = Bus::of_thread().on(Bus::PEER_GONE, move |id| {
@@ -296,8 +296,8 @@ impl Shared {
         self.subscriptions.borrow().is_some()
     }
 
-    fn subscribe(shared: &Rc<Shared>, topic: &str) -> SubscriptionId {
-        let shared: Weak<Shared> = Rc::downgrade(shared);
+    fn subscribe(shared: &Rc<AdapterState>, topic: &str) -> SubscriptionId {
+        let shared: Weak<AdapterState> = Rc::downgrade(shared);
         Bus::of_thread().subscribe(topic, move |payload| {
             if let Some(shared) = shared.upgrade() {
                 shared.receive(payload);
@@ -349,15 +349,15 @@ impl Shared {
         let (received, lost) = self.inbox.borrow_mut().push(envelope);
         self.incomplete(sender.id, lost);
         match received {
-            Received::Message { from, message } => match codec::decode(message) {
+            EnvelopeResult::Message { from, message } => match codec::decode(message) {
                 Ok(message) => {
                     stats::update(|stats| stats.received += 1);
                     self.deliver(&from, sender, sequence, message);
                 }
                 Err(error) => self.malformed(&error.to_string()),
             },
-            Received::Malformed => self.malformed("a part does not fit its message"),
-            Received::Part | Received::Ignored => {}
+            EnvelopeResult::Malformed => self.malformed("a part does not fit its message"),
+            EnvelopeResult::Part | EnvelopeResult::Ignored => {}
         }
     }
 
@@ -401,7 +401,9 @@ impl Shared {
     fn incomplete(&self, worker: u64, lost: u64) {
         if lost > 0 {
             stats::update(|stats| stats.incomplete += lost);
-            tracing::error!("receiving a message from the worker {worker} failed: parts of it are missing");
+            tracing::error!(
+                "receiving a message from the worker {worker} failed: parts of it are missing"
+            );
         }
     }
 
@@ -413,7 +415,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for AdapterState {
     fn drop(&mut self) {
         self.close();
     }
@@ -456,7 +458,7 @@ fn send(
         return sequence;
     }
     let length = whole.len() - head;
-    let parts = match length <= PART {
+    let parts = match length <= MAX_PART {
         true => vec![whole.into()],
         false => split(&whole[head..], sender, sequence),
     };
@@ -467,10 +469,10 @@ fn send(
 
 /// Splits a message into envelopes.
 fn split(message: &[u8], sender: Sender, sequence: u64) -> Vec<Bytes> {
-    let parts = message.chunks(PART).enumerate();
+    let parts = message.chunks(MAX_PART).enumerate();
     let parts = parts.map(|(index, payload)| {
         let part = Part {
-            position: index * PART,
+            position: index * MAX_PART,
             total: message.len(),
         };
         let mut out = Vec::with_capacity(payload.len() + 64);

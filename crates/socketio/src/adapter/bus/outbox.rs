@@ -14,39 +14,39 @@ use uptick_workers::bus::Bus;
 
 use super::stats;
 
-/// Messages are held back while more than `HIGH` bytes are queued for a worker, and sent again below `LOW` bytes.
-const HIGH: usize = 1024 * 1024;
-const LOW: usize = 256 * 1024;
+/// Messages are held back while more than `HIGH_MARK` bytes are queued for a worker, and sent again below `LOW_MARK` bytes.
+const HIGH_MARK: usize = 1024 * 1024;
+const LOW_MARK: usize = 256 * 1024;
 
 /// Number of bytes that may be published between two checks of the queues.
-const UNSEEN: usize = 256 * 1024;
+const CHECK_BYTES: usize = 256 * 1024;
 
 /// Number of bytes that a message counts for in addition to its own, on the bus and here.
 const OVERHEAD: usize = 128;
 
 /// Interval between checks of the queues while messages are held back.
-const LOOK: Duration = Duration::from_millis(5);
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Number of checks, 2 s in total, after which messages are no longer held back for a worker that has read nothing. Checks are counted instead of seconds, so that
 /// time for which this worker was busy or stopped does not matter.
-const PATIENCE: u32 = 400;
+const MAX_CHECKS: u32 = 400;
 
 /// Default limit of held back bytes: 64 MiB.
 pub(super) const QUEUE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A message, or a part of one, that is held back.
-struct Held {
+struct HeldMessage {
     topics: Rc<[String]>,
     payload: Bytes,
 }
 
 struct Outbox {
-    held: VecDeque<Held>,
+    held: VecDeque<HeldMessage>,
     bytes: usize,
     limit: usize,
     /// The number of bytes published since the last check of the queues.
-    unseen: usize,
-    behind: HashMap<u64, Behind>,
+    unchecked_bytes: usize,
+    slow_workers: HashMap<u64, SlowWorker>,
     /// The number of messages that the bus had dropped at the last check.
     dropped: u64,
     /// Set once a message is dropped, until no message is held back any more.
@@ -54,10 +54,10 @@ struct Outbox {
 }
 
 /// A worker that has fallen behind.
-struct Behind {
+struct SlowWorker {
     bytes: usize,
     /// The number of checks since its queue last became shorter.
-    looks: u32,
+    checks: u32,
 }
 
 thread_local! {
@@ -65,8 +65,8 @@ thread_local! {
         held: VecDeque::new(),
         bytes: 0,
         limit: QUEUE_LIMIT,
-        unseen: 0,
-        behind: HashMap::new(),
+        unchecked_bytes: 0,
+        slow_workers: HashMap::new(),
         dropped: 0,
         overflowed: false,
     });
@@ -96,7 +96,7 @@ pub(super) fn send(topics: Vec<String>, parts: Vec<Bytes>) {
     let topics: Rc<[String]> = topics.into();
     let mut parts = parts.into_iter();
     if !is_holding() {
-        while has_room(HIGH) {
+        while has_room(HIGH_MARK) {
             let Some(payload) = parts.next() else { return };
             publish(&topics, &payload);
         }
@@ -112,7 +112,7 @@ fn publish(topics: &[String], payload: &Bytes) {
         Bus::of_thread().publish_to_others(topic, payload.clone());
     }
     let cost = topics.len() * (payload.len() + OVERHEAD);
-    with(|outbox| outbox.unseen = outbox.unseen.saturating_add(cost));
+    with(|outbox| outbox.unchecked_bytes = outbox.unchecked_bytes.saturating_add(cost));
 }
 
 /// Holds back parts: all of them, or none if they exceed the limit.
@@ -127,14 +127,14 @@ fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clo
         }
         let is_first = outbox.held.is_empty();
         outbox.bytes += cost;
-        outbox.held.extend(parts.map(|payload| Held {
+        outbox.held.extend(parts.map(|payload| HeldMessage {
             topics: Rc::clone(topics),
             payload,
         }));
         Ok(is_first)
     });
     match held {
-        Some(Ok(true)) => drop(add_timer(LOOK, send_held)),
+        Some(Ok(true)) => drop(add_timer(CHECK_INTERVAL, send_held)),
         Some(Err(is_first)) => {
             stats::update(|stats| stats.dropped += 1);
             if is_first {
@@ -150,9 +150,9 @@ fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clo
 
 /// Sends messages that were held back, as far as the workers have read.
 fn send_held() {
-    let mut limit = LOW;
+    let mut limit = LOW_MARK;
     while has_room(limit) {
-        limit = HIGH;
+        limit = HIGH_MARK;
         let next = with(|outbox| {
             let next = outbox.held.pop_front()?;
             outbox.bytes = outbox.bytes.saturating_sub(next.payload.len() + OVERHEAD);
@@ -170,30 +170,30 @@ fn send_held() {
     });
     if is_empty == Some(false) {
         // Forces a check of the queues next time.
-        with(|outbox| outbox.unseen = UNSEEN);
-        add_timer(LOOK, send_held);
+        with(|outbox| outbox.unchecked_bytes = CHECK_BYTES);
+        add_timer(CHECK_INTERVAL, send_held);
     }
 }
 
 /// Returns `true` if at most `limit` bytes are queued for each worker that reads, as of the last check of the queues.
 fn has_room(limit: usize) -> bool {
-    if with(|outbox| outbox.unseen < UNSEEN) != Some(false) {
+    if with(|outbox| outbox.unchecked_bytes < CHECK_BYTES) != Some(false) {
         return true;
     }
     let bus = Bus::of_thread();
     let (queues, dropped) = (bus.queues(), bus.stats().dropped);
-    let looked = with(|outbox| {
+    let checked = with(|outbox| {
         let new = dropped.saturating_sub(outbox.dropped);
         outbox.dropped = dropped;
-        (outbox.look(&queues, limit), new)
+        (outbox.check_queues(&queues, limit), new)
     });
-    let Some(((has_room, given_up), new)) = looked else {
+    let Some(((has_room, stalled), new)) = checked else {
         return true;
     };
-    for worker in given_up {
+    for worker in stalled {
         tracing::warn!(
             "the worker {worker} has read nothing from the bus for {} s and will miss messages",
-            (LOOK * PATIENCE).as_secs()
+            (CHECK_INTERVAL * MAX_CHECKS).as_secs()
         );
     }
     if new > 0 {
@@ -205,26 +205,26 @@ fn has_room(limit: usize) -> bool {
 
 impl Outbox {
     /// Checks the queues. Returns `true` if at most `limit` bytes are queued for each worker that reads, and the workers for which messages are no longer held back.
-    fn look(&mut self, queues: &[(u64, usize)], limit: usize) -> (bool, Vec<u64>) {
+    fn check_queues(&mut self, queues: &[(u64, usize)], limit: usize) -> (bool, Vec<u64>) {
         let mut has_room = true;
-        let mut given_up = Vec::new();
-        let mut behind = HashMap::new();
+        let mut stalled = Vec::new();
+        let mut slow_workers = HashMap::new();
         for &(worker, bytes) in queues.iter().filter(|(_, bytes)| *bytes > limit) {
-            let known = self.behind.remove(&worker);
-            let looks = known
+            let known = self.slow_workers.remove(&worker);
+            let checks = known
                 .filter(|known| bytes >= known.bytes)
-                .map_or(0, |known| known.looks.saturating_add(1));
-            if looks == PATIENCE {
-                given_up.push(worker);
+                .map_or(0, |known| known.checks.saturating_add(1));
+            if checks == MAX_CHECKS {
+                stalled.push(worker);
             }
-            has_room &= looks >= PATIENCE;
-            behind.insert(worker, Behind { bytes, looks });
+            has_room &= checks >= MAX_CHECKS;
+            slow_workers.insert(worker, SlowWorker { bytes, checks });
         }
-        self.behind = behind;
+        self.slow_workers = slow_workers;
         if has_room {
-            self.unseen = 0;
+            self.unchecked_bytes = 0;
         }
-        (has_room, given_up)
+        (has_room, stalled)
     }
 }
 
@@ -238,8 +238,8 @@ mod tests {
                 held: VecDeque::new(),
                 bytes: 0,
                 limit: QUEUE_LIMIT,
-                unseen: UNSEEN,
-                behind: HashMap::new(),
+                unchecked_bytes: CHECK_BYTES,
+                slow_workers: HashMap::new(),
                 dropped: 0,
                 overflowed: false,
             })
@@ -249,18 +249,24 @@ mod tests {
     #[test]
     fn only_a_worker_that_makes_progress_is_waited_for() {
         let mut outbox = outbox();
-        let queues = [(1, HIGH + 1), (2, HIGH + 2), (3, HIGH)];
-        assert_eq!(outbox.look(&queues, HIGH), (false, vec![]));
-        for behind in outbox.behind.values_mut() {
-            behind.looks = PATIENCE - 1;
+        let queues = [(1, HIGH_MARK + 1), (2, HIGH_MARK + 2), (3, HIGH_MARK)];
+        assert_eq!(outbox.check_queues(&queues, HIGH_MARK), (false, vec![]));
+        for behind in outbox.slow_workers.values_mut() {
+            behind.checks = MAX_CHECKS - 1;
         }
-        let queues = [(1, HIGH + 1), (2, HIGH + 1)];
-        assert_eq!(outbox.look(&queues, HIGH), (false, vec![1]));
-        let queues = [(1, HIGH + 9), (2, LOW)];
-        assert_eq!(outbox.look(&queues, HIGH), (true, vec![]));
+        let queues = [(1, HIGH_MARK + 1), (2, HIGH_MARK + 1)];
+        assert_eq!(outbox.check_queues(&queues, HIGH_MARK), (false, vec![1]));
+        let queues = [(1, HIGH_MARK + 9), (2, LOW_MARK)];
+        assert_eq!(outbox.check_queues(&queues, HIGH_MARK), (true, vec![]));
         // The worker reads again.
-        assert_eq!(outbox.look(&[(1, HIGH + 8)], HIGH), (false, vec![]));
-        assert_eq!(outbox.look(&[(1, LOW)], LOW), (true, vec![]));
-        assert!(outbox.behind.is_empty());
+        assert_eq!(
+            outbox.check_queues(&[(1, HIGH_MARK + 8)], HIGH_MARK),
+            (false, vec![])
+        );
+        assert_eq!(
+            outbox.check_queues(&[(1, LOW_MARK)], LOW_MARK),
+            (true, vec![])
+        );
+        assert!(outbox.slow_workers.is_empty());
     }
 }

@@ -19,33 +19,35 @@ use crate::protocol::packet::{Encoded, Encoder};
 use crate::tag;
 
 /// Upper bound for anything that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A recorded call to a namespace.
 #[derive(Clone, Debug, PartialEq)]
-enum Entry {
+enum RecordedCall {
     Message(String, ClusterMessage),
     Response(String, ClusterResponse),
     Gone(String),
 }
 
-type Log = Rc<RefCell<Vec<Entry>>>;
+type Log = Rc<RefCell<Vec<RecordedCall>>>;
 
-struct Record(Log);
+struct Recorder(Log);
 
-impl ClusterSink for Record {
+impl ClusterSink for Recorder {
     fn message(&self, from: &str, message: ClusterMessage) {
-        let entry = Entry::Message(from.to_owned(), message);
+        let entry = RecordedCall::Message(from.to_owned(), message);
         self.0.borrow_mut().push(entry);
     }
 
     fn response(&self, from: &str, response: ClusterResponse) {
-        let entry = Entry::Response(from.to_owned(), response);
+        let entry = RecordedCall::Response(from.to_owned(), response);
         self.0.borrow_mut().push(entry);
     }
 
     fn server_gone(&self, server: &str) {
-        self.0.borrow_mut().push(Entry::Gone(server.to_owned()));
+        self.0
+            .borrow_mut()
+            .push(RecordedCall::Gone(server.to_owned()));
     }
 
     fn needs_all_rooms(&self) -> bool {
@@ -54,16 +56,16 @@ impl ClusterSink for Record {
 }
 
 /// A namespace of a worker.
-struct Node {
+struct WorkerNamespace {
     adapter: Option<BusAdapter>,
     log: Log,
 }
 
-impl Node {
-    fn new(namespace: &str) -> Node {
+impl WorkerNamespace {
+    fn new(namespace: &str) -> WorkerNamespace {
         let log = Log::default();
-        let sink = Box::new(Record(Rc::clone(&log)));
-        Node {
+        let sink = Box::new(Recorder(Rc::clone(&log)));
+        WorkerNamespace {
             adapter: Some(BusAdapter::with_sink("test", namespace, sink)),
             log,
         }
@@ -93,14 +95,16 @@ impl Node {
     fn events(&self) -> String {
         let entries = self.log.take().into_iter();
         let names = entries.filter_map(|entry| match entry {
-            Entry::Message(_, ClusterMessage::Broadcast { packet, .. }) => Some(name(&packet)),
+            RecordedCall::Message(_, ClusterMessage::Broadcast { packet, .. }) => {
+                Some(name(&packet))
+            }
             _ => None,
         });
         names.collect::<Vec<_>>().join(" ")
     }
 }
 
-type Command = Box<dyn FnOnce(&mut Node) + Send>;
+type Command = Box<dyn FnOnce(&mut WorkerNamespace) + Send>;
 
 /// A worker on its own thread.
 struct Worker {
@@ -113,7 +117,7 @@ impl Worker {
         let group = group.clone();
         thread::spawn(move || {
             Bus::of_thread().attach(group.join());
-            let mut node = Node::new(namespace);
+            let mut node = WorkerNamespace::new(namespace);
             loop {
                 match receiver.try_recv() {
                     Ok(command) => command(&mut node),
@@ -128,15 +132,18 @@ impl Worker {
     }
 
     /// Runs a function on the worker's thread and returns its result.
-    fn run<R: Send + 'static>(&self, f: impl FnOnce(&mut Node) -> R + Send + 'static) -> R {
+    fn run<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut WorkerNamespace) -> R + Send + 'static,
+    ) -> R {
         let (result, receiver) = mpsc::channel();
         let command: Command = Box::new(move |node| result.send(f(node)).unwrap());
         self.commands.send(command).unwrap();
-        receiver.recv_timeout(PATIENCE).unwrap()
+        receiver.recv_timeout(TIMEOUT).unwrap()
     }
 
     /// Waits for `count` log entries.
-    fn wait(&self, count: usize) -> Vec<Entry> {
+    fn wait(&self, count: usize) -> Vec<RecordedCall> {
         self.run(move |node| {
             run_until(|| node.log.borrow().len() >= count);
             node.log.take()
@@ -151,7 +158,7 @@ impl Worker {
     }
 
     /// Waits until everything that was published has arrived. Returns the names of the events, without the markers sent for this purpose.
-    fn settle(&self, publisher: &Node) -> String {
+    fn settle(&self, publisher: &WorkerNamespace) -> String {
         static ENDS: AtomicUsize = AtomicUsize::new(0);
         let end = format!("end{}", ENDS.fetch_add(1, Ordering::Relaxed));
         publisher.adapter().publish(&broadcast(&end, &[], &[]));
@@ -177,7 +184,7 @@ fn turn() {
 fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "timed out");
+        assert!(start.elapsed() < TIMEOUT, "timed out");
         turn();
     }
 }
@@ -208,9 +215,9 @@ fn broadcast(name: &str, rooms: &[&str], except: &[&str]) -> ClusterMessage {
 }
 
 /// Adds this thread to the bus, and creates a namespace.
-fn join(group: &ThreadBus, namespace: &str) -> Node {
+fn join(group: &ThreadBus, namespace: &str) -> WorkerNamespace {
     Bus::of_thread().attach(group.join());
-    Node::new(namespace)
+    WorkerNamespace::new(namespace)
 }
 
 #[test]
@@ -234,7 +241,7 @@ fn a_broadcast_reaches_each_worker_of_the_namespace_unchanged() {
     own.adapter().publish(&message);
     let id = Bus::of_thread().id().to_string();
     for worker in &workers {
-        let expected = Entry::Message(id.clone(), message.clone());
+        let expected = RecordedCall::Message(id.clone(), message.clone());
         assert_eq!(worker.wait(1), [expected]);
     }
     let received = stranger.run(|_| Bus::of_thread().stats().received);
@@ -322,7 +329,7 @@ fn a_request_returns_its_receivers_and_their_responses_arrive() {
     let sent = response.clone();
     worker.run(move |node| {
         run_until(|| !node.log.borrow().is_empty());
-        let Some(Entry::Message(from, ClusterMessage::FetchSockets { request, .. })) =
+        let Some(RecordedCall::Message(from, ClusterMessage::FetchSockets { request, .. })) =
             node.log.borrow_mut().pop()
         else {
             panic!("no request");
@@ -333,7 +340,7 @@ fn a_request_returns_its_receivers_and_their_responses_arrive() {
         node.adapter().respond("99", &sent);
     });
     run_until(|| !own.log.borrow().is_empty());
-    assert_eq!(own.log.take(), [Entry::Response(id, response)]);
+    assert_eq!(own.log.take(), [RecordedCall::Response(id, response)]);
     assert_eq!(stranger.run(|_| Bus::of_thread().stats().received), 0);
 }
 
@@ -348,9 +355,9 @@ fn a_worker_that_leaves_or_dies_is_reported_and_no_longer_counted() {
     // The namespace is removed there, and created again later.
     leaver.run(|node| node.adapter.take().unwrap().close());
     run_until(|| !own.log.borrow().is_empty());
-    assert_eq!(own.log.take(), [Entry::Gone(first.clone())]);
+    assert_eq!(own.log.take(), [RecordedCall::Gone(first.clone())]);
     assert_eq!(own.servers(), [second.as_str()]);
-    leaver.run(|node| *node = Node::new("/dyn"));
+    leaver.run(|node| *node = WorkerNamespace::new("/dyn"));
     assert_eq!(own.servers().len(), 2);
     own.adapter().publish(&broadcast("1", &[], &[]));
     assert!(leaver.events(2).ends_with('1'));
@@ -358,11 +365,11 @@ fn a_worker_that_leaves_or_dies_is_reported_and_no_longer_counted() {
     // Simulates a crash: the namespace is not closed first.
     leaver.run(|_| Bus::of_thread().detach());
     run_until(|| !own.log.borrow().is_empty());
-    assert_eq!(own.log.take(), [Entry::Gone(first)]);
+    assert_eq!(own.log.take(), [RecordedCall::Gone(first)]);
     assert_eq!(own.servers(), [second.as_str()]);
     drop(own);
     let gone = stayer.run(|node| {
-        let is_gone = |entry: &&Entry| matches!(entry, Entry::Gone(_));
+        let is_gone = |entry: &&RecordedCall| matches!(entry, RecordedCall::Gone(_));
         run_until(|| node.log.borrow().iter().filter(is_gone).count() == 3);
         node.servers()
     });
@@ -393,7 +400,7 @@ fn long_messages_are_sent_in_parts_and_arrive_in_order() {
     run_until(|| BusAdapter::stats().held_bytes == 0);
     let entries = worker.wait(4);
     let packets = entries.iter().map(|entry| match entry {
-        Entry::Message(_, ClusterMessage::Broadcast { packet, .. }) => packet,
+        RecordedCall::Message(_, ClusterMessage::Broadcast { packet, .. }) => packet,
         entry => panic!("{entry:?}"),
     });
     let received: Vec<_> = packets
@@ -423,7 +430,7 @@ fn a_burst_larger_than_the_queue_of_the_bus_arrives_completely() {
     worker
         .commands
         .send(Box::new(move |_| {
-            let _ = stopped.recv_timeout(PATIENCE);
+            let _ = stopped.recv_timeout(TIMEOUT);
         }))
         .unwrap();
     for index in 0..count {
@@ -467,7 +474,7 @@ fn held_back_bytes_are_limited_and_a_worker_that_does_not_read_misses_messages()
     worker
         .commands
         .send(Box::new(move |_| {
-            let _ = stopped.recv_timeout(PATIENCE);
+            let _ = stopped.recv_timeout(TIMEOUT);
         }))
         .unwrap();
     BusAdapter::set_queue_limit(6_000_000);

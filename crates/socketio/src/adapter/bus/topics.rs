@@ -17,13 +17,13 @@ use crate::adapter::{ClusterMessage, Target};
 use crate::tag;
 
 /// Maximum number of rooms for which a message is published to the topic of each room. Messages to more rooms go to all workers.
-const ROOMS_PER_MESSAGE: usize = 8;
+const MAX_ROOMS_PER_MESSAGE: usize = 8;
 
 /// Maximum length of the name of a room that has a topic, in bytes. Messages to rooms with longer names go to all workers.
-const ROOM_NAME: usize = 1024;
+const MAX_ROOM_NAME: usize = 1024;
 
 /// Maximum number of rooms of a thread that have a topic.
-pub(super) const ROOM_TOPICS: usize = 32_768;
+pub(super) const MAX_ROOM_TOPICS: usize = 32_768;
 
 /// The names of the topics of a namespace.
 #[derive(Debug)]
@@ -104,17 +104,17 @@ fn rooms(message: &ClusterMessage) -> Option<&[String]> {
         | ClusterMessage::RestoreSession { .. }
         | ClusterMessage::ServerSideEmit { .. } => return None,
     };
-    let is_few = (1..=ROOMS_PER_MESSAGE).contains(&rooms.len());
+    let is_few = (1..=MAX_ROOMS_PER_MESSAGE).contains(&rooms.len());
     (is_few && rooms.iter().all(|room| has_topic(room))).then_some(rooms)
 }
 
 fn has_topic(room: &str) -> bool {
-    room.len() <= ROOM_NAME
+    room.len() <= MAX_ROOM_NAME
 }
 
 thread_local! {
     /// The number of rooms of this thread that have a topic.
-    static USED: Cell<usize> = const { Cell::new(0) };
+    static USED_TOPICS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The rooms of a namespace, and the subscriptions to their topics.
@@ -155,9 +155,9 @@ impl RoomSubscriptions {
         if !has_topic(room) || self.rooms.contains_key(room) {
             return None;
         }
-        let used = USED.get();
-        if used < ROOM_TOPICS {
-            USED.set(used + 1);
+        let used = USED_TOPICS.get();
+        if used < MAX_ROOM_TOPICS {
+            USED_TOPICS.set(used + 1);
             self.rooms.insert(room.into(), None);
             return Some(RoomTopic::Room(room));
         }
@@ -187,7 +187,7 @@ impl RoomSubscriptions {
             return None;
         }
         if let Some(id) = self.rooms.remove(room) {
-            USED.set(USED.get().saturating_sub(1));
+            USED_TOPICS.set(USED_TOPICS.get().saturating_sub(1));
             if self.rooms.capacity() > 64 && self.rooms.len() < self.rooms.capacity() / 4 {
                 self.rooms.shrink_to(self.rooms.len() * 2);
             }
@@ -199,7 +199,7 @@ impl RoomSubscriptions {
 
     /// Removes all rooms. Returns the subscriptions that the caller must cancel.
     pub(super) fn clear(&mut self) -> Vec<SubscriptionId> {
-        USED.set(USED.get().saturating_sub(self.rooms.len()));
+        USED_TOPICS.set(USED_TOPICS.get().saturating_sub(self.rooms.len()));
         self.others = 0;
         let rooms = self.rooms.drain().filter_map(|(_, id)| id);
         rooms.chain(self.any.take()).collect()
@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn messages_to_few_rooms_are_sent_to_workers_with_these_rooms() {
-        let name = "x".repeat(ROOM_NAME + 1);
-        let nine = ["r"; ROOMS_PER_MESSAGE + 1];
+        let name = "x".repeat(MAX_ROOM_NAME + 1);
+        let nine = ["r"; MAX_ROOMS_PER_MESSAGE + 1];
         assert_eq!(rooms(&leave(&["a", "b"])).map(<[String]>::len), Some(2));
         assert_eq!(rooms(&leave(&[])), None);
         assert_eq!(rooms(&leave(&["a", &name])), None);
@@ -271,20 +271,20 @@ mod tests {
 
     #[test]
     fn rooms_beyond_the_limit_share_a_subscription() {
-        USED.set(ROOM_TOPICS - 1);
+        USED_TOPICS.set(MAX_ROOM_TOPICS - 1);
         let mut rooms = RoomSubscriptions::default();
         let (own, any) = (subscription(), subscription());
         assert_eq!(rooms.add("a"), Some(RoomTopic::Room("a")));
         assert_eq!(rooms.subscribed(RoomTopic::Room("a"), own), None);
         assert_eq!(rooms.add("b"), Some(RoomTopic::Any));
         assert_eq!(rooms.subscribed(RoomTopic::Any, any), None);
-        assert_eq!((rooms.add("c"), USED.get()), (None, ROOM_TOPICS));
+        assert_eq!((rooms.add("c"), USED_TOPICS.get()), (None, MAX_ROOM_TOPICS));
         assert_eq!(rooms.remove("b"), None);
         assert_eq!(rooms.remove("a"), Some(own));
         assert_eq!(rooms.add("d"), Some(RoomTopic::Room("d")));
         assert_eq!(rooms.remove("c"), Some(any));
         assert_eq!(rooms.clear(), []);
-        assert_eq!(USED.get(), ROOM_TOPICS - 1);
+        assert_eq!(USED_TOPICS.get(), MAX_ROOM_TOPICS - 1);
     }
 
     #[test]

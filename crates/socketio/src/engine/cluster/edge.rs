@@ -10,28 +10,28 @@ use uptick_emitter::Emitter;
 use uptick_http::{Reply, Request};
 use uptick_websocket::{Accept, CloseCode, Closed, Error, Message, Sent, Text, WebSocket};
 
-use super::message::{ClusterMessage, Kind, LAST, TEXT};
+use super::message::{LAST, MessageKind, TEXT, WorkerMessage};
 use super::{Cluster, Tag};
-use crate::engine::hooks::Stage;
-use crate::engine::mounted::Mounted;
+use crate::engine::hooks::ResponseStage;
+use crate::engine::mounted::MountedEngine;
 use crate::engine::polling::{failure_of_body, failure_of_head};
 use crate::engine::refusal::RefusalCode;
 use crate::engine::session_id::SessionId;
-use crate::engine::waiting::{Outcome, Wait, WaitingRequest};
+use crate::engine::waiting::{OutcomeFuture, RequestOutcome, WaitingRequest};
 use crate::protocol::session::{PostFailure, Transport};
 
 /// Number of written bytes that are reported to the owner at once.
-const WRITTEN: usize = 32 * 1024;
+const REPORT_WRITTEN: usize = 32 * 1024;
 
 /// An exchange whose connection is in this worker.
-pub(super) struct Exchange {
+pub(super) struct EdgeExchange {
     owner: Tag,
     /// The received part of a payload or a frame.
     partial: BytesMut,
-    carrier: Carrier,
+    connection: EdgeConnection,
 }
 
-enum Carrier {
+enum EdgeConnection {
     Request(Rc<WaitingRequest>),
     WebSocket {
         ws: WebSocket,
@@ -45,7 +45,7 @@ enum Carrier {
 
 /// Forwards a request to the worker that has its session.
 pub(in crate::engine) fn forward(
-    mounted: &Rc<Mounted>,
+    mounted: &Rc<MountedEngine>,
     sid: SessionId,
     transport: Transport,
     req: Request,
@@ -58,33 +58,33 @@ pub(in crate::engine) fn forward(
         (Transport::Polling, "GET") => poll(mounted, cluster, sid, req),
         (Transport::Polling, "POST") => post(mounted, cluster, sid, req),
         // The official server uses this status, too.
-        _ => mounted.complete(&req, Outcome::Status(500), Stage::Later),
+        _ => mounted.complete(&req, RequestOutcome::Status(500), ResponseStage::Other),
     }
 }
 
-fn poll(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
-    let (number, request) = cluster.begin_request(Kind::Poll, sid);
+fn poll(mounted: &Rc<MountedEngine>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
+    let (number, request) = cluster.begin_request(MessageKind::Poll, sid);
     let (this, waiting) = (Rc::clone(cluster), Rc::clone(&request));
     req.on(Request::HALF_CLOSE, move |()| {
-        this.end_exchange(number, Kind::PollAborted, &[]);
-        waiting.complete(Outcome::Abort);
+        this.end_exchange(number, MessageKind::PollAborted, &[]);
+        waiting.complete(RequestOutcome::Abort);
     });
     let this = Rc::clone(cluster);
-    let wait = Wait::new(request, move || {
-        this.end_exchange(number, Kind::PollAborted, &[]);
+    let wait = OutcomeFuture::new(request, move || {
+        this.end_exchange(number, MessageKind::PollAborted, &[]);
     });
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
         let outcome = wait.await;
-        mounted.completed(&req, outcome, Stage::Later)
+        mounted.completed(&req, outcome, ResponseStage::Other)
     }))
 }
 
-fn post(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
-    let (number, request) = cluster.begin_request(Kind::Post, sid);
+fn post(mounted: &Rc<MountedEngine>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
+    let (number, request) = cluster.begin_request(MessageKind::Post, sid);
     let this = Rc::clone(cluster);
     let failed = move |failure: PostFailure| {
-        this.tell(number, Kind::PostFailed, &[failure_number(failure)]);
+        this.send_to_owner(number, MessageKind::PostFailed, &[failure_number(failure)]);
     };
     let limit = mounted.engine.session_options.max_payload;
     let failure = failure_of_head(&req, limit);
@@ -94,9 +94,9 @@ fn post(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Reque
     }
     let mut body = Box::pin(req.bytes(limit));
     let this = Rc::clone(cluster);
-    let mut wait = Wait::new(request, move || {
+    let mut wait = OutcomeFuture::new(request, move || {
         let aborted = failure_number(PostFailure::Aborted);
-        this.end_exchange(number, Kind::PostFailed, &[aborted]);
+        this.end_exchange(number, MessageKind::PostFailed, &[aborted]);
     });
     let this = Rc::clone(cluster);
     let mounted = Rc::clone(mounted);
@@ -111,33 +111,38 @@ fn post(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Reque
             };
             is_received = true;
             match body {
-                Ok(body) => this.send_pieces(sid.tag(), Kind::PostBody, number, 0, &body),
+                Ok(body) => this.send_pieces(sid.tag(), MessageKind::PostBody, number, 0, &body),
                 Err(error) => failed(failure_of_body(&error)),
             }
             Poll::Pending
         });
         let outcome = outcome.await;
-        mounted.completed(&req, outcome, Stage::Later)
+        mounted.completed(&req, outcome, ResponseStage::Other)
     }))
 }
 
 /// Accepts a WebSocket if the owner still has the session.
-fn upgrade(mounted: &Rc<Mounted>, cluster: &Rc<Cluster>, sid: SessionId, req: Request) -> Reply {
-    let (number, request) = cluster.begin_request(Kind::Check, sid);
+fn upgrade(
+    mounted: &Rc<MountedEngine>,
+    cluster: &Rc<Cluster>,
+    sid: SessionId,
+    req: Request,
+) -> Reply {
+    let (number, request) = cluster.begin_request(MessageKind::Check, sid);
     let this = Rc::clone(cluster);
-    let wait = Wait::new(request, move || {
+    let wait = OutcomeFuture::new(request, move || {
         this.exchanges.borrow_mut().remove(&number);
     });
     let cluster = Rc::clone(cluster);
     let mounted = Rc::clone(mounted);
     Reply::Later(Box::pin(async move {
         match wait.await {
-            Outcome::Ok => {
+            RequestOutcome::Ok => {
                 let accept = Accept::new(move |ws: WebSocket| cluster.relay(sid, ws));
                 let response = mounted.upgrader.upgrade(&req, accept);
-                Some(mounted.respond(&req, response, Stage::Later))
+                Some(mounted.respond(&req, response, ResponseStage::Other))
             }
-            outcome => mounted.completed(&req, outcome, Stage::Later),
+            outcome => mounted.completed(&req, outcome, ResponseStage::Other),
         }
     }))
 }
@@ -153,33 +158,33 @@ fn failure_number(failure: PostFailure) -> u8 {
 }
 
 impl Cluster {
-    fn add(&self, owner: Tag, carrier: Carrier) -> u64 {
+    fn add(&self, owner: Tag, connection: EdgeConnection) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
-        let exchange = Exchange {
+        let exchange = EdgeExchange {
             owner,
             partial: BytesMut::new(),
-            carrier,
+            connection,
         };
         self.exchanges.borrow_mut().insert(number, exchange);
         number
     }
 
     /// Returns `true` if a message belongs to an exchange whose connection is in this worker.
-    pub(super) fn is_own(&self, message: &ClusterMessage) -> bool {
+    pub(super) fn is_from_owner(&self, message: &WorkerMessage) -> bool {
         // The owner marks its frames, because both workers send frames.
         message.flags & super::owner::FROM_OWNER != 0
     }
 
-    fn begin_request(&self, kind: Kind, sid: SessionId) -> (u64, Rc<WaitingRequest>) {
+    fn begin_request(&self, kind: MessageKind, sid: SessionId) -> (u64, Rc<WaitingRequest>) {
         let request = WaitingRequest::new();
-        let number = self.add(sid.tag(), Carrier::Request(Rc::clone(&request)));
+        let number = self.add(sid.tag(), EdgeConnection::Request(Rc::clone(&request)));
         self.send(sid.tag(), kind, number, LAST, sid.as_str().as_bytes());
         (number, request)
     }
 
     /// Sends a message about an exchange to its owner.
-    fn tell(&self, number: u64, kind: Kind, body: &[u8]) {
+    fn send_to_owner(&self, number: u64, kind: MessageKind, body: &[u8]) {
         let owner = self.exchanges.borrow().get(&number).map(|all| all.owner);
         if let Some(owner) = owner {
             self.send(owner, kind, number, LAST, body);
@@ -187,8 +192,8 @@ impl Cluster {
     }
 
     /// Ends an exchange whose client is gone, and notifies the owner.
-    fn end_exchange(&self, number: u64, kind: Kind, body: &[u8]) {
-        self.tell(number, kind, body);
+    fn end_exchange(&self, number: u64, kind: MessageKind, body: &[u8]) {
+        self.send_to_owner(number, kind, body);
         self.exchanges.borrow_mut().remove(&number);
     }
 
@@ -197,25 +202,31 @@ impl Cluster {
         let exchanges = self.exchanges.borrow();
         let requests = exchanges
             .iter()
-            .filter(|(_, all)| matches!(all.carrier, Carrier::Request(_)));
+            .filter(|(_, all)| matches!(all.connection, EdgeConnection::Request(_)));
         let numbers: Vec<u64> = requests.map(|(number, _)| *number).collect();
         drop(exchanges);
         for number in numbers {
-            self.tell(number, Kind::PollReleased, &[]);
+            self.send_to_owner(number, MessageKind::PollReleased, &[]);
         }
     }
 
     /// Relays the messages of a WebSocket.
     fn relay(self: &Rc<Self>, sid: SessionId, ws: WebSocket) {
-        let carrier = Carrier::WebSocket {
+        let connection = EdgeConnection::WebSocket {
             ws,
             written: 0,
             blocked: false,
             paused: false,
         };
         let owner = sid.tag();
-        let number = self.add(owner, carrier);
-        self.send(owner, Kind::Open, number, LAST, sid.as_str().as_bytes());
+        let number = self.add(owner, connection);
+        self.send(
+            owner,
+            MessageKind::Open,
+            number,
+            LAST,
+            sid.as_str().as_bytes(),
+        );
         let this = Rc::clone(self);
         ws.on(WebSocket::MESSAGE, move |message: Message| {
             this.relay_message(owner, number, &message);
@@ -225,12 +236,12 @@ impl Cluster {
         let this = Rc::clone(self);
         ws.on(WebSocket::ERROR, move |error: Error| {
             if matches!(error, Error::Protocol(_)) {
-                this.end_exchange(number, Kind::Failed, &[]);
+                this.end_exchange(number, MessageKind::Failed, &[]);
             }
         });
         let this = Rc::clone(self);
         ws.on(WebSocket::CLOSE, move |_: Closed| {
-            this.end_exchange(number, Kind::Closed, &[]);
+            this.end_exchange(number, MessageKind::Closed, &[]);
         });
     }
 
@@ -240,10 +251,10 @@ impl Cluster {
             return;
         }
         let flags = if message.is_text() { TEXT } else { 0 };
-        self.send_pieces(owner, Kind::Frame, number, flags, message.as_bytes());
+        self.send_pieces(owner, MessageKind::Frame, number, flags, message.as_bytes());
         if self.with_link(owner, |link| link.is_full()) == Some(true) {
-            self.with_websocket(number, |carrier| {
-                if let Carrier::WebSocket { ws, paused, .. } = carrier {
+            self.with_websocket(number, |connection| {
+                if let EdgeConnection::WebSocket { ws, paused, .. } = connection {
                     *paused = true;
                     ws.pause();
                 }
@@ -251,9 +262,13 @@ impl Cluster {
         }
     }
 
-    fn with_websocket<R>(&self, number: u64, f: impl FnOnce(&mut Carrier) -> R) -> Option<R> {
+    fn with_websocket<R>(
+        &self,
+        number: u64,
+        f: impl FnOnce(&mut EdgeConnection) -> R,
+    ) -> Option<R> {
         let mut exchanges = self.exchanges.borrow_mut();
-        exchanges.get_mut(&number).map(|all| f(&mut all.carrier))
+        exchanges.get_mut(&number).map(|all| f(&mut all.connection))
     }
 
     /// Resumes reading from the WebSockets of a worker, because its queue is empty.
@@ -261,7 +276,7 @@ impl Cluster {
         let mut resumed = Vec::new();
         for exchange in self.exchanges.borrow_mut().values_mut() {
             if exchange.owner == owner
-                && let Carrier::WebSocket { ws, paused, .. } = &mut exchange.carrier
+                && let EdgeConnection::WebSocket { ws, paused, .. } = &mut exchange.connection
                 && std::mem::take(paused)
             {
                 resumed.push(*ws);
@@ -272,25 +287,29 @@ impl Cluster {
 
     /// Reports the written bytes, because the WebSocket is writable again.
     fn unblocked(&self, number: u64) {
-        let written = self.with_websocket(number, |carrier| match carrier {
-            Carrier::WebSocket {
+        let written = self.with_websocket(number, |connection| match connection {
+            EdgeConnection::WebSocket {
                 written, blocked, ..
             } => {
                 *blocked = false;
                 std::mem::take(written)
             }
-            Carrier::Request(_) => 0,
+            EdgeConnection::Request(_) => 0,
         });
         if let Some(written @ 1..) = written {
-            self.tell(number, Kind::Written, &(written as u64).to_le_bytes());
+            self.send_to_owner(
+                number,
+                MessageKind::Written,
+                &(written as u64).to_le_bytes(),
+            );
         }
     }
 
     /// Handles a message from the owner of an exchange.
-    pub(super) fn receive_as_edge(&self, message: ClusterMessage) {
+    pub(super) fn receive_as_edge(&self, message: WorkerMessage) {
         let number = message.number;
         let is_last = message.flags & LAST != 0;
-        let whole = {
+        let append_piece = {
             let mut exchanges = self.exchanges.borrow_mut();
             let Some(exchange) = exchanges.get_mut(&number) else {
                 return;
@@ -298,43 +317,43 @@ impl Cluster {
             if exchange.owner != message.from {
                 return;
             }
-            whole(&mut exchange.partial, &message)
+            append_piece(&mut exchange.partial, &message)
         };
-        let Some(body) = whole else { return };
+        let Some(body) = append_piece else { return };
         match message.kind {
-            Kind::Frame => self.write_frame(number, message.flags, body),
-            Kind::Close => self.close_relayed(number, &body),
+            MessageKind::Frame => self.write_frame(number, message.flags, body),
+            MessageKind::Close => self.close_relayed(number, &body),
             _ => {
                 debug_assert!(is_last);
                 let outcome = match message.kind {
-                    Kind::Payload => Outcome::Payload(body),
-                    Kind::Ok => Outcome::Ok,
-                    Kind::Status => Outcome::Status(two_bytes(&body).unwrap_or(400)),
-                    Kind::Refuse => {
+                    MessageKind::Payload => RequestOutcome::Payload(body),
+                    MessageKind::Ok => RequestOutcome::Ok,
+                    MessageKind::Status => RequestOutcome::Status(two_bytes(&body).unwrap_or(400)),
+                    MessageKind::Refuse => {
                         let code = body.first().copied().and_then(RefusalCode::of);
-                        Outcome::Refuse(code.unwrap_or(RefusalCode::BadRequest))
+                        RequestOutcome::Refuse(code.unwrap_or(RefusalCode::BadRequest))
                     }
-                    _ => Outcome::Abort,
+                    _ => RequestOutcome::Abort,
                 };
                 self.complete(number, outcome);
             }
         }
     }
 
-    fn complete(&self, number: u64, outcome: Outcome) {
+    fn complete(&self, number: u64, outcome: RequestOutcome) {
         let exchange = self.exchanges.borrow_mut().remove(&number);
-        match exchange.map(|exchange| exchange.carrier) {
-            Some(Carrier::Request(request)) => request.complete(outcome),
-            Some(Carrier::WebSocket { ws, .. }) => ws.close(CloseCode::GOING_AWAY, ""),
+        match exchange.map(|exchange| exchange.connection) {
+            Some(EdgeConnection::Request(request)) => request.complete(outcome),
+            Some(EdgeConnection::WebSocket { ws, .. }) => ws.close(CloseCode::GOING_AWAY, ""),
             None => {}
         }
     }
 
     fn write_frame(&self, number: u64, flags: u8, body: Bytes) {
         let length = body.len();
-        let found = self.with_websocket(number, |carrier| match carrier {
-            Carrier::WebSocket { ws, .. } => Some(*ws),
-            Carrier::Request(_) => None,
+        let found = self.with_websocket(number, |connection| match connection {
+            EdgeConnection::WebSocket { ws, .. } => Some(*ws),
+            EdgeConnection::Request(_) => None,
         });
         let Some(Some(ws)) = found else { return };
         let message = match flags & TEXT != 0 {
@@ -342,26 +361,30 @@ impl Cluster {
             false => Message::Binary(body),
         };
         let sent = ws.send(message);
-        let due = self.with_websocket(number, |carrier| match carrier {
-            Carrier::WebSocket {
+        let due = self.with_websocket(number, |connection| match connection {
+            EdgeConnection::WebSocket {
                 written, blocked, ..
             } => {
                 *written += length;
                 *blocked |= sent == Sent::Buffered;
-                let due = !*blocked && *written >= WRITTEN;
+                let due = !*blocked && *written >= REPORT_WRITTEN;
                 due.then(|| std::mem::take(written))
             }
-            Carrier::Request(_) => None,
+            EdgeConnection::Request(_) => None,
         });
         if let Some(Some(written)) = due {
-            self.tell(number, Kind::Written, &(written as u64).to_le_bytes());
+            self.send_to_owner(
+                number,
+                MessageKind::Written,
+                &(written as u64).to_le_bytes(),
+            );
         }
     }
 
     fn close_relayed(&self, number: u64, body: &Bytes) {
         let exchange = self.exchanges.borrow_mut().remove(&number);
-        if let Some(Exchange {
-            carrier: Carrier::WebSocket { ws, .. },
+        if let Some(EdgeExchange {
+            connection: EdgeConnection::WebSocket { ws, .. },
             ..
         }) = exchange
         {
@@ -379,13 +402,13 @@ impl Cluster {
         let numbers: Vec<u64> = of_owner.map(|(number, _)| *number).collect();
         drop(exchanges);
         for number in numbers {
-            self.complete(number, Outcome::Refuse(RefusalCode::UnknownSession));
+            self.complete(number, RequestOutcome::Refuse(RefusalCode::UnknownSession));
         }
     }
 }
 
 /// Appends a piece to a body. Returns the body when it is complete.
-pub(super) fn whole(partial: &mut BytesMut, message: &ClusterMessage) -> Option<Bytes> {
+pub(super) fn append_piece(partial: &mut BytesMut, message: &WorkerMessage) -> Option<Bytes> {
     let is_last = message.flags & LAST != 0;
     if is_last && partial.is_empty() {
         return Some(message.body.clone());

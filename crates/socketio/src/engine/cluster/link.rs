@@ -12,18 +12,18 @@ use uptick_workers::bus::Bus;
 const WINDOW: usize = 1024 * 1024;
 
 /// Number of received bytes that are reported to their sender at once.
-const REPORTED: usize = 64 * 1024;
+const REPORT_RECEIVED: usize = 64 * 1024;
 
 /// A link to another worker.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct WorkerLink {
     topic: String,
     /// The bus id of the worker.
     pub(super) worker: u64,
     /// The number of bytes that were sent and are not reported as received yet.
-    under_way: usize,
-    waiting: VecDeque<Bytes>,
-    waiting_bytes: usize,
+    in_flight: usize,
+    queue: VecDeque<Bytes>,
+    queued_bytes: usize,
     /// The number of received bytes that are not reported yet.
     received: usize,
     /// Set once a message was lost, until the other worker has been notified. Nothing else is sent meanwhile.
@@ -32,75 +32,75 @@ pub(super) struct Link {
 
 /// Error: a message was lost.
 #[derive(Debug)]
-pub(super) struct Lost;
+pub(super) struct MessageLost;
 
-impl Link {
-    pub(super) fn new(topic: String, worker: u64) -> Link {
-        Link {
+impl WorkerLink {
+    pub(super) fn new(topic: String, worker: u64) -> WorkerLink {
+        WorkerLink {
             topic,
             worker,
-            under_way: 0,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            in_flight: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
             received: 0,
             is_broken: false,
         }
     }
 
     /// Sends a message, or queues it if the window is full.
-    pub(super) fn send(&mut self, message: Bytes) -> Result<(), Lost> {
+    pub(super) fn send(&mut self, message: Bytes) -> Result<(), MessageLost> {
         if self.is_broken {
-            return Err(Lost);
+            return Err(MessageLost);
         }
-        if self.under_way >= WINDOW || !self.waiting.is_empty() {
-            self.waiting_bytes += message.len();
-            self.waiting.push_back(message);
+        if self.in_flight >= WINDOW || !self.queue.is_empty() {
+            self.queued_bytes += message.len();
+            self.queue.push_back(message);
             return Ok(());
         }
-        self.under_way += message.len();
+        self.in_flight += message.len();
         self.publish(message)
     }
 
     /// Sends a message ahead of the queue. The other worker does not report its bytes.
-    pub(super) fn publish(&mut self, message: Bytes) -> Result<(), Lost> {
+    pub(super) fn publish(&mut self, message: Bytes) -> Result<(), MessageLost> {
         let bus = Bus::of_thread();
         let before = bus.stats().dropped;
         bus.publish_to_others(&self.topic, message);
         match bus.stats().dropped == before {
             true => Ok(()),
-            false => Err(Lost),
+            false => Err(MessageLost),
         }
     }
 
     /// Handles a report that the other worker has received bytes. Returns `true` if the queue is empty.
-    pub(super) fn reported(&mut self, bytes: usize) -> Result<bool, Lost> {
-        self.under_way = self.under_way.saturating_sub(bytes);
-        while self.under_way < WINDOW
-            && let Some(message) = self.waiting.pop_front()
+    pub(super) fn reported(&mut self, bytes: usize) -> Result<bool, MessageLost> {
+        self.in_flight = self.in_flight.saturating_sub(bytes);
+        while self.in_flight < WINDOW
+            && let Some(message) = self.queue.pop_front()
         {
-            self.waiting_bytes -= message.len();
-            self.under_way += message.len();
+            self.queued_bytes -= message.len();
+            self.in_flight += message.len();
             self.publish(message)?;
         }
-        Ok(self.waiting.is_empty())
+        Ok(self.queue.is_empty())
     }
 
     /// Counts a received message. Returns the number of bytes that must be reported now, if any.
     pub(super) fn count(&mut self, bytes: usize) -> Option<usize> {
         self.received += bytes;
-        (self.received >= REPORTED).then(|| std::mem::take(&mut self.received))
+        (self.received >= REPORT_RECEIVED).then(|| std::mem::take(&mut self.received))
     }
 
     /// Returns `true` if the queue to the other worker is full.
     pub(super) fn is_full(&self) -> bool {
-        self.waiting_bytes >= WINDOW
+        self.queued_bytes >= WINDOW
     }
 
     /// Resets the link after a loss.
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        self.under_way = 0;
+        self.queue.clear();
+        self.queued_bytes = 0;
+        self.in_flight = 0;
         self.received = 0;
     }
 }

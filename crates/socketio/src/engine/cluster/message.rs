@@ -11,7 +11,7 @@ use crate::engine::session_id::Tag;
 const HEAD: usize = 14;
 
 /// Maximum size of the body of one message: 512 KiB. A larger body is sent in several messages.
-pub(super) const PIECE: usize = 512 * 1024;
+pub(super) const MAX_BODY: usize = 512 * 1024;
 
 /// Flag: the body is text.
 pub(super) const TEXT: u8 = 1;
@@ -23,14 +23,14 @@ macro_rules! kinds {
     ($($(#[$meta:meta])* $name:ident = $number:literal,)*) => {
         /// The kind of a message.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Kind {
+        pub(super) enum MessageKind {
             $($(#[$meta])* $name = $number,)*
         }
 
-        impl Kind {
-            fn of(number: u8) -> Option<Kind> {
+        impl MessageKind {
+            fn of(number: u8) -> Option<MessageKind> {
                 match number {
-                    $($number => Some(Kind::$name),)*
+                    $($number => Some(MessageKind::$name),)*
                     _ => None,
                 }
             }
@@ -83,17 +83,23 @@ kinds! {
 
 /// A message between the edge and the owner of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ClusterMessage {
-    pub(super) kind: Kind,
+pub(super) struct WorkerMessage {
+    pub(super) kind: MessageKind,
     pub(super) from: Tag,
     pub(super) number: u64,
     pub(super) flags: u8,
     pub(super) body: Bytes,
 }
 
-impl ClusterMessage {
+impl WorkerMessage {
     /// Encodes a message.
-    pub(super) fn encode(kind: Kind, from: Tag, number: u64, flags: u8, body: &[u8]) -> Bytes {
+    pub(super) fn encode(
+        kind: MessageKind,
+        from: Tag,
+        number: u64,
+        flags: u8,
+        body: &[u8],
+    ) -> Bytes {
         let mut bytes = Vec::with_capacity(HEAD + body.len());
         bytes.push(kind as u8);
         bytes.extend_from_slice(&from.0);
@@ -104,13 +110,13 @@ impl ClusterMessage {
     }
 
     /// Decodes a message; `None` if it is not valid.
-    pub(super) fn decode(bytes: &Bytes) -> Option<ClusterMessage> {
+    pub(super) fn decode(bytes: &Bytes) -> Option<WorkerMessage> {
         let (kind, rest) = bytes.split_first()?;
         let (from, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let flags = rest.first()?;
-        Some(ClusterMessage {
-            kind: Kind::of(*kind)?,
+        Some(WorkerMessage {
+            kind: MessageKind::of(*kind)?,
             from: Tag(*from),
             number: u64::from_le_bytes(*number),
             flags: *flags,
@@ -132,10 +138,10 @@ mod tests {
     #[test]
     fn messages_survive_encoding_and_invalid_ones_are_refused() {
         let tag = Tag(*b"ab-_");
-        for kind in [Kind::Poll, Kind::Frame, Kind::Reset] {
-            let bytes = ClusterMessage::encode(kind, tag, 7, TEXT | LAST, b"body");
-            let message = ClusterMessage::decode(&bytes).unwrap();
-            let expected = ClusterMessage {
+        for kind in [MessageKind::Poll, MessageKind::Frame, MessageKind::Reset] {
+            let bytes = WorkerMessage::encode(kind, tag, 7, TEXT | LAST, b"body");
+            let message = WorkerMessage::decode(&bytes).unwrap();
+            let expected = WorkerMessage {
                 kind,
                 from: tag,
                 number: 7,
@@ -144,9 +150,9 @@ mod tests {
             };
             assert_eq!(message, expected);
             for length in 0..HEAD {
-                assert_eq!(ClusterMessage::decode(&bytes.slice(..length)), None);
+                assert_eq!(WorkerMessage::decode(&bytes.slice(..length)), None);
             }
         }
-        assert_eq!(ClusterMessage::decode(&Bytes::from(vec![99; 20])), None);
+        assert_eq!(WorkerMessage::decode(&Bytes::from(vec![99; 20])), None);
     }
 }

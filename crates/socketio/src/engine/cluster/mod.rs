@@ -23,9 +23,9 @@ use uptick_emitter::{Emitter, ListenerId};
 use uptick_event_loop::add_timer;
 use uptick_workers::bus::{Bus, SubscriptionId};
 
-use self::edge::Exchange;
-use self::link::{Link, Lost};
-use self::message::{ClusterMessage, Kind, LAST, PIECE};
+use self::edge::EdgeExchange;
+use self::link::{MessageLost, WorkerLink};
+use self::message::{LAST, MAX_BODY, MessageKind, WorkerMessage};
 use self::owner::{OwnedRequest, OwnedWebSocket};
 use super::server::EngineState;
 use super::session_id::Tag;
@@ -40,7 +40,7 @@ const VERSION: u8 = 1;
 const RESET_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Identifies an exchange with another worker: the tag of the edge, and the number that the edge assigned.
-type Key = (Tag, u64);
+type ExchangeKey = (Tag, u64);
 
 /// The connection to the same server in other workers.
 pub(in crate::engine) struct Cluster {
@@ -48,14 +48,14 @@ pub(in crate::engine) struct Cluster {
     this: Weak<Cluster>,
     path: String,
     tag: Tag,
-    links: RefCell<HashMap<Tag, Link>>,
+    links: RefCell<HashMap<Tag, WorkerLink>>,
     /// The exchanges whose connections are in this worker.
-    exchanges: RefCell<HashMap<u64, Exchange>>,
+    exchanges: RefCell<HashMap<u64, EdgeExchange>>,
     next: Cell<u64>,
     /// The requests of sessions of this worker that other workers received.
-    requests: RefCell<HashMap<Key, OwnedRequest>>,
+    requests: RefCell<HashMap<ExchangeKey, OwnedRequest>>,
     /// The WebSockets of sessions of this worker whose connections are in other workers.
-    websockets: RefCell<HashMap<Key, OwnedWebSocket>>,
+    websockets: RefCell<HashMap<ExchangeKey, OwnedWebSocket>>,
     subscription: Cell<Option<SubscriptionId>>,
     listener: Cell<Option<ListenerId>>,
 }
@@ -101,38 +101,40 @@ impl Cluster {
     }
 
     /// Returns `true` if another worker has this tag.
-    pub(super) fn knows(&self, tag: Tag) -> bool {
+    pub(super) fn has_worker(&self, tag: Tag) -> bool {
         tag != self.tag && Bus::of_thread().has_remote_subscribers(&self.topic(tag))
     }
 
     /// Calls `f` with the link to a worker; `None` if there is no such worker.
-    fn with_link<R>(&self, tag: Tag, f: impl FnOnce(&mut Link) -> R) -> Option<R> {
+    fn with_link<R>(&self, tag: Tag, f: impl FnOnce(&mut WorkerLink) -> R) -> Option<R> {
         let mut links = self.links.borrow_mut();
         if let Some(link) = links.get_mut(&tag) {
             return Some(f(link));
         }
         let topic = self.topic(tag);
         let worker = *Bus::of_thread().remote_subscribers(&topic).first()?;
-        let link = links.entry(tag).or_insert_with(|| Link::new(topic, worker));
+        let link = links
+            .entry(tag)
+            .or_insert_with(|| WorkerLink::new(topic, worker));
         Some(f(link))
     }
 
     /// Sends a message to a worker. If it is lost, all exchanges with the worker end.
-    fn send(&self, to: Tag, kind: Kind, number: u64, flags: u8, body: &[u8]) {
-        let message = ClusterMessage::encode(kind, self.tag, number, flags, body);
+    fn send(&self, to: Tag, kind: MessageKind, number: u64, flags: u8, body: &[u8]) {
+        let message = WorkerMessage::encode(kind, self.tag, number, flags, body);
         // If the worker is gone, its exchanges have already ended.
-        if let Some(Err(Lost)) = self.with_link(to, |link| link.send(message)) {
+        if let Some(Err(MessageLost)) = self.with_link(to, |link| link.send(message)) {
             self.lost(to);
         }
     }
 
     /// Sends a body of any length, in several messages if necessary.
-    fn send_pieces(&self, to: Tag, kind: Kind, number: u64, flags: u8, body: &[u8]) {
+    fn send_pieces(&self, to: Tag, kind: MessageKind, number: u64, flags: u8, body: &[u8]) {
         let mut rest = body;
-        while rest.len() > PIECE {
-            let (piece, behind) = rest.split_at(PIECE);
+        while rest.len() > MAX_BODY {
+            let (piece, remaining) = rest.split_at(MAX_BODY);
             self.send(to, kind, number, flags, piece);
-            rest = behind;
+            rest = remaining;
         }
         self.send(to, kind, number, flags | LAST, rest);
     }
@@ -161,13 +163,13 @@ impl Cluster {
 
     /// Notifies a worker that messages to it were lost, and retries until the notification is sent.
     fn reset(&self, tag: Tag) {
-        let message = ClusterMessage::encode(Kind::Reset, self.tag, 0, 0, &[]);
+        let message = WorkerMessage::encode(MessageKind::Reset, self.tag, 0, 0, &[]);
         let sent = self.with_link(tag, |link| {
             let sent = link.publish(message);
             link.is_broken = sent.is_err();
             sent
         });
-        if let Some(Err(Lost)) = sent {
+        if let Some(Err(MessageLost)) = sent {
             let this = Weak::clone(&self.this);
             add_timer(RESET_INTERVAL, move || {
                 if let Some(cluster) = this.upgrade() {
@@ -179,29 +181,31 @@ impl Cluster {
 
     /// Handles a message from another worker.
     fn receive(&self, payload: &Bytes) {
-        let Some(message) = ClusterMessage::decode(payload) else {
-            tracing::error!("decoding a message from another worker failed: it is not an Engine.IO message");
+        let Some(message) = WorkerMessage::decode(payload) else {
+            tracing::error!(
+                "decoding a message from another worker failed: it is not an Engine.IO message"
+            );
             return;
         };
         let from = message.from;
         match message.kind {
-            Kind::Received => return self.reported(from, message.value()),
-            Kind::Reset => return self.end_exchanges(from),
+            MessageKind::Received => return self.reported(from, message.value()),
+            MessageKind::Reset => return self.end_exchanges(from),
             _ => {}
         }
         let due = self.with_link(from, |link| link.count(payload.len()));
         if let Some(Some(bytes)) = due {
             let body = (bytes as u64).to_le_bytes();
-            let report = ClusterMessage::encode(Kind::Received, self.tag, 0, 0, &body);
-            if let Some(Err(Lost)) = self.with_link(from, |link| link.publish(report)) {
+            let report = WorkerMessage::encode(MessageKind::Received, self.tag, 0, 0, &body);
+            if let Some(Err(MessageLost)) = self.with_link(from, |link| link.publish(report)) {
                 self.lost(from);
             }
         }
         match message.kind as u8 {
-            ..20 if message.kind != Kind::Frame => self.receive_as_owner(message),
+            ..20 if message.kind != MessageKind::Frame => self.receive_as_owner(message),
             20.. => self.receive_as_edge(message),
             // Both workers send frames; the flag tells which one sent this frame.
-            _ if self.is_own(&message) => self.receive_as_edge(message),
+            _ if self.is_from_owner(&message) => self.receive_as_edge(message),
             _ => self.receive_as_owner(message),
         }
     }
@@ -211,7 +215,7 @@ impl Cluster {
         let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
         match self.with_link(from, |link| link.reported(bytes)) {
             Some(Ok(true)) => self.resume_websockets(from),
-            Some(Err(Lost)) => self.lost(from),
+            Some(Err(MessageLost)) => self.lost(from),
             _ => {}
         }
     }

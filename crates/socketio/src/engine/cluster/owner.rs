@@ -5,14 +5,14 @@ use std::rc::{Rc, Weak};
 use bytes::{Bytes, BytesMut};
 use uptick_websocket::{CloseCode, Message, Payload, Sent, Text};
 
-use super::edge::whole;
-use super::message::{ClusterMessage, Kind, LAST, TEXT};
-use super::{Cluster, Key, Tag};
+use super::edge::append_piece;
+use super::message::{LAST, MessageKind, TEXT, WorkerMessage};
+use super::{Cluster, ExchangeKey, Tag};
 use crate::engine::client::Client;
 use crate::engine::polling::{poll_aborted, post_aborted};
 use crate::engine::refusal::RefusalCode;
 use crate::engine::session_id::SessionId;
-use crate::engine::waiting::{Outcome, RequestHandle};
+use crate::engine::waiting::{RequestHandle, RequestOutcome};
 use crate::engine::websocket::WebSocketHandle;
 use crate::protocol::session::{Input, PostFailure, Transport};
 
@@ -23,12 +23,12 @@ pub(super) const FROM_OWNER: u8 = 4;
 const WINDOW: usize = 256 * 1024;
 
 /// Number of bytes in flight below which a blocked WebSocket is writable again.
-const LOW: usize = 64 * 1024;
+const LOW_MARK: usize = 64 * 1024;
 
 /// A request that another worker received.
 pub(in crate::engine) struct RemoteRequest {
     cluster: Weak<Cluster>,
-    key: Key,
+    key: ExchangeKey,
 }
 
 /// A request of a session of this worker.
@@ -43,13 +43,13 @@ pub(super) struct OwnedRequest {
 /// A WebSocket whose connection is in another worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct RemoteWebSocket {
-    key: Key,
+    key: ExchangeKey,
 }
 
 /// A WebSocket of a session of this worker.
 pub(super) struct OwnedWebSocket {
     client: Client,
-    under_way: usize,
+    in_flight: usize,
     blocked: bool,
     /// The received part of a message.
     partial: BytesMut,
@@ -57,7 +57,7 @@ pub(super) struct OwnedWebSocket {
 
 impl RemoteRequest {
     /// Sends the outcome to the worker that received the request.
-    pub(in crate::engine) fn complete(&self, outcome: Outcome) {
+    pub(in crate::engine) fn complete(&self, outcome: RequestOutcome) {
         if let Some(cluster) = self.cluster.upgrade() {
             // Further outcomes are ignored.
             let open = cluster.requests.borrow_mut().remove(&self.key).is_some();
@@ -70,27 +70,37 @@ impl RemoteRequest {
 
 impl Cluster {
     /// Sends the outcome of a request to its edge.
-    fn answer(&self, (edge, number): Key, outcome: Outcome) {
+    fn answer(&self, (edge, number): ExchangeKey, outcome: RequestOutcome) {
         match outcome {
-            Outcome::Payload(body) => self.send_pieces(edge, Kind::Payload, number, 0, &body),
-            Outcome::Ok => self.send(edge, Kind::Ok, number, LAST, &[]),
-            Outcome::Status(status) => {
-                self.send(edge, Kind::Status, number, LAST, &status.to_le_bytes());
+            RequestOutcome::Payload(body) => {
+                self.send_pieces(edge, MessageKind::Payload, number, 0, &body)
             }
-            Outcome::Refuse(code) => self.send(edge, Kind::Refuse, number, LAST, &[code as u8]),
-            Outcome::Abort => self.send(edge, Kind::Abort, number, LAST, &[]),
+            RequestOutcome::Ok => self.send(edge, MessageKind::Ok, number, LAST, &[]),
+            RequestOutcome::Status(status) => {
+                self.send(
+                    edge,
+                    MessageKind::Status,
+                    number,
+                    LAST,
+                    &status.to_le_bytes(),
+                );
+            }
+            RequestOutcome::Refuse(code) => {
+                self.send(edge, MessageKind::Refuse, number, LAST, &[code as u8])
+            }
+            RequestOutcome::Abort => self.send(edge, MessageKind::Abort, number, LAST, &[]),
         }
     }
 
     /// Handles a message from the edge of an exchange.
-    pub(super) fn receive_as_owner(&self, message: ClusterMessage) {
+    pub(super) fn receive_as_owner(&self, message: WorkerMessage) {
         let key = (message.from, message.number);
         match message.kind {
-            Kind::Poll | Kind::Post => self.begin(key, message.kind, &message.body),
-            Kind::PollAborted => self.failed(key, PostFailure::Aborted),
-            Kind::PollReleased => self.release_poll(key),
-            Kind::PostBody => self.post_body(key, &message),
-            Kind::PostFailed => self.failed(
+            MessageKind::Poll | MessageKind::Post => self.begin(key, message.kind, &message.body),
+            MessageKind::PollAborted => self.failed(key, PostFailure::Aborted),
+            MessageKind::PollReleased => self.release_poll(key),
+            MessageKind::PostBody => self.post_body(key, &message),
+            MessageKind::PostFailed => self.failed(
                 key,
                 match message.body.first() {
                     Some(0) => PostFailure::TooLarge,
@@ -99,18 +109,18 @@ impl Cluster {
                     _ => PostFailure::Aborted,
                 },
             ),
-            Kind::Check => {
+            MessageKind::Check => {
                 let outcome = match self.find(&message.body) {
-                    Some(_) => Outcome::Ok,
-                    None => Outcome::Refuse(RefusalCode::UnknownSession),
+                    Some(_) => RequestOutcome::Ok,
+                    None => RequestOutcome::Refuse(RefusalCode::UnknownSession),
                 };
                 self.answer(key, outcome);
             }
-            Kind::Open => self.open(key, &message.body),
-            Kind::Frame => self.message(key, &message),
-            Kind::Written => self.written(key, message.value()),
-            Kind::Failed => self.end_websocket(key, Input::WebSocketFailed),
-            Kind::Closed => self.end_websocket(key, Input::WebSocketClosed),
+            MessageKind::Open => self.open(key, &message.body),
+            MessageKind::Frame => self.message(key, &message),
+            MessageKind::Written => self.written(key, message.value()),
+            MessageKind::Failed => self.end_websocket(key, Input::WebSocketFailed),
+            MessageKind::Closed => self.end_websocket(key, Input::WebSocketClosed),
             _ => {}
         }
     }
@@ -121,21 +131,21 @@ impl Cluster {
     }
 
     /// Starts a request.
-    fn begin(&self, key: Key, kind: Kind, sid: &Bytes) {
+    fn begin(&self, key: ExchangeKey, kind: MessageKind, sid: &Bytes) {
         let found = self
             .find(sid)
             .and_then(|client| Some((client, client.state()?)));
         let Some((client, state)) = found else {
-            return self.answer(key, Outcome::Refuse(RefusalCode::UnknownSession));
+            return self.answer(key, RequestOutcome::Refuse(RefusalCode::UnknownSession));
         };
         if client.transport() != Some(Transport::Polling) {
-            return self.answer(key, Outcome::Refuse(RefusalCode::BadRequest));
+            return self.answer(key, RequestOutcome::Refuse(RefusalCode::BadRequest));
         }
-        let is_post = kind == Kind::Post;
+        let is_post = kind == MessageKind::Post;
         if !is_post {
             state.catch_up();
             if state.client().is_none() {
-                return self.answer(key, Outcome::Refuse(RefusalCode::UnknownSession));
+                return self.answer(key, RequestOutcome::Refuse(RefusalCode::UnknownSession));
             }
         }
         let handle = RequestHandle::Remote(Rc::new(RemoteRequest {
@@ -162,21 +172,21 @@ impl Cluster {
     }
 
     /// Answers a poll whose edge is shutting down, so that the client sends the next one to another worker.
-    fn release_poll(&self, key: Key) {
+    fn release_poll(&self, key: ExchangeKey) {
         let client = self.requests.borrow().get(&key).map(|all| all.client);
         if let Some(state) = client.and_then(Client::state) {
             state.input(Input::PollReleased);
         }
     }
 
-    fn post_body(&self, key: Key, message: &ClusterMessage) {
+    fn post_body(&self, key: ExchangeKey, message: &WorkerMessage) {
         let received = {
             let mut requests = self.requests.borrow_mut();
             // The request may already have been answered.
             let Some(request) = requests.get_mut(&key) else {
                 return;
             };
-            whole(&mut request.body, message).map(|body| (request.client, body))
+            append_piece(&mut request.body, message).map(|body| (request.client, body))
         };
         if let Some((client, body)) = received {
             if let Some(state) = client.state() {
@@ -188,14 +198,14 @@ impl Cluster {
     }
 
     /// Ends a request without an outcome.
-    fn abort(&self, key: Key) {
+    fn abort(&self, key: ExchangeKey) {
         if self.requests.borrow_mut().remove(&key).is_some() {
-            self.answer(key, Outcome::Abort);
+            self.answer(key, RequestOutcome::Abort);
         }
     }
 
     /// Handles the failure of a request at the edge.
-    fn failed(&self, key: Key, failure: PostFailure) {
+    fn failed(&self, key: ExchangeKey, failure: PostFailure) {
         let found = self.requests.borrow().get(&key).map(|request| {
             let handle = request.handle.clone();
             (request.client, handle, request.is_post)
@@ -216,7 +226,7 @@ impl Cluster {
     }
 
     /// Handles a WebSocket that an edge has accepted for a session.
-    fn open(&self, key: Key, sid: &Bytes) {
+    fn open(&self, key: ExchangeKey, sid: &Bytes) {
         let ws = RemoteWebSocket { key };
         let found = self
             .find(sid)
@@ -226,7 +236,7 @@ impl Cluster {
         };
         let websocket = OwnedWebSocket {
             client,
-            under_way: 0,
+            in_flight: 0,
             blocked: false,
             partial: BytesMut::new(),
         };
@@ -236,13 +246,13 @@ impl Cluster {
     }
 
     /// Handles a message from a WebSocket.
-    fn message(&self, key: Key, message: &ClusterMessage) {
+    fn message(&self, key: ExchangeKey, message: &WorkerMessage) {
         let received = {
             let mut websockets = self.websockets.borrow_mut();
             let Some(websocket) = websockets.get_mut(&key) else {
                 return;
             };
-            whole(&mut websocket.partial, message).map(|body| (websocket.client, body))
+            append_piece(&mut websocket.partial, message).map(|body| (websocket.client, body))
         };
         let Some((client, body)) = received else {
             return;
@@ -258,15 +268,15 @@ impl Cluster {
     }
 
     /// Handles a report that bytes were written to a WebSocket.
-    fn written(&self, key: Key, bytes: Option<u64>) {
+    fn written(&self, key: ExchangeKey, bytes: Option<u64>) {
         let bytes = usize::try_from(bytes.unwrap_or(0)).unwrap_or(usize::MAX);
         let drained = {
             let mut websockets = self.websockets.borrow_mut();
             let Some(websocket) = websockets.get_mut(&key) else {
                 return;
             };
-            websocket.under_way = websocket.under_way.saturating_sub(bytes);
-            let drained = websocket.blocked && websocket.under_way <= LOW;
+            websocket.in_flight = websocket.in_flight.saturating_sub(bytes);
+            let drained = websocket.blocked && websocket.in_flight <= LOW_MARK;
             websocket.blocked &= !drained;
             drained.then_some(websocket.client)
         };
@@ -278,7 +288,7 @@ impl Cluster {
         }
     }
 
-    fn end_websocket(&self, key: Key, input: Input) {
+    fn end_websocket(&self, key: ExchangeKey, input: Input) {
         let websocket = self.websockets.borrow_mut().remove(&key);
         let handle = Some(WebSocketHandle::Remote(RemoteWebSocket { key }));
         if let Some(websocket) = websocket
@@ -299,8 +309,8 @@ impl Cluster {
             let Some(websocket) = websockets.get_mut(&ws.key) else {
                 return Sent::Dropped;
             };
-            websocket.under_way += length;
-            websocket.blocked |= websocket.under_way >= WINDOW;
+            websocket.in_flight += length;
+            websocket.blocked |= websocket.in_flight >= WINDOW;
             match websocket.blocked {
                 true => Sent::Buffered,
                 false => Sent::Sent,
@@ -309,7 +319,7 @@ impl Cluster {
         let (edge, number) = ws.key;
         let text = if payload.is_text() { TEXT } else { 0 };
         let flags = FROM_OWNER | text;
-        self.send_pieces(edge, Kind::Frame, number, flags, payload.as_slice());
+        self.send_pieces(edge, MessageKind::Frame, number, flags, payload.as_slice());
         sent
     }
 
@@ -319,20 +329,20 @@ impl Cluster {
         let (edge, number) = ws.key;
         let code = code.map(|code| code.as_u16().to_le_bytes());
         let body = code.as_ref().map_or(&[][..], |code| &code[..]);
-        self.send(edge, Kind::Close, number, LAST, body);
+        self.send(edge, MessageKind::Close, number, LAST, body);
     }
 
     /// Ends the exchanges with an edge that is gone.
     pub(super) fn end_as_owner(&self, edge: Tag) {
-        let is_of_edge = |key: &&Key| key.0 == edge;
-        let requests: Vec<Key> = {
+        let is_of_edge = |key: &&ExchangeKey| key.0 == edge;
+        let requests: Vec<ExchangeKey> = {
             let requests = self.requests.borrow();
             requests.keys().filter(is_of_edge).copied().collect()
         };
         for key in requests {
             self.failed(key, PostFailure::Aborted);
         }
-        let websockets: Vec<Key> = {
+        let websockets: Vec<ExchangeKey> = {
             let websockets = self.websockets.borrow();
             websockets.keys().filter(is_of_edge).copied().collect()
         };

@@ -9,7 +9,7 @@ use serde_json::Error;
 use uptick_websocket::Text;
 
 use crate::protocol::Value;
-use crate::protocol::json::Elements;
+use crate::protocol::json::ElementRanges;
 
 /// The data of a packet that is not an event: JSON text that is parsed on demand, or a value.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub struct Arguments(Repr);
 #[derive(Clone, Debug)]
 enum Repr {
     /// The text of an array, and the ranges of its elements.
-    Json { text: Text, elements: Elements },
+    Json { text: Text, elements: ElementRanges },
     /// Values, from a packet with attachments or a MessagePack packet.
     Values(Vec<Value>),
 }
@@ -83,7 +83,7 @@ impl Default for Repr {
 }
 
 impl Arguments {
-    pub(crate) fn of_json(text: Text, elements: Elements) -> Arguments {
+    pub(crate) fn of_json(text: Text, elements: ElementRanges) -> Arguments {
         Arguments(Repr::Json { text, elements })
     }
 

@@ -8,7 +8,7 @@ use memchr::memchr;
 use uptick_websocket::{Message, Text};
 
 use super::{Arguments, Body, Data, MAX_ID, Packet, PacketError, RESERVED_EVENTS, numeric_name};
-use crate::protocol::json::{self, Elements, Kind, Scan};
+use crate::protocol::json::{self, ElementRanges, JsonKind, JsonScan};
 
 /// Limits of a received packet. The size of its text and of each attachment is also limited by `maxPayload` of the session.
 #[derive(Clone, Debug)]
@@ -73,12 +73,12 @@ impl Limits {
 /// ```
 #[derive(Debug, Default)]
 pub struct Decoder {
-    partial: Option<Box<Partial>>,
+    partial: Option<Box<PartialPacket>>,
 }
 
 /// A packet that is waiting for attachments.
 #[derive(Debug)]
-struct Partial {
+struct PartialPacket {
     packet: Packet,
     count: usize,
     attachments: Vec<Bytes>,
@@ -166,7 +166,7 @@ impl Decoder {
         if count == 0 {
             return Ok(Some(packet));
         }
-        self.partial = Some(Box::new(Partial {
+        self.partial = Some(Box::new(PartialPacket {
             packet,
             count,
             attachments: Vec::new(),
@@ -178,7 +178,7 @@ impl Decoder {
     fn attachment(
         &mut self,
         bytes: Bytes,
-        mut partial: Box<Partial>,
+        mut partial: Box<PartialPacket>,
         limits: &Limits,
     ) -> Result<Option<Packet>, PacketError> {
         partial.bytes = partial.bytes.saturating_add(bytes.len());
@@ -192,7 +192,7 @@ impl Decoder {
             self.partial = Some(partial);
             return Ok(None);
         }
-        let Partial {
+        let PartialPacket {
             mut packet,
             attachments,
             ..
@@ -238,7 +238,7 @@ fn body(kind: u8, mut text: Text, limits: &Limits) -> Result<Body, PacketError> 
     }
     let scan = json::scan(text.as_bytes(), limits.depth)
         .map_err(|error| PacketError::of_json(error, limits.depth))?;
-    let Scan {
+    let JsonScan {
         kind: found,
         elements,
         lone_surrogates,
@@ -247,29 +247,31 @@ fn body(kind: u8, mut text: Text, limits: &Limits) -> Result<Body, PacketError> 
         text = replace_surrogates(&text, &lone_surrogates);
     }
     match (kind, found) {
-        (b'0', Kind::Object) => Ok(Body::Connect(Some(Data::Json(text)))),
-        (b'4', Kind::Object | Kind::String) => Ok(Body::ConnectError(Some(Data::Json(text)))),
-        (b'2' | b'5', Kind::Array) => event(text, elements),
-        (b'3' | b'6', Kind::Array) => Ok(Body::Ack(Arguments::of_json(text, elements))),
+        (b'0', JsonKind::Object) => Ok(Body::Connect(Some(Data::Json(text)))),
+        (b'4', JsonKind::Object | JsonKind::String) => {
+            Ok(Body::ConnectError(Some(Data::Json(text))))
+        }
+        (b'2' | b'5', JsonKind::Array) => event(text, elements),
+        (b'3' | b'6', JsonKind::Array) => Ok(Body::Ack(Arguments::of_json(text, elements))),
         _ => Err(PacketError::InvalidPayload),
     }
 }
 
 /// Separates the name of an event from its arguments.
-fn event(text: Text, elements: Elements) -> Result<Body, PacketError> {
+fn event(text: Text, elements: ElementRanges) -> Result<Body, PacketError> {
     let mut arguments = Arguments::of_json(text.clone(), elements);
     let first = arguments.take_first().ok_or(PacketError::InvalidPayload)?;
     let bytes = &text.as_bytes()[first.clone()];
     let name = match bytes.first().map(|byte| json::kind_of(*byte)) {
-        Some(Kind::String) if memchr(b'\\', bytes).is_none() => {
+        Some(JsonKind::String) if memchr(b'\\', bytes).is_none() => {
             text.slice(first.start + 1..first.end - 1)
         }
-        Some(Kind::String) => {
+        Some(JsonKind::String) => {
             let name: String =
                 serde_json::from_slice(bytes).map_err(|_| PacketError::InvalidPayload)?;
             Text::from(name)
         }
-        Some(Kind::Number) => {
+        Some(JsonKind::Number) => {
             let number: f64 =
                 serde_json::from_slice(bytes).map_err(|_| PacketError::InvalidPayload)?;
             numeric_name(number)

@@ -345,7 +345,9 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, Encode
     let mut value: Value = serde_json::from_slice(&text)?;
     match value.reconstruct(&attachments) {
         true => Ok(value),
-        false => Err(serde_json::Error::custom("an object has the same keys as a placeholder").into()),
+        false => {
+            Err(serde_json::Error::custom("an object has the same keys as a placeholder").into())
+        }
     }
 }
 

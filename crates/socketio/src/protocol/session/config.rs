@@ -95,7 +95,7 @@ impl SessionOptions {
             Transport::Polling if self.upgrades => &["websocket"],
             _ => &[],
         };
-        let handshake = Handshake {
+        let data = OpenData {
             sid: id,
             upgrades,
             ping_interval: self.ping_interval.as_millis(),
@@ -103,7 +103,7 @@ impl SessionOptions {
             max_payload: self.max_payload,
         };
         // Serializing strings and numbers does not fail.
-        let json = serde_json::to_string(&handshake).unwrap_or_default();
+        let json = serde_json::to_string(&data).unwrap_or_default();
         Message::Text(Text::from(format!("0{json}")))
     }
 }
@@ -111,7 +111,7 @@ impl SessionOptions {
 /// The data of the open packet.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Handshake<'a> {
+struct OpenData<'a> {
     sid: &'a str,
     upgrades: &'a [&'a str],
     ping_interval: u128,

@@ -42,8 +42,8 @@ use bytes::Bytes;
 use uptick_websocket::{Message, Text};
 
 use self::heartbeat::Heartbeat;
-use self::queue::Queue;
-use self::upgrade::Upgrade;
+use self::queue::SendQueue;
+use self::upgrade::PendingUpgrade;
 use super::engine::{Packet, ParseError, Payload, encode_payload};
 use super::packet::Encoded;
 
@@ -54,19 +54,19 @@ use super::packet::Encoded;
 #[derive(Debug)]
 pub struct Session {
     options: Arc<SessionOptions>,
-    state: State,
+    state: SessionState,
     transport: Transport,
-    queue: Queue,
+    queue: SendQueue,
     /// `true` while a GET request is pending.
     poll: bool,
-    post: Post,
+    post: PostState,
     /// The remaining packets of the POST request.
     incoming: Option<Box<Payload>>,
     /// `true` while there is a WebSocket: the transport, or a candidate for an upgrade.
     websocket: bool,
     /// `true` while the write queue of the WebSocket is full.
     blocked: bool,
-    upgrade: Option<Box<Upgrade>>,
+    upgrade: Option<Box<PendingUpgrade>>,
     heartbeat: Heartbeat,
     /// Time at which a closing session is closed without waiting any longer.
     close_by: Option<Instant>,
@@ -76,7 +76,7 @@ pub struct Session {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SessionState {
     Open,
     /// The server closes the session once the client has received all queued packets.
     Closing,
@@ -85,7 +85,7 @@ enum State {
 
 /// State of the POST request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Post {
+enum PostState {
     None,
     /// The body is being received.
     Receiving,
@@ -101,7 +101,9 @@ pub enum SendError {
     #[error("sending a packet failed: the session is closed")]
     Closed,
     /// The queue is full.
-    #[error("sending a packet failed: the queue for the client is full ({packets} frames, {bytes} bytes)")]
+    #[error(
+        "sending a packet failed: the queue for the client is full ({packets} frames, {bytes} bytes)"
+    )]
     Full {
         /// The number of queued frames.
         packets: usize,
@@ -120,16 +122,16 @@ impl Session {
         transport: Transport,
         now: Instant,
     ) -> Session {
-        let mut queue = Queue::default();
+        let mut queue = SendQueue::default();
         queue.push(options.open_packet(id, transport));
         let mut session = Session {
             heartbeat: Heartbeat::new(now, &options),
             options,
-            state: State::Open,
+            state: SessionState::Open,
             transport,
             queue,
             poll: transport == Transport::Polling,
-            post: Post::None,
+            post: PostState::None,
             incoming: None,
             websocket: transport == Transport::WebSocket,
             blocked: false,
@@ -149,18 +151,18 @@ impl Session {
 
     /// Returns `true` if the session is open: it accepts packets, and delivers packets from the client.
     pub fn is_open(&self) -> bool {
-        self.state == State::Open
+        self.state == SessionState::Open
     }
 
     /// Returns `true` if the session is over.
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == SessionState::Closed
     }
 
     /// Returns `true` if a WebSocket that the client opens now is accepted as a candidate for an upgrade.
     pub fn can_upgrade(&self) -> bool {
         self.options.upgrades
-            && self.state != State::Closed
+            && self.state != SessionState::Closed
             && self.transport == Transport::Polling
             && self.upgrade.is_none()
     }
@@ -199,7 +201,7 @@ impl Session {
     /// Returns `true` if a packet can be sent directly to the WebSocket, bypassing the queue: the session is open, and nothing is queued.
     pub fn is_direct(&self) -> bool {
         self.transport == Transport::WebSocket
-            && self.state == State::Open
+            && self.state == SessionState::Open
             && self.websocket
             && !self.blocked
             && self.queue.is_empty()
@@ -221,7 +223,7 @@ impl Session {
         };
         let plain = is_message
             && self.websocket
-            && self.state == State::Open
+            && self.state == SessionState::Open
             && self.upgrade.is_none()
             && self.actions.is_empty()
             && frame.as_bytes().len() <= self.options.max_payload;
@@ -243,11 +245,11 @@ impl Session {
     ///
     /// [`SessionOptions::close_timeout`].
     pub fn close(&mut self, now: Instant) {
-        if self.state != State::Open {
+        if self.state != SessionState::Open {
             return;
         }
         self.now = now;
-        self.state = State::Closing;
+        self.state = SessionState::Closing;
         self.close_by = Some(now + self.options.close_timeout);
         self.actions
             .retain(|action| !matches!(action, Action::Message(_)));
@@ -280,8 +282,8 @@ impl Session {
             }
             Input::PollReleased if self.poll => self.release_poll(),
             Input::PostStarted => self.on_post(),
-            Input::PostBody(body) if self.post == Post::Receiving => self.on_post_body(body),
-            Input::PostFailed(failure) if self.post == Post::Receiving => {
+            Input::PostBody(body) if self.post == PostState::Receiving => self.on_post_body(body),
+            Input::PostFailed(failure) if self.post == PostState::Receiving => {
                 self.on_post_failed(failure)
             }
             Input::WebSocketOpened => self.on_websocket(),
@@ -314,11 +316,14 @@ impl Session {
                 self.actions = VecDeque::new();
                 return None;
             };
-            match payload.next().filter(|_| self.state != State::Closed) {
+            match payload
+                .next()
+                .filter(|_| self.state != SessionState::Closed)
+            {
                 Some(packet) => self.on_packet(packet),
                 None => {
                     self.incoming = None;
-                    self.post = Post::None;
+                    self.post = PostState::None;
                     self.actions.push_back(Action::RespondPost);
                 }
             }
@@ -328,11 +333,11 @@ impl Session {
     /// Returns the time at which [`Input::Time`] is due; `None` if the session is over.
     pub fn deadline(&self) -> Option<Instant> {
         let heartbeat = match self.state {
-            State::Open => Some(self.heartbeat.deadline()),
-            State::Closing => self.heartbeat.pong_by(),
-            State::Closed => return None,
+            SessionState::Open => Some(self.heartbeat.deadline()),
+            SessionState::Closing => self.heartbeat.pong_by(),
+            SessionState::Closed => return None,
         };
-        let upgrade = self.upgrade.as_deref().map(Upgrade::deadline);
+        let upgrade = self.upgrade.as_deref().map(PendingUpgrade::deadline);
         [heartbeat, upgrade, self.close_by]
             .into_iter()
             .flatten()
@@ -340,7 +345,7 @@ impl Session {
     }
 
     fn on_time(&mut self) {
-        if self.state == State::Closed {
+        if self.state == SessionState::Closed {
             return;
         }
         if self.close_by.is_some_and(|at| at <= self.now) {
@@ -350,7 +355,7 @@ impl Session {
             return self.closed(CloseReason::PingTimeout);
         }
         self.on_upgrade_time();
-        if self.state == State::Open && self.heartbeat.deadline() <= self.now {
+        if self.state == SessionState::Open && self.heartbeat.deadline() <= self.now {
             self.heartbeat.ping(self.now, &self.options);
             self.queue.push(Packet::Ping(Text::new()).encode());
             self.flush();
@@ -358,7 +363,7 @@ impl Session {
     }
 
     fn on_poll(&mut self) {
-        if self.state == State::Closed || self.transport != Transport::Polling {
+        if self.state == SessionState::Closed || self.transport != Transport::Polling {
             return self.actions.push_back(Action::RejectPoll);
         }
         if self.poll {
@@ -366,7 +371,7 @@ impl Session {
             return self.closed(CloseReason::TransportError);
         }
         self.poll = true;
-        if self.state == State::Closing && self.queue.is_empty() {
+        if self.state == SessionState::Closing && self.queue.is_empty() {
             // The official server answers such a poll with both packets.
             self.queue.push(Packet::Noop.encode());
             return self.closed(CloseReason::ForcedClose);
@@ -385,20 +390,20 @@ impl Session {
     }
 
     fn on_post(&mut self) {
-        if self.state == State::Closed || self.transport != Transport::Polling {
+        if self.state == SessionState::Closed || self.transport != Transport::Polling {
             return self.actions.push_back(Action::RejectPost(400));
         }
-        if self.post != Post::None {
+        if self.post != PostState::None {
             self.actions.push_back(Action::RejectPost(400));
             return self.closed(CloseReason::TransportError);
         }
-        self.post = Post::Receiving;
+        self.post = PostState::Receiving;
     }
 
     fn on_post_body(&mut self, body: Bytes) {
         match Payload::new(body, self.options.max_payload) {
             Ok(payload) => {
-                self.post = Post::Delivering;
+                self.post = PostState::Delivering;
                 self.incoming = Some(Box::new(payload));
             }
             Err(ParseError::TooLarge { .. }) => self.on_post_failed(PostFailure::TooLarge),
@@ -407,7 +412,7 @@ impl Session {
     }
 
     fn on_post_failed(&mut self, failure: PostFailure) {
-        self.post = Post::None;
+        self.post = PostState::None;
         let status = match failure {
             PostFailure::TooLarge => Some(413),
             PostFailure::InvalidContent => Some(400),
@@ -440,14 +445,14 @@ impl Session {
 
     /// Handles a packet from the transport.
     fn on_packet(&mut self, packet: Result<Packet, ParseError>) {
-        if self.state == State::Closing {
+        if self.state == SessionState::Closing {
             // The client will not receive the queued packets.
             if packet == Ok(Packet::Close) {
                 self.closed(CloseReason::ForcedClose);
             }
             return;
         }
-        if self.state == State::Closed {
+        if self.state == SessionState::Closed {
             return;
         }
         let Ok(packet) = packet else {
@@ -475,12 +480,12 @@ impl Session {
 
     /// Writes queued frames if the transport is writable, and completes a graceful close.
     fn flush(&mut self) {
-        if self.state == State::Closed || !self.transport_takes() {
+        if self.state == SessionState::Closed || !self.transport_takes() {
             return;
         }
         // With polling, the close packet waits for the next poll, because the official client handles it before the messages of the same payload.
         let last_poll = self.transport == Transport::Polling && !self.queue.is_empty();
-        if self.state == State::Closing && !last_poll {
+        if self.state == SessionState::Closing && !last_poll {
             return self.closed(CloseReason::ForcedClose);
         }
         if !self.queue.is_empty() {
@@ -504,8 +509,8 @@ impl Session {
 
     /// Closes the session because of an invalid packet from the client.
     fn fail(&mut self, reason: CloseReason) {
-        if self.post != Post::None {
-            self.post = Post::None;
+        if self.post != PostState::None {
+            self.post = PostState::None;
             self.incoming = None;
             self.actions.push_back(Action::RejectPost(400));
         }
@@ -514,10 +519,10 @@ impl Session {
 
     /// Ends the session. Queued frames are written if the transport is writable.
     fn closed(&mut self, reason: CloseReason) {
-        if self.state == State::Closed {
+        if self.state == SessionState::Closed {
             return;
         }
-        self.state = State::Closed;
+        self.state = SessionState::Closed;
         if self.poll {
             // A client that closes the session itself does not need the close packet.
             let last = match reason {
@@ -532,11 +537,11 @@ impl Session {
             self.write(None);
         }
         match self.post {
-            Post::None => {}
-            Post::Receiving => self.actions.push_back(Action::AbortPost),
-            Post::Delivering => self.actions.push_back(Action::RespondPost),
+            PostState::None => {}
+            PostState::Receiving => self.actions.push_back(Action::AbortPost),
+            PostState::Delivering => self.actions.push_back(Action::RespondPost),
         }
-        self.post = Post::None;
+        self.post = PostState::None;
         self.incoming = None;
         self.upgrade = None;
         if self.websocket {

@@ -6,12 +6,12 @@ use uptick_websocket::Message;
 
 /// A queue of frames, with their total size.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct SendQueue {
     frames: VecDeque<Message>,
     bytes: usize,
 }
 
-impl Queue {
+impl SendQueue {
     pub(super) fn push(&mut self, frame: Message) {
         self.bytes += frame.as_bytes().len();
         self.frames.push_back(frame);

@@ -6,22 +6,22 @@ use super::*;
 use crate::protocol::packet::Encoder;
 
 /// A session with a manual clock.
-struct Scene {
+struct TestSession {
     session: Session,
     start: Instant,
     now: Instant,
 }
 
-impl Scene {
+impl TestSession {
     /// Opens a session, and receives its handshake.
-    fn new(transport: Transport) -> Scene {
+    fn new(transport: Transport) -> TestSession {
         let options = SessionOptions::new()
             .ping_interval(Duration::from_millis(300))
             .ping_timeout(Duration::from_millis(200))
             .queue_packets(4);
         let start = Instant::now();
         let session = Session::open(Arc::new(options), "id", transport, start);
-        let mut scene = Scene {
+        let mut scene = TestSession {
             session,
             start,
             now: start,
@@ -83,7 +83,7 @@ impl Scene {
     }
 }
 
-fn post(scene: &mut Scene, body: &'static str, expected: &[&str]) {
+fn post(scene: &mut TestSession, body: &'static str, expected: &[&str]) {
     scene.expect(Input::PostStarted, &[]);
     scene.expect(Input::PostBody(body.into()), expected);
 }
@@ -116,12 +116,12 @@ fn the_handshake_names_the_limits() {
 
 #[test]
 fn a_flush_is_one_response_or_one_write() {
-    let mut polling = Scene::new(Transport::Polling);
+    let mut polling = TestSession::new(Transport::Polling);
     polling.send("a");
     polling.send("b");
     polling.expect(Input::Flush, &[]);
     polling.expect(Input::Poll, &["poll:42[\"a\"]|42[\"b\"]"]);
-    let mut websocket = Scene::new(Transport::WebSocket);
+    let mut websocket = TestSession::new(Transport::WebSocket);
     websocket.send("a");
     websocket.send("b");
     websocket.expect(Input::Flush, &["frames:42[\"a\"]|42[\"b\"]"]);
@@ -131,7 +131,7 @@ fn a_flush_is_one_response_or_one_write() {
 #[test]
 fn the_first_ping_follows_one_interval_after_the_handshake() {
     for transport in [Transport::Polling, Transport::WebSocket] {
-        let mut scene = Scene::new(transport);
+        let mut scene = TestSession::new(transport);
         assert_eq!(
             scene.session.deadline(),
             Some(scene.start + Duration::from_millis(300))
@@ -161,7 +161,7 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
 
 #[test]
 fn a_pong_starts_the_next_interval_and_another_packet_extends_the_timeout_once() {
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.at(300);
     scene.expect(Input::Time, &["frames:2"]);
     scene.at(400);
@@ -185,7 +185,7 @@ fn a_pong_starts_the_next_interval_and_another_packet_extends_the_timeout_once()
 
 #[test]
 fn an_upgrade_releases_the_poll_and_moves_the_queue() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.expect(Input::WebSocketOpened, &[]);
     scene.expect(
@@ -211,7 +211,7 @@ fn an_upgrade_releases_the_poll_and_moves_the_queue() {
 
 #[test]
 fn an_upgrade_that_fails_leaves_polling_alive() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::WebSocketOpened, &[]);
     scene.expect(Input::WebSocketOpened, &["RejectWebSocket"]);
     scene.expect(
@@ -236,7 +236,7 @@ fn an_upgrade_that_fails_leaves_polling_alive() {
 
 #[test]
 fn a_ping_before_an_upgrade_must_be_answered_after_it() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.at(300);
     scene.expect(Input::Time, &["poll:2"]);
@@ -250,7 +250,7 @@ fn a_ping_before_an_upgrade_must_be_answered_after_it() {
 
 #[test]
 fn a_released_poll_is_answered_immediately() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::PollReleased, &[]);
     scene.expect(Input::Poll, &[]);
     scene.expect(Input::PollReleased, &["poll:6"]);
@@ -262,14 +262,14 @@ fn a_released_poll_is_answered_immediately() {
 
 #[test]
 fn overlapping_requests_end_the_session() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.expect(
         Input::Poll,
         &["RejectPoll", "poll:1", "closed:transport error"],
     );
     scene.expect(Input::Poll, &["RejectPoll"]);
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::PostStarted, &[]);
     scene.expect(
         Input::PostStarted,
@@ -280,7 +280,7 @@ fn overlapping_requests_end_the_session() {
 
 #[test]
 fn failed_requests_end_the_session() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.expect(Input::PollAborted, &["closed:transport error"]);
     for (failure, answer) in [
@@ -289,7 +289,7 @@ fn failed_requests_end_the_session() {
         (PostFailure::TimedOut, Some("RejectPost(408)")),
         (PostFailure::Aborted, None),
     ] {
-        let mut scene = Scene::new(Transport::Polling);
+        let mut scene = TestSession::new(Transport::Polling);
         scene.expect(Input::PostStarted, &[]);
         let expected: Vec<_> = answer
             .into_iter()
@@ -297,7 +297,7 @@ fn failed_requests_end_the_session() {
             .collect();
         scene.expect(Input::PostFailed(failure), &expected);
     }
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::PostStarted, &[]);
     let body = Bytes::from(vec![b'4'; 1_000_001]);
     scene.expect(
@@ -308,7 +308,7 @@ fn failed_requests_end_the_session() {
 
 #[test]
 fn invalid_packets_end_the_session_after_the_valid_ones() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     post(
         &mut scene,
@@ -320,23 +320,23 @@ fn invalid_packets_end_the_session_after_the_valid_ones() {
             "closed:parse error",
         ],
     );
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.expect(
         Input::WebSocketMessage("".into()),
         &["CloseWebSocket(None)", "closed:parse error"],
     );
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.expect(
         Input::WebSocketMessage("2".into()),
         &["CloseWebSocket(None)", "closed:transport error"],
     );
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.expect(Input::WebSocketFailed, &["closed:transport error"]);
 }
 
 #[test]
 fn a_client_closes_the_session() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     post(
         &mut scene,
@@ -348,14 +348,14 @@ fn a_client_closes_the_session() {
             "closed:transport close",
         ],
     );
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.expect(Input::WebSocketClosed, &["closed:transport close"]);
     scene.expect(Input::WebSocketMessage("4a".into()), &[]);
 }
 
 #[test]
 fn the_server_closes_the_session_after_the_queue_is_sent() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.send("bye");
     scene.session.close(scene.now);
     assert_eq!(scene.actions(), [""; 0]);
@@ -364,16 +364,16 @@ fn the_server_closes_the_session_after_the_queue_is_sent() {
     scene.expect(Input::Poll, &["poll:42[\"bye\"]"]);
     scene.expect(Input::Poll, &["poll:6|1", "closed:forced close"]);
 
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.session.close(scene.now);
     scene.expect(Input::Poll, &["poll:6|1", "closed:forced close"]);
 
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.session.close(scene.now);
     assert_eq!(scene.actions(), ["poll:1", "closed:forced close"]);
 
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.expect(Input::WebSocketBlocked, &[]);
     scene.send("bye");
     scene.session.close(scene.now);
@@ -390,7 +390,7 @@ fn the_server_closes_the_session_after_the_queue_is_sent() {
 
 #[test]
 fn a_closing_session_ends_after_the_timeout_if_the_client_does_not_read() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.session.close(scene.now);
     assert_eq!(
         scene.session.deadline(),
@@ -398,7 +398,7 @@ fn a_closing_session_ends_after_the_timeout_if_the_client_does_not_read() {
     );
     scene.at(30_000);
     scene.expect(Input::Time, &["closed:forced close"]);
-    let mut scene = Scene::new(Transport::WebSocket);
+    let mut scene = TestSession::new(Transport::WebSocket);
     scene.session.abort();
     assert_eq!(
         scene.actions(),
@@ -408,7 +408,7 @@ fn a_closing_session_ends_after_the_timeout_if_the_client_does_not_read() {
 
 #[test]
 fn a_close_by_the_client_ends_a_closing_session() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.send("never taken");
     scene.session.close(scene.now);
     assert_eq!(scene.actions(), [""; 0]);
@@ -419,7 +419,7 @@ fn a_close_by_the_client_ends_a_closing_session() {
 
 #[test]
 fn an_upgrade_completes_a_close() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::WebSocketOpened, &[]);
     scene.expect(Input::WebSocketMessage("2probe".into()), &["frame:3probe"]);
     scene.send("bye");
@@ -435,7 +435,7 @@ fn an_upgrade_completes_a_close() {
 
 #[test]
 fn no_messages_are_delivered_after_a_handler_closes_the_session() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::PostStarted, &[]);
     scene
         .session
@@ -453,7 +453,7 @@ fn no_messages_are_delivered_after_a_handler_closes_the_session() {
 
 #[test]
 fn the_queue_is_bounded_and_makes_the_session_unwritable() {
-    let mut scene = Scene::new(Transport::Polling);
+    let mut scene = TestSession::new(Transport::Polling);
     assert!(!scene.session.is_writable());
     scene.expect(Input::Poll, &[]);
     assert!(scene.session.is_writable());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uptick_websocket::{Message, Text};
 
-use super::{Action, Post, Session, State, Transport};
+use super::{Action, PostState, Session, SessionState, Transport};
 use crate::protocol::engine::Packet;
 
 /// Interval at which a pending poll is released again, for clients that sent another poll before they read the response to their probe.
@@ -15,13 +15,13 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An upgrade in progress.
 #[derive(Debug)]
-pub(super) struct Upgrade {
+pub(super) struct PendingUpgrade {
     complete_by: Instant,
     /// Time at which a pending poll is released next; set after the probe.
     check_at: Option<Instant>,
 }
 
-impl Upgrade {
+impl PendingUpgrade {
     pub(super) fn deadline(&self) -> Instant {
         self.check_at
             .map_or(self.complete_by, |at| at.min(self.complete_by))
@@ -37,7 +37,7 @@ impl Session {
         self.websocket = true;
         self.blocked = false;
         let complete_by = self.now + self.options.upgrade_timeout;
-        self.upgrade = Some(Box::new(Upgrade {
+        self.upgrade = Some(Box::new(PendingUpgrade {
             complete_by,
             check_at: None,
         }));
@@ -86,8 +86,8 @@ impl Session {
             self.actions
                 .push_back(Action::RespondPoll(noop.into_bytes()));
         }
-        if self.post == Post::Receiving {
-            self.post = Post::None;
+        if self.post == PostState::Receiving {
+            self.post = PostState::None;
             self.actions.push_back(Action::AbortPost);
         }
         self.flush();
@@ -95,7 +95,7 @@ impl Session {
 
     /// Closes the WebSocket. Polling continues.
     fn abandon_upgrade(&mut self) {
-        debug_assert!(self.state != State::Closed);
+        debug_assert!(self.state != SessionState::Closed);
         self.upgrade = None;
         self.websocket = false;
         self.actions.push_back(Action::CloseWebSocket(None));

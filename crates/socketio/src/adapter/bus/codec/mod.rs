@@ -41,7 +41,9 @@ const PART: u8 = 1;
 #[non_exhaustive]
 pub enum CodecError {
     /// The sender uses another version of the format.
-    #[error("the message has version {0} of the format, but this worker supports version {VERSION}")]
+    #[error(
+        "the message has version {0} of the format, but this worker supports version {VERSION}"
+    )]
     Version(u8),
     /// The message ends too early.
     #[error("the message is truncated")]

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::CodecError;
 
 /// Maximum length of bytes that are copied out of the received message, which may be part of a large read buffer. Longer ones share its memory.
-const COPIED: usize = 16 * 1024;
+const MAX_COPIED: usize = 16 * 1024;
 
 /// Maximum number of list elements for which space is reserved before they are decoded.
-const RESERVED: usize = 256;
+const MAX_RESERVED: usize = 256;
 
 /// Reads the parts of a message.
 pub(super) struct Reader {
@@ -75,7 +75,7 @@ impl Reader {
     pub(super) fn bytes(&mut self) -> Result<Bytes, CodecError> {
         let count = self.size()?;
         let bytes = self.take(count)?;
-        Ok(match bytes.len() <= COPIED {
+        Ok(match bytes.len() <= MAX_COPIED {
             true => Bytes::copy_from_slice(&bytes),
             false => bytes,
         })
@@ -98,7 +98,7 @@ impl Reader {
         if count > self.remaining() {
             return Err(CodecError::Truncated);
         }
-        let mut list = Vec::with_capacity(count.min(RESERVED));
+        let mut list = Vec::with_capacity(count.min(MAX_RESERVED));
         for _ in 0..count {
             list.push(element(self)?);
         }
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn short_bytes_are_copied_and_long_bytes_are_shared() {
-        for (length, is_shared) in [(COPIED, false), (COPIED + 1, true)] {
+        for (length, is_shared) in [(MAX_COPIED, false), (MAX_COPIED + 1, true)] {
             let mut out = Vec::new();
             put_bytes(&mut out, &vec![7; length]);
             let message = Bytes::from(out);
