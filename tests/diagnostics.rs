@@ -1,6 +1,6 @@
-//! The compiler's messages about common mistakes, which name what to do instead.
+//! Compiler messages for common mistakes, which must name the correct alternative.
 //!
-//! Each program is compiled, without being run, against the library that this test was built with.
+//! Each program is compiled but not run, against the library that this test was built with.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// Compiles the body of a `main` and returns the compiler's errors, or `None` if there are none.
+/// Compiles the body of a `main` function. Returns the errors of the compiler, or `None` if there are none.
 fn compile(library: &Path, name: &str, body: &str) -> Option<String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("diagnostics");
     fs::create_dir_all(&directory).unwrap();
@@ -52,7 +52,7 @@ fn compile(library: &Path, name: &str, body: &str) -> Option<String> {
     (!output.status.success()).then_some(errors)
 }
 
-/// The library: the directory may have several, of other features and of earlier builds. The newest one that can be used is it.
+/// Returns the newest usable library. The directory may contain several, built with other features or by earlier builds.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -72,11 +72,11 @@ fn library() -> &'static Path {
         let body = "HttpServer::new(); WebSocketOptions::new(); SocketIo::new();";
         usable
             .find(|path| compile(path, "probe", body).is_none())
-            .expect("a library that can be used")
+            .expect("a usable library")
     })
 }
 
-/// Checks that a program does not compile, and that the compiler says all of these.
+/// Checks that a program does not compile, and that the errors contain all texts in `expected`.
 #[track_caller]
 fn assert_message(name: &str, body: &str, expected: &[&str]) {
     let errors = compile(library(), name, body);
@@ -87,7 +87,7 @@ fn assert_message(name: &str, body: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_payload_that_no_event_carries_is_named_with_the_emitter() {
+fn the_error_for_a_wrong_payload_names_the_emitter() {
     assert_message(
         "payload",
         r#"Server::bind(0)?.on("connection", |conn: Connection| {
@@ -109,10 +109,10 @@ fn a_payload_that_no_event_carries_is_named_with_the_emitter() {
 }
 
 #[test]
-fn a_value_that_is_neither_text_nor_bytes_is_not_written() {
+fn the_error_for_writing_other_values_suggests_formatting_them() {
     assert_message(
         "chunk",
-        "fn answer(conn: Connection) { conn.write(42); }",
+        "fn reply(conn: Connection) { conn.write(42); }",
         &[
             "`{integer}` cannot be written to a stream",
             "format other values",
@@ -120,7 +120,7 @@ fn a_value_that_is_neither_text_nor_bytes_is_not_written() {
     );
     assert_message(
         "message",
-        "fn answer(ws: WebSocket) { ws.send(vec![1.5]); }",
+        "fn reply(ws: WebSocket) { ws.send(vec![1.5]); }",
         &[
             "`Vec<{float}>` cannot be sent as a WebSocket message",
             "send other values as JSON",
@@ -129,7 +129,7 @@ fn a_value_that_is_neither_text_nor_bytes_is_not_written() {
 }
 
 #[test]
-fn a_handler_that_returns_something_else_is_shown_json_and_http_error() {
+fn the_error_for_a_wrong_handler_result_suggests_json_and_http_error() {
     let suggestions = ["Response::json(&value)", "HttpError"];
     assert_message(
         "struct_of_a_handler",
@@ -149,7 +149,7 @@ fn a_handler_that_returns_something_else_is_shown_json_and_http_error() {
 }
 
 #[test]
-fn a_middleware_of_another_form_is_shown_what_it_takes_and_returns() {
+fn the_error_for_wrong_middleware_shows_the_signature() {
     assert_message(
         "middleware",
         "HttpServer::new().wrap(42);",
@@ -163,7 +163,7 @@ fn a_middleware_of_another_form_is_shown_what_it_takes_and_returns() {
 }
 
 #[test]
-fn a_gate_that_returns_a_boolean_is_shown_accept_and_reject() {
+fn the_error_for_a_boolean_gate_suggests_accept_and_reject() {
     assert_message(
         "gate",
         r#"HttpServer::new().websocket_with("/ws", WebSocketOptions::new(), |_: Request| true);"#,
@@ -172,7 +172,7 @@ fn a_gate_that_returns_a_boolean_is_shown_accept_and_reject() {
 }
 
 #[test]
-fn an_argument_of_an_event_that_serde_does_not_know_is_shown_the_derive() {
+fn the_error_for_arguments_without_serde_suggests_the_derive() {
     assert_message(
         "arguments",
         r#"struct Move; SocketIo::new().on("connection", |socket: Socket| {
@@ -196,7 +196,7 @@ fn an_argument_of_an_event_that_serde_does_not_know_is_shown_the_derive() {
 }
 
 #[test]
-fn a_handle_on_another_thread_is_shown_the_remote() {
+fn the_error_for_a_handle_on_another_thread_suggests_a_remote() {
     let handles = [
         "Connection",
         "Server",
@@ -216,7 +216,7 @@ fn a_handle_on_another_thread_is_shown_the_remote() {
 }
 
 #[test]
-fn the_programs_of_this_test_compile_without_their_mistakes() {
+fn the_corrected_programs_compile() {
     let body = r#"
         Server::bind(0)?.on("connection", |conn: Connection| {
             conn.on("data", move |chunk: Bytes| conn.write(format!("{}\n", chunk.len())));

@@ -1,4 +1,4 @@
-//! HTTP over TLS, with clients on the same loop.
+//! HTTP over TLS, with clients on the same event loop.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use uptick::tls::self_signed;
 
 type Gate = oneshot::Sender<&'static str>;
 
-/// A server whose handler hands out a gate and waits until the gate is opened.
+/// A server whose handler sends a gate and waits until it is opened.
 struct Gated {
     http: HttpServer,
     connector: SecureConnector,
@@ -44,7 +44,7 @@ fn gated() -> Gated {
 }
 
 impl Gated {
-    /// Sends a request; returns when its handler waits.
+    /// Sends a request. Returns when its handler is waiting.
     async fn request(&self) -> (Connection, Gate) {
         let (sender, gate) = oneshot::channel();
         *self.gates.borrow_mut() = Some(sender);
@@ -55,13 +55,13 @@ impl Gated {
 }
 
 #[test]
-fn a_client_that_closes_its_tls_connection_while_it_waits_is_noticed() {
+fn a_handler_is_cancelled_when_its_client_closes_the_tls_connection() {
     let server = gated();
     let http = server.http;
     uptick::block_on(async move {
         let (conn, mut gate) = server.request().await;
         conn.close();
-        // The handler's future is dropped, and what it waits for with it.
+        // The future of the handler is dropped, together with the gate.
         gate.cancellation().await;
     })
     .unwrap();
@@ -69,7 +69,7 @@ fn a_client_that_closes_its_tls_connection_while_it_waits_is_noticed() {
 }
 
 #[test]
-fn a_client_that_only_sends_close_notify_gets_its_response() {
+fn a_client_that_only_sends_close_notify_receives_its_response() {
     let server = gated();
     let http = server.http;
     let text = uptick::block_on(async move {

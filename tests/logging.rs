@@ -1,23 +1,19 @@
-//! The output of a program without a subscriber of `tracing`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may panic and say why"
-)]
+//! The output of a program that has no `tracing` subscriber.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::process::Command;
 use std::time::Duration;
 
-/// Set in the process that prints.
+/// Environment variable that is set in the child process, which prints.
 const CHILD: &str = "UPTICK_TEST_CHILD";
 
-/// The program: callbacks that panic, twice in the same second and once later.
+/// The child program: callbacks panic twice within one second, and once later.
 #[test]
 fn child() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    // The message of the panic itself.
+    // Suppresses the message of the panic itself.
     std::panic::set_hook(Box::new(|_| ()));
     for milliseconds in [1, 2, 1100] {
         let time = Duration::from_millis(milliseconds);
@@ -26,7 +22,7 @@ fn child() {
     uptick::run().unwrap();
 }
 
-/// Returns what the program prints on stderr.
+/// Returns the lines that the child program prints on stderr.
 fn printed(level: Option<&str>) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);

@@ -1,11 +1,11 @@
-//! WebSockets over TLS, on both sides.
+//! WebSockets over TLS, for server and client.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use uptick::prelude::*;
 use uptick::tls::{SelfSigned, self_signed};
 use uptick::websocket::{self, Compression, WebSocketConnector};
 
-/// A server that echoes over TLS with its own certificate, and its URL.
+/// Starts an echo server over TLS with its own certificate. Returns its URL, too.
 fn echo() -> (HttpServer, SelfSigned, String) {
     let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
     let server = Server::bind("127.0.0.1:0").unwrap();
@@ -24,7 +24,7 @@ fn echo() -> (HttpServer, SelfSigned, String) {
 }
 
 #[test]
-fn messages_go_there_and_back_over_tls() {
+fn messages_are_echoed_over_tls() {
     let (http, own, url) = echo();
     let secure = SecureConnector::new(Connector::new()).cafile_pem(own.cert_pem());
     let closed = uptick::block_on(async move {
@@ -32,7 +32,7 @@ fn messages_go_there_and_back_over_tls() {
         let connector = WebSocketConnector::new(secure).options(options);
         let ws = connector.connect(url).await.unwrap();
         assert!(ws.connection().unwrap().is_secure());
-        // It came with the answer to the handshake.
+        // Received together with the handshake response.
         assert_eq!(
             ws.next(WebSocket::MESSAGE).await,
             Some(Message::from("welcome"))
@@ -41,7 +41,7 @@ fn messages_go_there_and_back_over_tls() {
             let message = Message::from("ü".repeat(length / 2));
             assert!(ws.send(&message).is_taken());
             let echoed = ws.next(WebSocket::MESSAGE).await;
-            assert!(echoed == Some(message), "of {length} bytes");
+            assert!(echoed == Some(message), "{length} bytes");
         }
         ws.close(CloseCode::NORMAL, "bye");
         ws.next(WebSocket::CLOSE).await.unwrap()
@@ -52,7 +52,7 @@ fn messages_go_there_and_back_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_nobody_trusts_is_the_error() {
+fn an_untrusted_certificate_is_an_error() {
     let (http, _, url) = echo();
     let error = uptick::block_on(async move { websocket::connect(url).await.unwrap_err() });
     let error = error.unwrap().to_string();
@@ -77,7 +77,7 @@ fn a_plain_websocket_needs_no_other_connector() {
     http.close();
 }
 
-/// Sends until 4 MiB wait above the kernel; returns how many messages.
+/// Sends messages until 4 MiB are queued in the process. Returns the number of messages.
 fn flood(ws: WebSocket) -> usize {
     let message = Message::from(vec![b'x'; 64 * 1024]);
     let mut count = 0;
@@ -88,7 +88,7 @@ fn flood(ws: WebSocket) -> usize {
     count
 }
 
-/// Reads until a pong has come, and returns how many messages came before it.
+/// Reads until a pong arrives. Returns the number of messages received before it.
 async fn messages_before_pong(ws: WebSocket) -> usize {
     let count = std::rc::Rc::new(std::cell::Cell::new(0));
     let seen = std::rc::Rc::clone(&count);
@@ -99,24 +99,24 @@ async fn messages_before_pong(ws: WebSocket) -> usize {
 }
 
 #[test]
-fn a_pong_goes_ahead_of_the_messages_that_wait_over_tls_on_both_sides() {
+fn a_pong_is_sent_ahead_of_queued_messages_over_tls_by_both_peers() {
     let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
     let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), own.context());
     let url = secure.address().unwrap().replace("tls://", "wss://");
     let http = HttpServer::new().listen(secure);
     let options = WebSocketOptions::new().max_buffered(64 << 20);
-    let place = std::rc::Rc::new(std::cell::Cell::new(None));
-    let there = std::rc::Rc::clone(&place);
+    let server_ws = std::rc::Rc::new(std::cell::Cell::new(None));
+    let accepted = std::rc::Rc::clone(&server_ws);
     http.websocket_with("/", options.clone(), move |_: Request| {
-        let there = std::rc::Rc::clone(&there);
-        Accept::new(move |ws: WebSocket| there.set(Some(ws)))
+        let accepted = std::rc::Rc::clone(&accepted);
+        Accept::new(move |ws: WebSocket| accepted.set(Some(ws)))
     });
     let connector = SecureConnector::new(Connector::new()).cafile_pem(own.cert_pem());
     let done = uptick::block_on(async move {
         let connector = WebSocketConnector::new(connector).options(options);
         let client = connector.connect(url).await.unwrap();
         client.next(WebSocket::OPEN).await;
-        let server = place.take().unwrap();
+        let server = server_ws.take().unwrap();
         for (sender, reader) in [(server, client), (client, server)] {
             reader.pause();
             let count = flood(sender);

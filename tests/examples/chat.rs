@@ -1,13 +1,13 @@
-//! `02-chat`.
+//! Tests of `02-chat`.
 
 use std::time::Instant;
 
 use rustix::process::Signal;
 
 use crate::peer::Peer;
-use crate::program::{PATIENCE, Program};
+use crate::program::{Program, TIMEOUT};
 
-/// Joins as a client that sees all that happens from then on.
+/// Joins the chat as a client, and reads the greeting.
 fn join(uri: &str, name: &str, all: &str) -> Peer {
     let mut peer = Peer::connect(uri);
     peer.expect("What is your name?");
@@ -35,7 +35,7 @@ fn three_clients_join_talk_and_leave() {
         peer.expect("bob: how are you?");
     }
 
-    bob.send("exit\nnobody hears that\n");
+    bob.send("exit\nnot received\n");
     bob.expect("Bye!");
     bob.expect_end();
     ann.expect("* bob has left");
@@ -49,7 +49,7 @@ fn three_clients_join_talk_and_leave() {
 }
 
 #[test]
-fn a_line_may_come_in_pieces_and_end_in_any_way() {
+fn a_line_may_arrive_in_pieces_with_any_line_ending() {
     let (_server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
     let mut bob = Peer::connect(&uri);
@@ -65,7 +65,7 @@ fn a_line_may_come_in_pieces_and_end_in_any_way() {
 }
 
 #[test]
-fn a_bad_name_is_asked_for_again() {
+fn an_invalid_name_is_rejected_and_requested_again() {
     let (_server, uri) = Program::serve("02-chat", &[]);
     let _ann = join(&uri, "ann", "ann");
     let mut peer = Peer::connect(&uri);
@@ -88,23 +88,23 @@ fn a_bad_name_is_asked_for_again() {
 }
 
 #[test]
-fn a_client_without_a_name_hears_nothing_and_leaves_unnoticed() {
+fn a_client_without_a_name_receives_no_messages_and_is_not_announced() {
     let (_server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
-    let mut nobody = Peer::connect(&uri);
-    nobody.expect("What is your name?");
+    let mut unnamed = Peer::connect(&uri);
+    unnamed.expect("What is your name?");
     ann.send("secret\n");
     let mut bob = join(&uri, "bob", "ann, bob");
     ann.expect("* bob has joined");
-    nobody.send("exit\n");
-    nobody.expect("Bye!");
-    nobody.expect_end();
+    unnamed.send("exit\n");
+    unnamed.expect("Bye!");
+    unnamed.expect_end();
     bob.send("anyone?\n");
     ann.expect("bob: anyone?");
 }
 
 #[test]
-fn one_client_too_many_is_refused_politely_until_another_leaves() {
+fn a_client_over_the_limit_is_refused_until_another_leaves() {
     const FULL: &str = "The room is full. Try again later.";
     let (server, uri) = Program::serve("02-chat", &["--max-clients", "2"]);
     let mut ann = join(&uri, "ann", "ann");
@@ -119,26 +119,26 @@ fn one_client_too_many_is_refused_politely_until_another_leaves() {
     bob.send("exit\n");
     ann.expect("* bob has left");
     drop(bob);
-    // The server sees the end of the connection soon, but not before this one can come.
-    let patience = Instant::now() + PATIENCE;
+    // The server may notice the end of the connection only after the next client connects.
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut late = Peer::connect(&uri);
         match late.line().as_str() {
-            FULL => assert!(Instant::now() < patience, "the room stays full"),
+            FULL => assert!(Instant::now() < deadline, "the room stays full"),
             greeting => break assert_eq!(greeting, "What is your name?"),
         }
     }
 }
 
 #[test]
-fn rubbish_comes_out_clean() {
+fn control_characters_and_invalid_utf8_are_filtered() {
     let (_server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
     let mut bob = join(&uri, "bob", "ann, bob");
     ann.expect("* bob has joined");
     bob.send(b"\x1b[31mred\x07\0 \xff\xfe\xc3\x28 \xf0\x9f\x98\x80\n");
     ann.expect("bob: [31mred \u{fffd}\u{fffd}\u{fffd}( 😀");
-    // Every byte value in every order of a simple generator, then a plain line.
+    // All byte values in pseudo-random order, followed by a plain line.
     let mut state = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -146,7 +146,7 @@ fn rubbish_comes_out_clean() {
     })
     .take(100_000)
     .collect();
-    // Lines that are not too long.
+    // Lines within the length limit.
     for noise in noise.chunks(500) {
         bob.send(noise);
         bob.send("\n");
@@ -162,7 +162,7 @@ fn rubbish_comes_out_clean() {
 }
 
 #[test]
-fn an_endless_line_ends_its_client() {
+fn a_line_over_the_limit_disconnects_its_client() {
     let (server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
     let mut bob = join(&uri, "bob", "ann, bob");
@@ -178,7 +178,7 @@ fn an_endless_line_ends_its_client() {
 }
 
 #[test]
-fn exit_in_two_packets_ends_its_client() {
+fn exit_in_two_packets_disconnects_its_client() {
     let (_server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
     let mut bob = join(&uri, "bob", "ann, bob");
@@ -192,7 +192,7 @@ fn exit_in_two_packets_ends_its_client() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_cut_off_and_the_others_go_on() {
+fn a_client_that_never_reads_is_disconnected_and_others_are_not_affected() {
     let (server, uri) = Program::serve("02-chat", &[]);
     let mut ann = join(&uri, "ann", "ann");
     let _deaf = join(&uri, "deaf", "ann, deaf");
@@ -201,11 +201,11 @@ fn a_client_that_never_reads_is_cut_off_and_the_others_go_on() {
     ann.expect("* bob has joined");
 
     let line = format!("{}\n", "x".repeat(1000));
-    // More than the kernel holds for a socket: a bound, so that the test ends when nobody is cut off.
+    // More than the kernel buffers of a socket hold. The bound ends the test if no client is disconnected.
     for _ in 0..100_000 {
         bob.send(&line);
-        let heard = ann.line();
-        if heard == "* deaf has left" {
+        let received = ann.line();
+        if received == "* deaf has left" {
             let error = server.error_line();
             assert!(
                 error.contains("at its limit of 1048576 bytes (ENOBUFS)"),
@@ -216,24 +216,24 @@ fn a_client_that_never_reads_is_cut_off_and_the_others_go_on() {
             bob.expect("ann: thanks");
             return;
         }
-        assert!(heard.starts_with("bob: xxx"), "{heard}");
+        assert!(received.starts_with("bob: xxx"), "{received}");
     }
-    panic!("the client that never reads is still there");
+    panic!("the client that never reads is still connected");
 }
 
 #[test]
-fn everyone_is_told_when_the_server_goes_down() {
+fn all_clients_are_notified_when_the_server_shuts_down() {
     for signal in [Signal::TERM, Signal::INT] {
         let (server, uri) = Program::serve("02-chat", &[]);
         let mut ann = join(&uri, "ann", "ann");
-        let mut nobody = Peer::connect(&uri);
-        nobody.expect("What is your name?");
+        let mut unnamed = Peer::connect(&uri);
+        unnamed.expect("What is your name?");
         server.signal(signal);
-        for peer in [&mut ann, &mut nobody] {
+        for peer in [&mut ann, &mut unnamed] {
             peer.expect("* The server is going down. Bye!");
             peer.expect_end();
         }
-        drop((ann, nobody));
+        drop((ann, unnamed));
         let ended = server.wait();
         assert!(ended.status.success(), "{ended:?}");
         assert_eq!(ended.stderr, [""; 0]);
@@ -241,7 +241,7 @@ fn everyone_is_told_when_the_server_goes_down() {
 }
 
 #[test]
-fn arguments_it_does_not_know_are_told() {
+fn unknown_arguments_are_reported() {
     for arguments in [
         &["--max-clients"][..],
         &["--max-clients", "many"],

@@ -1,4 +1,4 @@
-//! `chat`, used by people: its page in two browsers.
+//! Tests of the page of `chat` in two browsers.
 
 use rustix::process::Signal;
 
@@ -6,9 +6,9 @@ use crate::http::get;
 use crate::program::Program;
 use crate::webdriver::{Page, WebDriver};
 
-/// What was said, as far as the page shows it.
+/// Script that returns the messages shown on the page.
 const SHOWN: &str = "[...document.querySelectorAll('#log .text')].map(text => text.textContent)";
-/// From now on, the page reaches the server only when `reachable` is true.
+/// Script after which the page can reach the server only while `reachable` is true.
 const BREAKABLE: &str = "
     window.reachable = true;
     window.WebSocket = class extends WebSocket {
@@ -28,10 +28,10 @@ fn serve(arguments: &[&str]) -> (Program, String) {
     (server, uri)
 }
 
-/// Someone at a page.
-pub(crate) struct Person<'a>(pub(crate) Page<'a>);
+/// A user with the page in a browser.
+pub(crate) struct User<'a>(pub(crate) Page<'a>);
 
-impl Person<'_> {
+impl User<'_> {
     pub(crate) fn join(&self, name: &str, room: &str) {
         self.0.fill("#name", name);
         self.0.fill("#room", room);
@@ -43,7 +43,7 @@ impl Person<'_> {
         self.0.press_enter("#text");
     }
 
-    /// Waits until a message, and nothing but that message, is shown last.
+    /// Waits until the last message shown is exactly `text`.
     #[track_caller]
     pub(crate) fn expect(&self, text: &str) {
         let text = serde_json::to_string(text).unwrap();
@@ -72,7 +72,7 @@ impl Person<'_> {
 }
 
 #[test]
-fn the_page_and_what_it_needs_come_with_strict_rules() {
+fn the_page_and_its_files_have_a_strict_content_security_policy() {
     let (_server, uri) = serve(&["--listen", "127.0.0.1:0"]);
     for (path, kind) in [
         ("/", "text/html"),
@@ -80,11 +80,13 @@ fn the_page_and_what_it_needs_come_with_strict_rules() {
         ("/chat.js", "text/javascript"),
         ("/render.js", "text/javascript"),
     ] {
-        let answer = get(&uri, path);
-        assert_eq!(answer.status, 200, "{path}");
-        let content_type = answer.field("content-type").unwrap_or_default();
+        let response = get(&uri, path);
+        assert_eq!(response.status, 200, "{path}");
+        let content_type = response.field("content-type").unwrap_or_default();
         assert!(content_type.starts_with(kind), "{path}: {content_type}");
-        let policy = answer.field("content-security-policy").unwrap_or_default();
+        let policy = response
+            .field("content-security-policy")
+            .unwrap_or_default();
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
@@ -100,10 +102,10 @@ fn two_browsers_chat() {
         return;
     };
     let (server, uri) = serve(&["--listen", "127.0.0.1:0"]);
-    let ann = Person(driver.open("ann", &uri));
-    let bob = Person(driver.open("bob", &uri));
-    for person in [&ann, &bob] {
-        person.0.run(BREAKABLE);
+    let ann = User(driver.open("ann", &uri));
+    let bob = User(driver.open("bob", &uri));
+    for user in [&ann, &bob] {
+        user.0.run(BREAKABLE);
     }
 
     join(&ann, &bob);
@@ -128,7 +130,7 @@ fn two_browsers_chat() {
     ann.expect("This is between us.");
 }
 
-fn join(ann: &Person<'_>, bob: &Person<'_>) {
+fn join(ann: &User<'_>, bob: &User<'_>) {
     ann.join("Ann", "Lobby");
     ann.expect_at("#title", "# lobby");
     assert_eq!(ann.0.value("document.title"), "# lobby · Chat");
@@ -142,7 +144,7 @@ fn join(ann: &Person<'_>, bob: &Person<'_>) {
     ann.expect_at("#rooms [data-room=lobby] .people", "2 people");
 }
 
-fn talk(ann: &Person<'_>, bob: &Person<'_>) {
+fn talk(ann: &User<'_>, bob: &User<'_>) {
     ann.say("Hello, Bob!");
     bob.expect("Hello, Bob!");
     bob.0.enter("#text", "Hello");
@@ -156,29 +158,29 @@ fn talk(ann: &Person<'_>, bob: &Person<'_>) {
     ann.say(attack);
     bob.expect(attack);
     ann.expect(attack);
-    for person in [ann, bob] {
+    for user in [ann, bob] {
         let made = "document.querySelectorAll('#log script, #log img').length";
-        assert_eq!(person.0.value(made), 0);
-        assert_eq!(person.0.value("typeof window.hacked"), "undefined");
-        assert_eq!(person.shown().len(), 3);
+        assert_eq!(user.0.value(made), 0);
+        assert_eq!(user.0.value("typeof window.hacked"), "undefined");
+        assert_eq!(user.shown().len(), 3);
     }
 }
 
-fn long_messages(ann: &Person<'_>, bob: &Person<'_>) {
+fn long_messages(ann: &User<'_>, bob: &User<'_>) {
     let longest = "long ".repeat(799) + "long!";
     ann.say(&longest);
     bob.expect(&longest);
     bob.expect_at("#log .said:last-child .more", "Show all");
     ann.say(&(longest + "!"));
     ann.expect_at("#notice", "this one has 4001.");
-    // It stays where it is, to be made shorter.
+    // The text stays in the field, to be shortened.
     ann.0.fill("#text", "");
     ann.say("Too long.");
     bob.expect("Too long.");
     assert_eq!(bob.shown().len(), 5);
 }
 
-fn links(ann: &Person<'_>, bob: &Person<'_>) {
+fn links(ann: &User<'_>, bob: &User<'_>) {
     let text = "See (https://docs.rs/uptick), HTTP://a.example/?q=<b>&x=\"1\" and https://en.example/Rust_(language). \
                 Not javascript:alert(1), ftp://a.example, https:// or https://bank.example@a.example/.";
     ann.say(text);
@@ -198,7 +200,7 @@ fn links(ann: &Person<'_>, bob: &Person<'_>) {
     assert_eq!(all_safe, true);
 }
 
-fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
+fn rooms(ann: &User<'_>, bob: &User<'_>) {
     bob.0.fill("#other", "Kitchen");
     bob.0.press_enter("#other");
     bob.expect_at("#title", "# kitchen");
@@ -207,20 +209,20 @@ fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
     ann.expect_members("Ann (you)");
     ann.expect_at("#rooms [data-room=kitchen]", "# kitchen\n1 person");
     ann.expect_at("#rooms [data-room=lobby]", "# lobby\n1 person");
-    ann.say("Is anybody here?");
-    ann.expect("Is anybody here?");
+    ann.say("Is the room empty?");
+    ann.expect("Is the room empty?");
 
     bob.0.click("#rooms [data-room=lobby]");
-    bob.expect("Is anybody here?");
+    bob.expect("Is the room empty?");
     assert_eq!(bob.shown().len(), 7);
-    // Who reloads the page is back at once.
+    // After a reload, the page joins again immediately.
     ann.0.reload();
-    ann.expect("Is anybody here?");
+    ann.expect("Is the room empty?");
     ann.expect_members("Ann (you),Bob");
 }
 
-/// Messages in another room mark it, until it is joined, also after the page is loaded again.
-fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
+/// Checks that messages in another room mark it as unread until it is joined, even after a reload.
+fn unread_rooms(ann: &User<'_>, bob: &User<'_>) {
     bob.0.fill("#other", "kitchen");
     bob.0.press_enter("#other");
     bob.expect_at("#title", "# kitchen");
@@ -232,12 +234,12 @@ fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
         "#rooms .unread[data-room=kitchen]",
         "# kitchen\n1 person\nunread messages",
     );
-    // The update of the list has left the others alone: they can be clicked meanwhile.
+    // The update must not replace the other list items, so that they can be clicked meanwhile.
     assert_eq!(ann.0.value(&format!("{lobby}.isTheSame")), true);
     assert_eq!(
         ann.0.value("document.querySelectorAll('.unread').length"),
         2,
-        "the room, and the button that shows the rooms on a phone"
+        "the room, and the button for the list of rooms on a phone"
     );
     ann.0.reload();
     ann.expect_at("#rooms .unread[data-room=kitchen]", "# kitchen");
@@ -245,10 +247,10 @@ fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
     ann.0.click("#rooms [data-room=kitchen]");
     ann.expect("The kettle is on.");
     ann.0.wait_for("!document.querySelector('.unread')");
-    for person in [ann, bob] {
-        person.0.click("#rooms [data-room=lobby]");
-        person.expect_at("#title", "# lobby");
-        person.expect("Is anybody here?");
+    for user in [ann, bob] {
+        user.0.click("#rooms [data-room=lobby]");
+        user.expect_at("#title", "# lobby");
+        user.expect("Is the room empty?");
     }
     ann.expect_at("#rooms .vacant[data-room=kitchen]", "empty");
     assert_eq!(
@@ -257,14 +259,14 @@ fn unread_rooms(ann: &Person<'_>, bob: &Person<'_>) {
     );
 }
 
-fn missed_messages(ann: &Person<'_>, bob: &Person<'_>) {
+fn missed_messages(ann: &User<'_>, bob: &User<'_>) {
     bob.0
         .run("window.reachable = false; window.connection.close()");
     bob.expect_at("#banner.shown #state", "The ");
     ann.expect_members("Ann (you)");
     ann.say("Bob is not here.");
     ann.expect("Bob is not here.");
-    // What is said meanwhile is sent later.
+    // Messages entered while disconnected are sent later.
     bob.say("Where are you?");
     bob.expect_at("#waiting", "Where are you?");
     bob.expect_at("#waiting .pending", "Not sent yet.");
@@ -280,8 +282,8 @@ fn missed_messages(ann: &Person<'_>, bob: &Person<'_>) {
     assert_eq!(bob.shown()[7..], ["Bob is not here.", "Where are you?"]);
 }
 
-/// A message that the server has not confirmed says so, and is sent again over the next connection.
-fn pending_messages(bob: &Person<'_>) {
+/// Checks that a message that the server has not confirmed is marked, and sent again over the next connection.
+fn pending_messages(bob: &User<'_>) {
     bob.0.run("window.lossy = true");
     bob.say("Into the void.");
     bob.expect_at("#waiting .pending", "Sending…");
@@ -293,13 +295,13 @@ fn pending_messages(bob: &Person<'_>) {
     );
 }
 
-fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Program {
+fn restart(ann: &User<'_>, bob: &User<'_>, server: Program, uri: &str) -> Program {
     bob.0.run("window.reachable = false");
     server.signal(Signal::TERM);
     let ended = server.wait();
     assert!(ended.status.success(), "{ended:?}");
-    for person in [ann, bob] {
-        person.expect_at("#state", "The server cannot be reached.");
+    for user in [ann, bob] {
+        user.expect_at("#state", "The server cannot be reached.");
     }
     bob.say("Is it down?");
     bob.expect_at("#waiting .pending", "Not sent yet.");
@@ -311,7 +313,7 @@ fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Pr
 
     bob.0.run("window.reachable = true");
     bob.expect("Is it down?");
-    // The note stands where the server has restarted: before everything that was said since.
+    // The note is shown at the time of the restart: before all later messages.
     let after = "[...document.querySelectorAll('#log > .said, #log > .away')].slice(-4)
         .map(item => item.querySelector('.text')?.textContent ?? item.firstChild.data)";
     let note = "The server has restarted: 1 new message since then";
@@ -321,7 +323,7 @@ fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Pr
     server
 }
 
-fn leave(ann: &Person<'_>, bob: &Person<'_>) {
+fn leave(ann: &User<'_>, bob: &User<'_>) {
     bob.0.click("#leave");
     bob.0.wait_for("document.querySelector('#inside').hidden");
     ann.expect_members("Ann (you)");

@@ -1,9 +1,9 @@
-//! `chat`, used by programs: what its page would never send.
+//! Tests of the protocol of `chat`, with input that its page never sends.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Client};
+use crate::http::{Client, HttpResponse};
 use crate::program::Program;
 
 const TEXT: u8 = 0x81;
@@ -16,8 +16,8 @@ fn serve() -> (Program, String) {
     (server, uri)
 }
 
-/// Asks for a WebSocket, and returns the head of the response, too.
-fn upgrade(uri: &str, origin: &str) -> (Client, Answer) {
+/// Requests a WebSocket. Returns the head of the response, too.
+fn upgrade(uri: &str, origin: &str) -> (Client, HttpResponse) {
     let mut client = Client::connect(uri);
     let fields = [
         "Connection: Upgrade",
@@ -31,10 +31,10 @@ fn upgrade(uri: &str, origin: &str) -> (Client, Answer) {
     (client, head)
 }
 
-/// A WebSocket, frame by frame.
+/// A WebSocket client that handles single frames.
 pub(crate) struct Socket {
     client: Client,
-    /// The worker that serves it, according to the server.
+    /// The worker that serves the WebSocket, as reported by the server.
     pub(crate) worker: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Socket {
         Socket { client, worker }
     }
 
-    /// Sends a frame, with the mask that changes nothing.
+    /// Sends a frame, masked with zeros.
     fn send(&mut self, kind: u8, payload: &[u8]) {
         let mut frame = vec![kind];
         match u16::try_from(payload.len()) {
@@ -65,15 +65,15 @@ impl Socket {
         self.client.try_send(frame);
     }
 
-    pub(crate) fn ask(&mut self, ask: &Value) {
-        self.send(TEXT, ask.to_string().as_bytes());
+    pub(crate) fn send_json(&mut self, message: &Value) {
+        self.send(TEXT, message.to_string().as_bytes());
     }
 
     pub(crate) fn join(&mut self, name: &str, token: &str) {
-        self.ask(&json!({"type": "join", "name": name, "room": "lobby", "token": token}));
+        self.send_json(&json!({"type": "join", "name": name, "room": "lobby", "token": token}));
     }
 
-    /// The next frame: its kind and its payload.
+    /// Reads the next frame: its kind and its payload.
     fn frame(&mut self) -> (u8, Vec<u8>) {
         let head = self.client.bytes(2);
         let length = match head[1] {
@@ -83,26 +83,26 @@ impl Socket {
         (head[0], self.client.bytes(length))
     }
 
-    /// The next thing of a kind that the server tells.
+    /// Waits for the next message of a type.
     #[track_caller]
-    pub(crate) fn told(&mut self, kind: &str) -> Value {
+    pub(crate) fn wait_for(&mut self, kind: &str) -> Value {
         loop {
-            let told = self.told_any();
-            if told["type"] == kind {
-                return told;
+            let message = self.next_message();
+            if message["type"] == kind {
+                return message;
             }
         }
     }
 
-    /// The next thing that the server tells.
+    /// Waits for the next message.
     #[track_caller]
-    pub(crate) fn told_any(&mut self) -> Value {
+    pub(crate) fn next_message(&mut self) -> Value {
         let (frame, payload) = self.frame();
-        assert_eq!(frame, TEXT, "{payload:?} is told");
+        assert_eq!(frame, TEXT, "{payload:?} is not a text message");
         serde_json::from_slice(&payload).unwrap()
     }
 
-    /// The code with which the server closes, whatever comes before.
+    /// Waits for the close frame, and returns its code.
     pub(crate) fn closed(&mut self) -> u16 {
         loop {
             let (kind, payload) = self.frame();
@@ -114,7 +114,7 @@ impl Socket {
 }
 
 #[test]
-fn what_the_page_does_not_send_ends_the_connection() {
+fn invalid_messages_close_the_connection() {
     let (_server, uri) = serve();
     let long = json!({"type": "say", "text": "x".repeat(70_000), "ref": 1}).to_string();
     let cases: [(u8, &[u8], u16); 7] = [
@@ -142,44 +142,44 @@ fn pages_of_other_hosts_may_not_join() {
 }
 
 #[test]
-fn who_says_too_much_is_told_to_wait_and_then_sent_away() {
+fn a_client_over_the_rate_limit_is_warned_and_then_disconnected() {
     let (_server, uri) = serve();
     let mut socket = Socket::open(&uri);
     socket.join("Ann", "");
-    socket.told("welcome");
+    socket.wait_for("welcome");
     for n in 0..40 {
-        socket.ask(&json!({"type": "say", "text": "hello", "ref": n}));
+        socket.send_json(&json!({"type": "say", "text": "hello", "ref": n}));
     }
-    let refused = socket.told("refused");
+    let refused = socket.wait_for("refused");
     assert_eq!(refused["code"], "slow");
     assert!(refused["ref"].as_u64() >= Some(29), "{refused}");
-    // They may come in one piece with a close in the middle, and the rest is not read.
+    // The messages may arrive in one read. The rest is discarded after the close.
     for _ in 0..1000 {
-        socket.ask(&json!({"type": "typing"}));
+        socket.send_json(&json!({"type": "typing"}));
     }
     assert_eq!(socket.closed(), 1008);
 }
 
 #[test]
-fn a_page_takes_its_name_back_from_its_own_old_connection_only() {
+fn a_page_can_reclaim_its_name_only_with_its_own_token() {
     let (_server, uri) = serve();
     let [mut ann, mut thief, mut ann_again] = [(); 3].map(|()| Socket::open(&uri));
     ann.join("Ann", "a secret");
-    ann.told("welcome");
+    ann.wait_for("welcome");
     thief.join("Ann", "a guess");
-    assert_eq!(thief.told("refused")["code"], "name-taken");
+    assert_eq!(thief.wait_for("refused")["code"], "name-taken");
     ann_again.join("ann", "a secret");
-    let welcome = ann_again.told("welcome");
+    let welcome = ann_again.wait_for("welcome");
     assert_eq!(welcome["members"], json!(["Ann"]));
     assert_eq!(ann.closed(), 4001);
 }
 
 #[test]
-fn a_signal_sends_everybody_away_with_1001() {
+fn a_signal_closes_all_connections_with_1001() {
     let (server, uri) = serve();
     let mut ann = Socket::open(&uri);
     ann.join("Ann", "");
-    ann.told("welcome");
+    ann.wait_for("welcome");
     server.signal(Signal::INT);
     assert_eq!(ann.closed(), 1001);
     ann.send(CLOSE, &1001u16.to_be_bytes());
@@ -188,7 +188,7 @@ fn a_signal_sends_everybody_away_with_1001() {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_told() {
+fn invalid_arguments_are_reported() {
     for (arguments, complaint) in [
         (&["--port"][..], "there is no option --port; usage: "),
         (&["--listen"], "--listen takes a value; usage: "),

@@ -1,4 +1,4 @@
-//! `11-tcp-client` and `12-happy-eyeballs`.
+//! Tests of `11-tcp-client` and `12-happy-eyeballs`.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
@@ -7,8 +7,8 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use crate::program::Program;
 
-/// An address of 127.0.0.1 on which nobody listens, as long as the socket is there.
-pub(crate) fn nobody() -> (OwnedFd, String) {
+/// Reserves an address of 127.0.0.1 that refuses connections for as long as the socket exists.
+pub(crate) fn refusing_address() -> (OwnedFd, String) {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
@@ -16,7 +16,7 @@ pub(crate) fn nobody() -> (OwnedFd, String) {
 }
 
 #[test]
-fn the_client_prints_what_the_server_says_until_its_end() {
+fn the_client_prints_received_data_until_the_connection_closes() {
     let (_server, uri) = Program::serve("01-echo", &[]);
     let ended = Program::start("11-tcp-client", &[&uri]).wait();
     assert!(ended.status.success(), "{ended:?}");
@@ -29,8 +29,8 @@ fn the_client_prints_what_the_server_says_until_its_end() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_with_its_errno_name() {
-    let (_socket, address) = nobody();
+fn a_refused_connection_is_reported_with_its_errno_name() {
+    let (_socket, address) = refusing_address();
     let uri = format!("tcp://{address}");
     let ended = Program::start("11-tcp-client", &[&uri]).wait();
     assert_eq!(ended.status.code(), Some(1));
@@ -39,7 +39,7 @@ fn a_server_that_is_not_there_is_told_with_its_errno_name() {
 }
 
 #[test]
-fn the_address_that_answers_wins() {
+fn the_first_address_that_accepts_is_used() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let name = format!("localhost:{}", address.port());
@@ -50,8 +50,8 @@ fn the_address_that_answers_wins() {
 }
 
 #[test]
-fn a_name_of_which_no_address_answers_is_told() {
-    let (_socket, address) = nobody();
+fn a_name_without_an_accepting_address_is_reported() {
+    let (_socket, address) = refusing_address();
     let name = address.replace("127.0.0.1", "localhost");
     let ended = Program::start("12-happy-eyeballs", &[&name]).wait();
     assert_eq!(ended.status.code(), Some(1));

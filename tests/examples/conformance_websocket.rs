@@ -1,4 +1,4 @@
-//! `/ws` in `90-conformance`.
+//! Tests of `/ws` in `90-conformance`.
 
 use rustix::process::Signal;
 
@@ -8,7 +8,7 @@ use uptick::websocket::protocol::{CloseFrame, Event};
 use uptick::websocket::{CloseCode, Message};
 
 use crate::program::Program;
-use crate::websocket::{WebSocket, ask};
+use crate::websocket::{WebSocket, request_upgrade};
 
 const FRAGMENTS: usize = 131_072;
 
@@ -20,7 +20,7 @@ fn serve(options: &[&str]) -> (Program, String) {
     (server, uri)
 }
 
-/// A message of as many fragments as are asked for, all but the first and the last of which have one byte.
+/// Encodes a message of `count` fragments. All of them except the first and the last have one byte.
 fn fragments(count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mask = Some([1, 2, 3, 4]);
@@ -50,7 +50,7 @@ fn it_echoes_messages_of_both_kinds_up_to_16_mib() {
 }
 
 #[test]
-fn the_largest_message_can_be_set() {
+fn the_message_limit_is_configurable() {
     let (_server, uri) = serve(&["--ws-max-message", "1000"]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.send("x".repeat(1000));
@@ -60,7 +60,7 @@ fn the_largest_message_can_be_set() {
 }
 
 #[test]
-fn a_message_may_have_131_072_fragments_and_not_one_more() {
+fn a_message_may_have_at_most_131_072_fragments() {
     let (_server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.raw(&fragments(FRAGMENTS));
@@ -70,7 +70,7 @@ fn a_message_may_have_131_072_fragments_and_not_one_more() {
 }
 
 #[test]
-fn four_mib_in_fragments_of_64_bytes_and_an_empty_one_are_a_message() {
+fn a_message_of_4_mib_in_fragments_of_64_bytes_is_accepted() {
     let (_server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     let mask = Some([1, 2, 3, 4]);
@@ -98,7 +98,7 @@ fn four_mib_in_fragments_of_64_bytes_and_an_empty_one_are_a_message() {
 }
 
 #[test]
-fn control_frames_between_fragments_are_answered_at_once() {
+fn control_frames_between_fragments_are_answered_immediately() {
     let (_server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.frame(Opcode::Text, Flags::empty(), b"hel");
@@ -111,10 +111,10 @@ fn control_frames_between_fragments_are_answered_at_once() {
 }
 
 #[test]
-fn what_is_no_websocket_is_refused_by_its_code() {
+fn invalid_frames_are_refused_with_the_right_code() {
     let (_server, uri) = serve(&[]);
     for (bytes, code) in [
-        // A reserved opcode, a reserved bit, no mask, a length that is too long for any message, a control frame in pieces.
+        // A reserved opcode, a reserved bit, a missing mask, an impossible length, a fragmented control frame.
         (&b"\x83\x80\0\0\0\0"[..], CloseCode::PROTOCOL),
         (b"\xc1\x80\0\0\0\0", CloseCode::PROTOCOL),
         (b"\x81\x01x", CloseCode::PROTOCOL),
@@ -131,18 +131,20 @@ fn what_is_no_websocket_is_refused_by_its_code() {
 }
 
 #[test]
-fn compression_is_agreed_on_only_where_it_is_switched_on() {
+fn compression_is_negotiated_only_if_enabled() {
     let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
     let (_server, uri) = serve(&[]);
-    let (answer, _) = ask(&uri, "/ws", &[offer]);
+    let (response, _) = request_upgrade(&uri, "/ws", &[offer]);
     assert_eq!(
-        (answer.status, answer.field("sec-websocket-extensions")),
+        (response.status, response.field("sec-websocket-extensions")),
         (101, None)
     );
 
     let (_server, uri) = serve(&["--ws-deflate"]);
-    let (answer, _) = ask(&uri, "/ws", &[offer]);
-    let agreed = answer.field("sec-websocket-extensions").unwrap_or_default();
+    let (response, _) = request_upgrade(&uri, "/ws", &[offer]);
+    let agreed = response
+        .field("sec-websocket-extensions")
+        .unwrap_or_default();
     assert!(agreed.starts_with("permessage-deflate"), "{agreed}");
     let mut ws = WebSocket::open(&uri, "/ws", &[offer]);
     let text = "to be or not to be, ".repeat(1000);
@@ -153,13 +155,13 @@ fn compression_is_agreed_on_only_where_it_is_switched_on() {
         ws.frame(Opcode::Text, Flags::FIN | Flags::RSV1, &small);
         assert_eq!(ws.text(), text);
     }
-    // What is not compressed is taken, too.
+    // Uncompressed messages are accepted, too.
     ws.send(text.clone());
     assert_eq!(ws.text(), text);
 }
 
 #[test]
-fn a_shutdown_says_goodbye() {
+fn a_shutdown_closes_websockets_with_going_away() {
     let (server, uri) = serve(&[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.send("hello");

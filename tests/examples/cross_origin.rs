@@ -10,7 +10,7 @@ use uptick::websocket::{BearerProtocol, Origins, RejectWithClose};
 
 use crate::webdriver::{Page, WebDriver};
 
-/// The servers of a page and of what it asks for, in a thread of their own.
+/// The servers of a page and of the API that it uses, on their own thread.
 struct Servers {
     page: String,
     api: String,
@@ -89,7 +89,7 @@ fn add_routes(api: HttpServer, page: &str) {
     );
 }
 
-/// Evaluates a promise in the page, and compares its value, or `failed` if it is rejected.
+/// Evaluates a promise in the page, and checks its value; `failed` if it is rejected.
 #[track_caller]
 fn expect(page: &Page<'_>, promise: &str, value: &str) {
     page.run(&format!(
@@ -101,7 +101,7 @@ fn expect(page: &Page<'_>, promise: &str, value: &str) {
 }
 
 #[test]
-fn a_page_reads_what_another_origin_lets_it_read() {
+fn a_page_reads_responses_that_another_origin_allows() {
     let Some(driver) = WebDriver::start() else {
         return;
     };
@@ -125,7 +125,7 @@ fn a_page_reads_what_another_origin_lets_it_read() {
             "500",
         ),
         (format!("fetch('{api}/any/').then(r => r.text())"), "public"),
-        // With credentials, a wildcard is not enough.
+        // A wildcard does not allow credentials.
         (
             format!("fetch('{api}/any/', {{ credentials: 'include' }}).then(r => r.text())"),
             "failed",
@@ -167,7 +167,7 @@ fn a_page_reads_the_close_code_of_a_websocket_that_is_rejected() {
     );
     expect(&page, &closed("['chat']"), "4401token expired");
     expect(&page, &closed("[]"), "4401token expired");
-    // Without a subprotocol that the server speaks, the browser fails the connection.
+    // Without a subprotocol that the server supports, the browser fails the connection.
     expect(&page, &closed("['bearer.guessed']"), "1006");
     let opened = format!(
         "new Promise(done => {{

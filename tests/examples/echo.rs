@@ -1,4 +1,4 @@
-//! `01-echo`.
+//! Tests of `01-echo`.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -10,7 +10,7 @@ use crate::peer::Peer;
 use crate::program::Program;
 
 #[test]
-fn it_sends_back_what_it_gets() {
+fn it_echoes_received_data() {
     let (_server, uri) = Program::serve("01-echo", &[]);
     let mut peer = Peer::connect(&uri);
     peer.expect("Hello!");
@@ -39,7 +39,7 @@ fn it_listens_on_ipv6() {
 #[test]
 fn it_listens_on_a_unix_socket_and_replaces_a_stale_one() {
     let path = socket_path("echo");
-    // A socket whose server is gone.
+    // A stale socket whose server is gone.
     drop(UnixListener::bind(&path).unwrap());
     let server = Program::start("01-echo", &[&format!("unix://{}", path.display())]);
     let mut peer = Peer::connect(&server.listening_on());
@@ -51,7 +51,7 @@ fn it_listens_on_a_unix_socket_and_replaces_a_stale_one() {
 }
 
 #[test]
-fn an_address_in_use_is_told_with_its_errno_name() {
+fn an_address_in_use_is_reported_with_its_errno_name() {
     let (_first, uri) = Program::serve("01-echo", &[]);
     let ended = Program::start("01-echo", &[&uri]).wait();
     assert_eq!(ended.status.code(), Some(1));
@@ -61,7 +61,7 @@ fn an_address_in_use_is_told_with_its_errno_name() {
 }
 
 #[test]
-fn an_address_that_makes_no_sense_is_told() {
+fn an_invalid_address_is_reported() {
     for uri in ["localhost:8080", "127.0.0.1", "http://127.0.0.1:1", ""] {
         let ended = Program::start("01-echo", &[uri]).wait();
         assert_eq!(ended.status.code(), Some(1), "{uri}");
@@ -73,11 +73,11 @@ fn an_address_that_makes_no_sense_is_told() {
 }
 
 #[test]
-fn a_peer_that_resets_does_not_end_the_server() {
+fn a_connection_reset_does_not_end_the_server() {
     let (server, uri) = Program::serve("01-echo", &[]);
     let mut peer = Peer::connect(&uri);
     peer.send("never read");
-    // What is unread when a socket closes resets it.
+    // Closing a socket with unread data resets the connection.
     peer.expect("Hello!");
     drop(peer);
     Peer::connect(&uri).expect("Hello!");

@@ -1,18 +1,18 @@
-//! A client that speaks HTTP/1.1 in raw bytes, and takes answers apart.
+//! An HTTP/1.1 client that sends raw bytes and parses responses.
 
 use crate::peer::Peer;
 use crate::program::Program;
 
-/// An answer, with its body as it was before it was sent.
+/// A response. Its body is decoded.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
-    /// The value of a field; several are joined by `, `.
+impl HttpResponse {
+    /// Returns the value of a header. Several values are joined by `, `.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
         let values: Vec<_> = self
             .fields
@@ -28,11 +28,11 @@ impl Answer {
     }
 }
 
-/// One connection to a server.
+/// A connection to a server.
 pub(crate) struct Client(Peer);
 
 impl Client {
-    /// Connects to a server that is at a URI such as `http://127.0.0.1:8080`.
+    /// Connects to a server with a URI such as `http://127.0.0.1:8080`.
     pub(crate) fn connect(uri: &str) -> Client {
         let address = uri.strip_prefix("http://").unwrap();
         Client(Peer::connect(&format!(
@@ -45,12 +45,12 @@ impl Client {
         self.0.send(bytes);
     }
 
-    /// Sends what the server may refuse before it has it all.
+    /// Sends bytes that the server may refuse before it has received all of them.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.try_send(bytes);
     }
 
-    /// Sends a request without a body; its line is given without the version.
+    /// Sends a request without a body. `line` is the request line without the version.
     pub(crate) fn request(&mut self, line: &str, fields: &[&str]) {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         self.send(format!(
@@ -58,26 +58,26 @@ impl Client {
         ));
     }
 
-    /// The next answer to a request that may have a body.
+    /// Reads the next response. It must not be the response to a HEAD request.
     #[track_caller]
-    pub(crate) fn answer(&mut self) -> Answer {
-        let mut answer = self.head();
-        if matches!(answer.status, 100..200 | 204 | 304) {
-            return answer;
+    pub(crate) fn response(&mut self) -> HttpResponse {
+        let mut response = self.head();
+        if matches!(response.status, 100..200 | 204 | 304) {
+            return response;
         }
-        if answer.field("transfer-encoding").is_some() {
-            answer.body = self.chunks();
-        } else if let Some(length) = answer.field("content-length") {
-            answer.body = self.0.bytes(length.parse().unwrap());
+        if response.field("transfer-encoding").is_some() {
+            response.body = self.chunks();
+        } else if let Some(length) = response.field("content-length") {
+            response.body = self.0.bytes(length.parse().unwrap());
         } else {
-            answer.body = self.0.rest();
+            response.body = self.0.rest();
         }
-        answer
+        response
     }
 
-    /// The next answer up to its empty line, which is all there is to the answer to a HEAD.
+    /// Reads the head of the next response, which is the whole response to a HEAD request.
     #[track_caller]
-    pub(crate) fn head(&mut self) -> Answer {
+    pub(crate) fn head(&mut self) -> HttpResponse {
         let line = self.line();
         let status = line
             .strip_prefix("HTTP/1.1 ")
@@ -92,7 +92,7 @@ impl Client {
             let (name, value) = line.split_once(':').unwrap();
             fields.push((name.to_owned(), value.trim().to_owned()));
         }
-        Answer {
+        HttpResponse {
             status,
             fields,
             body: Vec::new(),
@@ -111,7 +111,7 @@ impl Client {
         }
     }
 
-    /// The next line, which must end as HTTP wants it.
+    /// Reads the next line, which must end with CRLF.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         let mut line = self.0.line();
@@ -119,34 +119,34 @@ impl Client {
         line
     }
 
-    /// As many bytes as are asked for, of a connection that has been upgraded.
+    /// Reads `count` bytes from a connection that has been upgraded.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.0.bytes(count)
     }
 
-    /// The next line of a stream of events.
+    /// Reads the next line of an event stream.
     pub(crate) fn event_line(&mut self) -> String {
         self.0.line()
     }
 
-    /// All that comes until the server ends the connection.
+    /// Reads everything until the server closes the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.0.rest()
     }
 
-    /// The connection, which speaks something else from here on.
+    /// Returns the connection, for use with another protocol.
     pub(crate) fn into_peer(self) -> Peer {
         self.0
     }
 
-    /// Checks that the server ends the connection and sends nothing before.
+    /// Checks that the server closes the connection without sending anything.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         self.0.expect_end();
     }
 }
 
-/// Starts an example at a free port of 127.0.0.1; gives its URI too.
+/// Starts an example on a free port of 127.0.0.1. Returns its URI, too.
 pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     let mut all = vec!["127.0.0.1:0"];
     all.extend(arguments);
@@ -155,10 +155,10 @@ pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     (server, uri)
 }
 
-/// Asks for a page on a connection of its own.
+/// Requests a page over a new connection.
 #[track_caller]
-pub(crate) fn get(uri: &str, path: &str) -> Answer {
+pub(crate) fn get(uri: &str, path: &str) -> HttpResponse {
     let mut client = Client::connect(uri);
     client.request(&format!("GET {path}"), &[]);
-    client.answer()
+    client.response()
 }

@@ -1,10 +1,10 @@
-//! The programs in `examples/`, run as a user runs them: as processes, with real sockets; and pages in a browser.
+//! Tests of the programs in `examples/`, which run as processes with real sockets, and of their pages in a browser.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    reason = "a test may panic"
 )]
 
 mod chat;

@@ -1,10 +1,10 @@
-//! `08-other-threads`.
+//! Tests of `08-other-threads`.
 
 use crate::peer::Peer;
 use crate::program::Program;
 
 #[test]
-fn results_of_another_thread_come_back_and_enter_shuts_down() {
+fn results_of_another_thread_are_sent_and_enter_shuts_down() {
     let (mut server, uri) = Program::serve("08-other-threads", &[]);
     let mut peer = Peer::connect(&uri);
     peer.send("12 7\n");

@@ -1,17 +1,17 @@
-//! A blocking client, with which the tests talk to the examples.
+//! A blocking client for the tests of the examples.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use crate::program::PATIENCE;
+use crate::program::TIMEOUT;
 
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// A client that waits for whatever it asks for, but not forever.
+/// A client with timeouts for all operations.
 pub(crate) struct Peer {
     socket: BufReader<Socket>,
 }
@@ -20,13 +20,13 @@ impl Peer {
     pub(crate) fn connect(uri: &str) -> Peer {
         let socket = if let Some(address) = uri.strip_prefix("tcp://") {
             let tcp = TcpStream::connect(address).unwrap();
-            tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-            tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+            tcp.set_read_timeout(Some(TIMEOUT)).unwrap();
+            tcp.set_write_timeout(Some(TIMEOUT)).unwrap();
             Socket::Tcp(tcp)
         } else {
             let unix = UnixStream::connect(uri.strip_prefix("unix://").unwrap()).unwrap();
-            unix.set_read_timeout(Some(PATIENCE)).unwrap();
-            unix.set_write_timeout(Some(PATIENCE)).unwrap();
+            unix.set_read_timeout(Some(TIMEOUT)).unwrap();
+            unix.set_write_timeout(Some(TIMEOUT)).unwrap();
             Socket::Unix(unix)
         };
         Peer {
@@ -38,12 +38,12 @@ impl Peer {
         self.socket.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends what the server may not want to have, and says whether it went out.
+    /// Sends bytes that the server may refuse. Returns `true` if they were sent.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.socket.get_mut().write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down writing.
     pub(crate) fn finish(&mut self) {
         match self.socket.get_ref() {
             Socket::Tcp(tcp) => tcp.shutdown(Shutdown::Write).unwrap(),
@@ -51,12 +51,12 @@ impl Peer {
         }
     }
 
-    /// The next line, without its end.
+    /// Reads the next line, without its line ending.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.socket.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "the end came after {line:?}");
+        assert!(line.ends_with('\n'), "the connection ended after {line:?}");
         line.pop();
         line
     }
@@ -66,25 +66,25 @@ impl Peer {
         assert_eq!(self.line(), line);
     }
 
-    /// As many bytes as are asked for.
+    /// Reads `count` bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
         self.socket.read_exact(&mut bytes).unwrap();
         bytes
     }
 
-    /// All that comes until the server ends the connection, with grace or by a reset.
+    /// Reads everything until the server closes or resets the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.socket.read_to_end(&mut bytes) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("the server does not end the connection: {error}"),
+            Err(error) => panic!("the server does not close the connection: {error}"),
         }
         bytes
     }
 
-    /// Checks that the server ends the connection and sends nothing before.
+    /// Checks that the server closes the connection without sending anything.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.rest(), b"");

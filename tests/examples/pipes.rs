@@ -1,4 +1,4 @@
-//! `04-pipe-proxy` and `07-stdin-to-socket`.
+//! Tests of `04-pipe-proxy` and `07-stdin-to-socket`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,12 +7,12 @@ use std::thread;
 use crate::peer::Peer;
 use crate::program::Program;
 
-/// Lines of text, more than the kernel and the write queues of a proxy hold.
+/// Returns lines of text: more than the kernel and the write queues of a proxy hold.
 fn many_lines() -> String {
     (0..400_000).map(|i| format!("line number {i}\n")).collect()
 }
 
-/// A proxy on a free port, in front of a server.
+/// Starts a proxy on a free port, in front of a server.
 fn proxy(target: &str) -> (Program, String) {
     let proxy = Program::start("04-pipe-proxy", &[target, "tcp://127.0.0.1:0"]);
     let uri = proxy.listening_on();
@@ -20,7 +20,7 @@ fn proxy(target: &str) -> (Program, String) {
 }
 
 #[test]
-fn a_proxy_passes_both_directions_and_their_ends_on() {
+fn a_proxy_forwards_both_directions_and_their_ends() {
     let (_echo, target) = Program::serve("01-echo", &[]);
     let (_proxy, uri) = proxy(&target);
     let mut peer = Peer::connect(&uri);
@@ -34,7 +34,7 @@ fn a_proxy_passes_both_directions_and_their_ends_on() {
 }
 
 #[test]
-fn a_proxy_holds_a_fast_sender_back_and_loses_nothing() {
+fn a_proxy_applies_backpressure_and_loses_nothing() {
     let (_echo, target) = Program::serve("01-echo", &[]);
     let (_proxy, uri) = proxy(&target);
     let mut socket = TcpStream::connect(uri.strip_prefix("tcp://").unwrap()).unwrap();
@@ -45,18 +45,18 @@ fn a_proxy_holds_a_fast_sender_back_and_loses_nothing() {
         sender.write_all(sent.as_bytes()).unwrap();
         sender.shutdown(Shutdown::Write).unwrap();
     });
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
+    let mut echoed = String::new();
+    socket.read_to_string(&mut echoed).unwrap();
     sending.join().unwrap();
     assert!(
-        answer == format!("Hello!\n{lines}"),
+        echoed == format!("Hello!\n{lines}"),
         "{} bytes",
-        answer.len()
+        echoed.len()
     );
 }
 
 #[test]
-fn a_server_that_speaks_after_the_client_ended_is_heard() {
+fn data_sent_after_the_client_half_closed_is_forwarded() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (_proxy, uri) = proxy(&listener.local_addr().unwrap().to_string());
     let mut peer = Peer::connect(&uri);
@@ -73,7 +73,7 @@ fn a_server_that_speaks_after_the_client_ended_is_heard() {
 }
 
 #[test]
-fn a_client_that_goes_takes_its_server_along() {
+fn a_client_that_disconnects_closes_the_connection_to_the_target() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (_proxy, uri) = proxy(&listener.local_addr().unwrap().to_string());
     let peer = Peer::connect(&uri);
@@ -83,8 +83,8 @@ fn a_client_that_goes_takes_its_server_along() {
 }
 
 #[test]
-fn a_target_that_is_not_there_costs_only_that_client() {
-    let (_socket, address) = crate::clients::nobody();
+fn an_unreachable_target_affects_only_its_client() {
+    let (_socket, address) = crate::clients::refusing_address();
     let (proxy, uri) = proxy(&address);
     for _ in 0..2 {
         Peer::connect(&uri).expect_end();
@@ -97,14 +97,14 @@ fn a_target_that_is_not_there_costs_only_that_client() {
 }
 
 #[test]
-fn without_a_target_there_is_no_proxy() {
+fn a_missing_target_is_reported() {
     let ended = Program::start("04-pipe-proxy", &[]).wait();
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(ended.stderr, ["Error: usage: 04-pipe-proxy TARGET [URI]"]);
 }
 
 #[test]
-fn standard_input_goes_out_and_the_answer_to_standard_output() {
+fn standard_input_is_sent_and_received_data_printed() {
     let (_echo, uri) = Program::serve("01-echo", &[]);
     let mut client = Program::start("07-stdin-to-socket", &[&uri]);
     assert_eq!(client.line(), "Hello!");
@@ -119,7 +119,7 @@ fn standard_input_goes_out_and_the_answer_to_standard_output() {
 }
 
 #[test]
-fn much_input_goes_out_and_comes_back_whole() {
+fn large_input_is_echoed_completely() {
     let (_echo, uri) = Program::serve("01-echo", &[]);
     let mut client = Program::start("07-stdin-to-socket", &[&uri]);
     let lines = many_lines();
@@ -137,7 +137,7 @@ fn much_input_goes_out_and_comes_back_whole() {
 }
 
 #[test]
-fn it_ends_when_the_server_ends_though_its_input_does_not() {
+fn it_ends_when_the_server_closes_even_if_its_input_is_open() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let client = Program::start("07-stdin-to-socket", &[&address]);

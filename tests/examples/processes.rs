@@ -1,11 +1,11 @@
-//! `09-child-process`.
+//! Tests of `09-child-process`.
 
 use rustix::process::Signal;
 
 use crate::program::Program;
 
 #[test]
-fn a_program_is_run_with_its_output_marked_and_its_code_passed_on() {
+fn a_program_runs_with_prefixed_output_and_its_exit_code_is_returned() {
     let ended = Program::start("09-child-process", &[]).wait();
     assert_eq!(ended.status.code(), Some(3), "{ended:?}");
     let mut lines = ended.stdout;
@@ -14,7 +14,7 @@ fn a_program_is_run_with_its_output_marked_and_its_code_passed_on() {
 }
 
 #[test]
-fn what_is_typed_reaches_the_program() {
+fn standard_input_is_forwarded_to_the_program() {
     let script = "read name; echo hello $name; read rest || echo the end";
     let mut program = Program::start("09-child-process", &["sh", "-c", script]);
     program.input("Ann\n");
@@ -38,7 +38,7 @@ fn a_signal_ends_the_program() {
 }
 
 #[test]
-fn a_program_that_does_not_exist_is_told() {
+fn a_program_that_does_not_exist_is_reported() {
     let ended = Program::start("09-child-process", &["/no/such/program"]).wait();
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(

@@ -1,4 +1,4 @@
-//! An example as a running process, and clients that are programs too.
+//! Running examples and other programs as processes.
 
 use std::env;
 use std::fmt::Write as _;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a test waits for anything: long, as it only counts when something is broken.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout for everything that a test waits for. It is long, because it expires only if something is broken.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A running example, or a client of one; it is killed when it is dropped.
+/// A running example or client program. It is killed when this is dropped.
 pub(crate) struct Program {
     name: String,
     child: Child,
@@ -22,11 +22,11 @@ pub(crate) struct Program {
     stderr: Receiver<String>,
 }
 
-/// What was left of a process when it ended.
+/// The status and the remaining output of a process that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ProcessOutput {
     pub(crate) status: ExitStatus,
-    /// The lines that were not read yet.
+    /// The lines that were not read before.
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: Vec<String>,
 }
@@ -36,7 +36,7 @@ impl Program {
         Program::start_with(name, arguments, &[])
     }
 
-    /// Starts an example with variables in its environment.
+    /// Starts an example with additional environment variables.
     pub(crate) fn start_with(
         name: &str,
         arguments: &[&str],
@@ -46,13 +46,13 @@ impl Program {
             .unwrap_or_else(|error| panic!("starting {name} failed: {error}"))
     }
 
-    /// Starts a program of the system, such as `openssl`; `None`, and a word about it, when it is not installed.
+    /// Starts an installed program such as `openssl`. If it is not installed, prints a message and returns `None`.
     pub(crate) fn installed(name: &str, arguments: &[&str]) -> Option<Program> {
         match Program::spawn(Path::new(name), arguments, &[]) {
             Ok(program) => Some(program),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                // Not by `eprintln`, which is shown of tests that fail only.
-                let _ = writeln!(io::stderr(), "SKIPPED: there is no {name} on this machine");
+                // Unlike `eprintln`, this is also shown for tests that pass.
+                let _ = writeln!(io::stderr(), "SKIPPED: {name} is not installed");
                 None
             }
             Err(error) => panic!("starting {name} failed: {error}"),
@@ -75,7 +75,7 @@ impl Program {
         })
     }
 
-    /// Starts a server on a free port of 127.0.0.1, and gives its URI too.
+    /// Starts a server on a free port of 127.0.0.1. Returns its URI, too.
     pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
         let mut all = vec!["tcp://127.0.0.1:0"];
         all.extend(arguments);
@@ -84,7 +84,7 @@ impl Program {
         (server, uri)
     }
 
-    /// Waits for the line that every server prints.
+    /// Waits for the line that every server prints, and returns the URI in it.
     pub(crate) fn listening_on(&self) -> String {
         let line = self.line();
         let uri = line.strip_prefix("listening on ");
@@ -92,9 +92,9 @@ impl Program {
             .to_string()
     }
 
-    /// The next line on standard output.
+    /// Waits for the next line on standard output.
     pub(crate) fn line(&self) -> String {
-        self.stdout.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        self.stdout.recv_timeout(TIMEOUT).unwrap_or_else(|error| {
             let mut text = String::new();
             for line in self.stderr.try_iter() {
                 writeln!(text, "{line}").unwrap();
@@ -103,22 +103,22 @@ impl Program {
         })
     }
 
-    /// The next line on standard output; `None` when the process has ended.
+    /// Waits for the next line on standard output; `None` after the process has ended.
     pub(crate) fn line_before_end(&self) -> Option<String> {
-        match self.stdout.recv_timeout(PATIENCE) {
+        match self.stdout.recv_timeout(TIMEOUT) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!("no line from {}, and no end", self.name),
         }
     }
 
-    /// The next line on standard error.
+    /// Waits for the next line on standard error.
     pub(crate) fn error_line(&self) -> String {
-        let line = self.stderr.recv_timeout(PATIENCE);
+        let line = self.stderr.recv_timeout(TIMEOUT);
         line.unwrap_or_else(|error| panic!("no error from {}: {error}", self.name))
     }
 
-    /// Waits for a line on standard error that contains a text; the lines before it are lost.
+    /// Waits for a line on standard error that contains `text`. Lines before it are discarded.
     #[track_caller]
     pub(crate) fn error_line_with(&self, text: &str) -> String {
         loop {
@@ -148,17 +148,17 @@ impl Program {
     }
 
     /// Waits for the end of the process.
-    pub(crate) fn wait(mut self) -> Ended {
-        let patience = Instant::now() + PATIENCE;
+    pub(crate) fn wait(mut self) -> ProcessOutput {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return Ended {
+                return ProcessOutput {
                     status,
                     stdout: self.stdout.iter().collect(),
                     stderr: self.stderr.iter().collect(),
                 };
             }
-            assert!(Instant::now() < patience, "{} does not end", self.name);
+            assert!(Instant::now() < deadline, "{} does not end", self.name);
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -171,21 +171,21 @@ impl Drop for Program {
     }
 }
 
-/// Cargo builds examples beside the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`. It does not when
-/// it is asked for some tests only: `cargo test -p uptick --features full -- chat` builds them, without the `--` it does not.
+/// Returns the path of an example. Cargo builds examples next to the tests: `target/debug/deps/TEST` and `target/debug/examples/NAME`. It does not
+/// build them for a selection of tests without `--`: `cargo test -p uptick --features full -- chat` builds them.
 pub(crate) fn path_of(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     let path = profile.join("examples").join(name);
     assert!(
         path.exists(),
-        "{} is not there; `cargo build -p uptick --features full --examples` makes it",
+        "{} does not exist; build it with `cargo build -p uptick --features full --examples`",
         path.display()
     );
     path
 }
 
-/// Reads on a thread of its own, so that the process never waits for the test. The lines end when the process does.
+/// Reads lines on a separate thread, so that the process is never blocked by the test. The channel closes when the process ends.
 fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! `28-rest-api` with `curl`, python and a page of another origin.
+//! Tests of `28-rest-api` with `curl`, Python and a page of another origin.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use crate::http::serve;
 use crate::program::Program;
 use crate::webdriver::WebDriver;
 
-/// A client that keeps its cookies in a file.
+/// A `curl` client that keeps its cookies in a file.
 struct Curl {
     uri: String,
     jar: PathBuf,
 }
 
-/// A response: its status, its headers in lower case, and its body.
+/// A response: its status, its head in lower case, and its body.
 struct Response {
     status: u16,
     head: String,
@@ -31,7 +31,7 @@ impl Curl {
         }
     }
 
-    /// Sends a request with more arguments; `None` where there is no `curl`.
+    /// Sends a request with additional `curl` arguments; `None` if `curl` is not installed.
     fn request(&self, path: &str, arguments: &[&str]) -> Option<Response> {
         let jar = self.jar.to_str().unwrap();
         let uri = format!("{}{path}", self.uri);
@@ -42,7 +42,7 @@ impl Curl {
         let ended = program.wait();
         assert!(ended.status.success(), "{ended:?}");
         let text = ended.stdout.join("\n");
-        // Before an upload, curl waits for an interim response.
+        // curl waits for an interim response before an upload.
         let text = text
             .strip_prefix("HTTP/1.1 100 Continue\n\n")
             .unwrap_or(&text);
@@ -75,7 +75,7 @@ impl Response {
 }
 
 #[test]
-fn a_client_logs_in_and_makes_projects_with_tasks_and_files() {
+fn a_client_logs_in_and_creates_projects_with_tasks_and_files() {
     let (server, uri) = serve("28-rest-api", &[]);
     let curl = Curl::new(&uri, "projects");
     let Some(refused) = curl.post("/projects", &json!({"name": "Engine"})) else {
@@ -150,7 +150,7 @@ fn a_client_logs_in_and_makes_projects_with_tasks_and_files() {
 }
 
 #[test]
-fn wrong_input_is_explained_as_problem_details() {
+fn invalid_input_is_reported_as_problem_details() {
     let (_server, uri) = serve("28-rest-api", &[]);
     let curl = Curl::new(&uri, "wrong");
     let right = json!({"name": "ada", "password": "lovelace"});
@@ -189,7 +189,7 @@ fn wrong_input_is_explained_as_problem_details() {
 }
 
 #[test]
-fn pages_of_results_are_counted_for_python() {
+fn pages_of_results_have_a_total_count() {
     let (_server, uri) = serve("28-rest-api", &[]);
     let script = r#"
 import json, sys, urllib.request as r, http.cookiejar
@@ -237,7 +237,7 @@ fn a_shutdown_is_announced_to_health_checks() {
 }
 
 #[test]
-fn a_page_of_another_origin_logs_in_and_watches_an_upload() {
+fn a_page_of_another_origin_logs_in_and_follows_an_upload() {
     let Some(driver) = WebDriver::start() else {
         return;
     };

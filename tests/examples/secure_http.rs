@@ -1,10 +1,10 @@
-//! `90-conformance` and `91-benchmark` over TLS: the same pages, with `curl`, and raw bytes through `openssl`.
+//! Tests of `90-conformance` and `91-benchmark` over TLS, with `curl` and with raw bytes through `openssl`.
 
-use crate::program::{Ended, Program};
+use crate::program::{ProcessOutput, Program};
 use crate::tls::Directory;
 
-/// Runs `curl` to its end; `None` when it is not installed.
-fn curl(certificate: &str, arguments: &[&str]) -> Option<Ended> {
+/// Runs `curl` until it exits; `None` if it is not installed.
+fn curl(certificate: &str, arguments: &[&str]) -> Option<ProcessOutput> {
     let mut all = vec![
         "--silent",
         "--show-error",
@@ -21,7 +21,7 @@ fn curl(certificate: &str, arguments: &[&str]) -> Option<Ended> {
     Some(ended)
 }
 
-/// Starts the conformance program with both listeners; gives their URIs too.
+/// Starts the conformance program with both listeners. Returns their URIs, too.
 fn conformance(certificate: &str, key: &str) -> (Program, String, String) {
     let arguments = [
         "--http",
@@ -41,7 +41,7 @@ fn conformance(certificate: &str, key: &str) -> (Program, String, String) {
 }
 
 #[test]
-fn the_conformance_program_serves_the_same_over_tls() {
+fn the_conformance_program_serves_the_same_pages_over_tls() {
     let directory = Directory::new("conformance");
     let (cert, key) = directory.certificate("localhost");
     let (_server, plain, secure) = conformance(&cert, &key);
@@ -58,7 +58,7 @@ fn the_conformance_program_serves_the_same_over_tls() {
     let root = format!("{secure}/");
     let echoed = curl(&cert, &["-d", "over TLS", &root]).unwrap();
     assert_eq!(echoed.stdout, ["over TLS"]);
-    // What was agreed on, the length of a large page, and the status of what is not there.
+    // The negotiated version, the status and the size.
     let format = "%{http_version} %{response_code} %{size_download}";
     for (path, expected) in [
         ("big", "1.1 200 1048576"),
@@ -66,20 +66,20 @@ fn the_conformance_program_serves_the_same_over_tls() {
         ("notmodified", "1.1 304 0"),
     ] {
         let page = format!("{secure}/{path}");
-        let told = curl(&cert, &["-o", "/dev/null", "-w", format, &page]).unwrap();
-        assert_eq!(told.stdout, [expected]);
+        let printed = curl(&cert, &["-o", "/dev/null", "-w", format, &page]).unwrap();
+        assert_eq!(printed.stdout, [expected]);
     }
     let nothing = format!("{secure}/nothing");
-    let told = curl(
+    let printed = curl(
         &cert,
         &["-o", "/dev/null", "-w", "%{response_code}", &nothing],
     )
     .unwrap();
-    assert_eq!(told.stdout, ["404"]);
+    assert_eq!(printed.stdout, ["404"]);
 }
 
 #[test]
-fn what_is_refused_in_plain_text_is_refused_over_tls_and_ends_the_connection() {
+fn an_ambiguous_request_over_tls_is_refused_and_closes_the_connection() {
     let directory = Directory::new("refused");
     let (cert, key) = directory.certificate("localhost");
     let (_server, _, secure) = conformance(&cert, &key);
@@ -114,7 +114,7 @@ fn what_is_refused_in_plain_text_is_refused_over_tls_and_ends_the_connection() {
 }
 
 #[test]
-fn a_response_that_ends_the_connection_is_followed_by_a_close_notify() {
+fn a_final_response_is_followed_by_a_close_notify() {
     let directory = Directory::new("close-notify");
     let (cert, key) = directory.certificate("localhost");
     let (_server, _, secure) = conformance(&cert, &key);
@@ -130,13 +130,13 @@ fn a_response_that_ends_the_connection_is_followed_by_a_close_notify() {
         };
         client.input(request);
         let ended = client.wait();
-        // Without it, openssl fails with `unexpected eof while reading`.
+        // Without a close_notify, openssl fails with `unexpected eof while reading`.
         assert!(ended.status.success(), "{request}: {ended:?}");
     }
 }
 
 #[test]
-fn plain_text_on_the_tls_port_and_tls_on_the_plain_port_end_and_others_go_on() {
+fn plain_text_on_the_tls_port_and_tls_on_the_plain_port_are_refused() {
     let directory = Directory::new("mixed");
     let (cert, key) = directory.certificate("localhost");
     let (_server, plain, secure) = conformance(&cert, &key);
@@ -144,10 +144,10 @@ fn plain_text_on_the_tls_port_and_tls_on_the_plain_port_end_and_others_go_on() {
     confused.request("GET /hello", &[]);
     let rest = confused.rest();
     assert!(!rest.starts_with(b"HTTP/1.1 200"), "{rest:?}");
-    // The beginning of a ClientHello is no request line.
+    // The start of a ClientHello is not a request line.
     let mut confused = crate::http::Client::connect(&plain);
     confused.send(b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\r\n\r\n");
-    assert_eq!(confused.answer().status, 400);
+    assert_eq!(confused.response().status, 400);
     confused.expect_end();
     assert_eq!(crate::http::get(&plain, "/hello").text(), "hello world\n");
 }
@@ -163,12 +163,12 @@ fn the_benchmark_serves_its_pages_over_tls_and_counts_them() {
     let Some(ended) = curl(&cert, &[&hello, "-w", "\n%{http_version}\n", &user, &stats]) else {
         return;
     };
-    let came = ended.stdout.join(" ");
+    let printed = ended.stdout.join(" ");
     let counts = "Hello, World! 1.1 42 1.1 {\"open_connections\":1,";
-    assert!(came.starts_with(counts), "{came}");
+    assert!(printed.starts_with(counts), "{printed}");
     assert!(
-        came.contains("\"requests\":3,\"responses_2xx\":2,"),
-        "{came}"
+        printed.contains("\"requests\":3,\"responses_2xx\":2,"),
+        "{printed}"
     );
-    assert!(came.ends_with("} 1.1"), "{came}");
+    assert!(printed.ends_with("} 1.1"), "{printed}");
 }

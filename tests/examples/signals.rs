@@ -1,4 +1,4 @@
-//! `06-signals`.
+//! Tests of `06-signals`.
 
 use rustix::process::Signal;
 
@@ -13,7 +13,7 @@ fn serve() -> (Program, String, Peer) {
 }
 
 #[test]
-fn a_signal_without_clients_ends_it_at_once() {
+fn a_signal_without_clients_ends_it_immediately() {
     for signal in [Signal::TERM, Signal::INT] {
         let (server, _) = Program::serve("06-signals", &[]);
         server.signal(signal);
@@ -24,7 +24,7 @@ fn a_signal_without_clients_ends_it_at_once() {
 }
 
 #[test]
-fn a_client_is_served_to_its_end_and_no_other_is_accepted() {
+fn after_a_signal_clients_are_served_and_no_new_ones_accepted() {
     let (server, uri, mut peer) = serve();
     server.signal(Signal::USR1);
     assert_eq!(server.line(), "clients: 1");
@@ -47,7 +47,7 @@ fn a_client_is_served_to_its_end_and_no_other_is_accepted() {
 }
 
 #[test]
-fn a_second_signal_closes_the_clients_that_are_left() {
+fn a_second_signal_closes_the_remaining_clients() {
     let (server, uri, mut peer) = serve();
     server.signal(Signal::INT);
     let address = uri.strip_prefix("tcp://").unwrap();

@@ -1,4 +1,4 @@
-//! `93-socketio-conformance` and `94-socketio-suite`, driven by the official JavaScript client and by raw sockets: the groups
+//! Tests of `93-socketio-conformance` and `94-socketio-suite`, driven by the official JavaScript client and by raw sockets: the groups
 //! of `tests/socketio` in all configurations.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::tls::Directory;
 pub(crate) const CONFORMANCE: &str = "93-socketio-conformance";
 const SUITE: &str = "94-socketio-suite";
 
-/// Runs a group of the tests in `tests/socketio`.
+/// Runs one group of the tests in `tests/socketio`.
 #[track_caller]
 fn run(group: &str, options: &[&str]) {
     if npm::package("socket.io-client").is_none() || npm::package("ws").is_none() {
@@ -53,9 +53,9 @@ macro_rules! groups {
 macro_rules! client_groups {
     ($options:expr) => {
         groups! { $options;
-            acknowledgements_arrive: "acks",
-            servers_reach_each_other: "cluster",
-            events_arrive: "events",
+            acknowledgements_are_received: "acks",
+            servers_exchange_messages: "cluster",
+            events_are_received: "events",
             namespaces_are_separate: "namespaces",
             disconnect_reasons_are_reported: "reasons",
             connections_recover: "recovery",
@@ -68,12 +68,12 @@ macro_rules! raw_groups {
     ($options:expr) => {
         groups! { $options;
             handshakes_are_checked: "handshake",
-            heartbeats_are_kept: "heartbeat",
+            heartbeats_follow_the_protocol: "heartbeat",
             packets_may_be_messagepack: "msgpack",
             processes_stop_and_restart: "lifecycle",
-            load_is_carried: "load",
+            many_clients_are_served: "load",
             polling_follows_the_protocol: "polling",
-            upgrades_lose_nothing: "upgrade",
+            upgrades_lose_no_packet: "upgrade",
             violations_close_the_session: "violations",
             websockets_follow_the_protocol: "websocket",
         }

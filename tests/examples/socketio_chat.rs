@@ -1,14 +1,14 @@
-//! `40-socketio-chat`, with the official client in Node, and with its page in browsers.
+//! Tests of `40-socketio-chat`, with the official client in Node.js, and with its page in browsers.
 
 use rustix::process::Signal;
 
-use crate::chat_page::Person;
+use crate::chat_page::User;
 use crate::http::get;
 use crate::npm;
 use crate::program::Program;
 use crate::webdriver::WebDriver;
 
-/// Starts the chat with npm's client; `None` without that.
+/// Starts the chat with the npm client; `None` if that is not installed.
 fn serve(arguments: &[&str]) -> Option<(Program, String)> {
     let client = npm::package("socket.io-client")?;
     let client = client.join("dist");
@@ -22,24 +22,24 @@ fn serve(arguments: &[&str]) -> Option<(Program, String)> {
     Some((server, uri))
 }
 
-/// Runs a script in which `page(name, options)` connects as a page does.
+/// Runs a script in which `page(name, options)` connects like the page.
 #[track_caller]
 fn run(script: &str, uri: &str) {
     const PAGE: &str = r#"
         const page = (name, options) => {
-            const socket = connect("/", options), got = [];
-            socket.onAny((...args) => got.push(args));
+            const socket = connect("/", options), received = [];
+            socket.onAny((...args) => received.push(args));
             const join = (room, more) => socket.emitWithAck("join", { name, room, token: `secret of ${name}`, ...more });
             const say = (text, ref) => socket.emitWithAck("say", { text, ref });
             const until = async (event, matches) => {
                 for (;;) {
-                    const found = got.find(args => args[0] === event && matches(...args.slice(1)));
+                    const found = received.find(args => args[0] === event && matches(...args.slice(1)));
                     if (found) return found;
                     await new Promise(resolve => setTimeout(resolve, 10));
                 }
             };
-            const texts = () => got.filter(args => args[0] === "said").map(args => args[2].text);
-            return { socket, got, join, say, until, texts };
+            const texts = () => received.filter(args => args[0] === "said").map(args => args[2].text);
+            return { socket, received, join, say, until, texts };
         };
     "#;
     let client = npm::package("socket.io-client").unwrap();
@@ -47,7 +47,7 @@ fn run(script: &str, uri: &str) {
 }
 
 #[test]
-fn the_page_and_the_official_client_come_with_strict_rules() {
+fn the_page_and_the_official_client_have_a_strict_content_security_policy() {
     let Some((_server, uri)) = serve(&[]) else {
         return;
     };
@@ -57,11 +57,13 @@ fn the_page_and_the_official_client_come_with_strict_rules() {
         ("/page.js", "text/javascript"),
         ("/socket.io.min.js", "text/javascript"),
     ] {
-        let answer = get(&uri, path);
-        assert_eq!(answer.status, 200, "{path}");
-        let content_type = answer.field("content-type").unwrap_or_default();
+        let response = get(&uri, path);
+        assert_eq!(response.status, 200, "{path}");
+        let content_type = response.field("content-type").unwrap_or_default();
         assert!(content_type.starts_with(kind), "{path}: {content_type}");
-        let policy = answer.field("content-security-policy").unwrap_or_default();
+        let policy = response
+            .field("content-security-policy")
+            .unwrap_or_default();
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");
     }
@@ -102,7 +104,7 @@ fn pages_talk_in_rooms() {
             await bob.socket.emit("typing");
             await ann.until("typing", (room, name) => name === "Bob");
 
-            // A message that is sent again is accepted once.
+            // A message that is sent again is accepted only once.
             assert.equal((await ann.say("<b>Hello</b>, \u{202e}Bob!", 1)).done, first);
             const second = (await bob.say("Hi!", 2)).done;
             assert.ok(second > first);
@@ -126,7 +128,7 @@ fn pages_talk_in_rooms() {
 }
 
 #[test]
-fn names_belong_to_pages_and_what_is_not_allowed_is_refused() {
+fn names_belong_to_pages_and_invalid_requests_are_refused() {
     let Some((_server, uri)) = serve(&[]) else {
         return;
     };
@@ -136,26 +138,26 @@ fn names_belong_to_pages_and_what_is_not_allowed_is_refused() {
             const ann = page("Ann"), thief = page("ANN");
             await ann.join("lobby");
             assert.equal((await thief.join("lobby", { token: "a guess" })).refused.code, "name-taken");
-            // The page has come back by another connection.
+            // The page has reconnected.
             const again = page("Ann");
             const closed = next(ann.socket, "disconnect");
             assert.deepEqual((await again.join("lobby")).done.people, ["Ann"]);
             await ann.until("replaced", () => true);
             assert.deepEqual((await closed)[0], "io server disconnect");
 
-            for (const [answer, code] of [
+            for (const [reply, code] of [
                 [again.join("lobby", { name: "\u200b" }), "name"],
                 [again.join(" "), "room"],
                 [again.join("lobby", { token: "x".repeat(65) }), "bad"],
                 [again.say(" \n", 1), "empty"],
                 [again.say("x".repeat(4001), 2), "too-long"],
                 [page("Bob").say("Hello?", 3), "nowhere"],
-            ]) assert.equal((await answer).refused?.code, code);
+            ]) assert.equal((await reply).refused?.code, code);
 
-            // Nonsense ends the connection, and only that one.
+            // Invalid messages close only their own connection.
             for (const [event, argument] of [["join", "lobby"], ["say", { text: 7, ref: 1 }], ["join", { name: "x" }]]) {
                 const bad = page("Bad");
-                bad.socket.emit(event, argument, () => assert.fail("nonsense was acknowledged"));
+                bad.socket.emit(event, argument, () => assert.fail("an invalid message was acknowledged"));
                 await bad.until("dismissed", () => true);
             }
             for (let ref = 10; ; ref++) {
@@ -164,7 +166,7 @@ fn names_belong_to_pages_and_what_is_not_allowed_is_refused() {
                     assert.equal(refused.code, "slow");
                     break;
                 }
-                assert.ok(ref < 100, "there is a limit");
+                assert.ok(ref < 100, "the rate is not limited");
             }
             const flood = page("Flood");
             for (let n = 0; n < 400; n++) flood.socket.emit("leave");
@@ -176,7 +178,7 @@ fn names_belong_to_pages_and_what_is_not_allowed_is_refused() {
 }
 
 #[test]
-fn pages_of_four_workers_see_each_other_over_polling() {
+fn pages_of_four_workers_chat_over_polling_and_websockets() {
     let Some((server, uri)) = serve(&["--workers", "4"]) else {
         return;
     };
@@ -192,7 +194,7 @@ fn pages_of_four_workers_see_each_other_over_polling() {
                 for (const n of pages.keys()) await page.until("said", (room, said) => said.text === `message ${n}`);
                 assert.equal(page.texts().length, pages.length);
             }
-            // Whatever worker serves it, a page gets what was said before, in order, and a name is taken.
+            // On any worker, a page receives the earlier messages in order, and names in use are refused.
             const texts = [...pages.keys()].map(n => `message ${n}`);
             for (const name of "IJKLMNOP") {
                 const late = page(name, { transports: ["websocket"] });
@@ -210,11 +212,11 @@ fn pages_of_four_workers_see_each_other_over_polling() {
 }
 
 #[test]
-fn people_of_a_killed_worker_leave() {
+fn users_of_a_killed_worker_leave() {
     let Some((server, uri)) = serve(&["--workers", "3"]) else {
         return;
     };
-    // Such as "worker 1 (pid 4711) started".
+    // For example "worker 1 (pid 4711) started".
     let started = server.error_line();
     let (_, pid) = started.split_once("(pid ").unwrap();
     let (pid, _) = pid.split_once(')').unwrap();
@@ -222,7 +224,7 @@ fn people_of_a_killed_worker_leave() {
         run(async () => {
             const names = [..."ABCDEFGHI"], lost = new Set();
             const pages = names.map(name => page(name, { transports: ["websocket"] }));
-            const people = page => page.got.findLast(args => args[0] === "people")?.[2].join();
+            const people = page => page.received.findLast(args => args[0] === "people")?.[2].join();
             const all_see = async expected => {
                 while (!pages.every((page, n) => lost.has(names[n]) || people(page) === expected())) {
                     await new Promise(resolve => setTimeout(resolve, 20));
@@ -230,12 +232,12 @@ fn people_of_a_killed_worker_leave() {
             };
             for (const page of pages) await page.join("lobby");
             await all_see(() => names.join());
-            // Those that are lost connect again, but do not join.
+            // Disconnected clients reconnect, but do not join again.
             pages.forEach((page, n) => page.socket.on("disconnect", () => lost.add(names[n])));
             process.kill(PID, "SIGKILL");
             while (lost.size === 0) await new Promise(resolve => setTimeout(resolve, 20));
             await all_see(() => names.filter(name => !lost.has(name)).join());
-            assert.ok(lost.size < names.length, "two workers are left");
+            assert.ok(lost.size < names.length, "the connections of all workers were lost");
         });
         "#;
     run(&script.replace("PID", pid), &uri);
@@ -252,7 +254,7 @@ fn a_missing_client_is_reported() {
     );
 }
 
-/// Breaks the connection of a page, and keeps it from coming back until `window.reachable` is true.
+/// Script that breaks the connection of a page, and prevents it from reconnecting until `window.reachable` is true.
 const BREAKABLE: &str = "
     window.reachable = true;
     const open = XMLHttpRequest.prototype.open;
@@ -273,8 +275,8 @@ fn two_browsers_chat_over_websockets_and_polling() {
     let Some((server, uri)) = serve(&[]) else {
         return;
     };
-    let ann = Person(driver.open("socketio-ann", &uri));
-    let bob = Person(driver.open("socketio-bob", &format!("{uri}/?transport=polling")));
+    let ann = User(driver.open("socketio-ann", &uri));
+    let bob = User(driver.open("socketio-bob", &format!("{uri}/?transport=polling")));
     ann.0.run(BREAKABLE);
 
     join(&ann, &bob);
@@ -286,7 +288,7 @@ fn two_browsers_chat_over_websockets_and_polling() {
     drop(server);
 }
 
-fn join(ann: &Person<'_>, bob: &Person<'_>) {
+fn join(ann: &User<'_>, bob: &User<'_>) {
     ann.join("Ann", "Lobby");
     ann.expect_at("#title", "# lobby");
     ann.expect_at("#empty", "Nobody has said anything");
@@ -300,7 +302,7 @@ fn join(ann: &Person<'_>, bob: &Person<'_>) {
     ann.expect_at("#log", "Bob has joined");
 }
 
-fn talk(ann: &Person<'_>, bob: &Person<'_>) {
+fn talk(ann: &User<'_>, bob: &User<'_>) {
     ann.say("Hello, Bob!");
     bob.expect("Hello, Bob!");
     bob.0.enter("#text", "Hello");
@@ -312,12 +314,12 @@ fn talk(ann: &Person<'_>, bob: &Person<'_>) {
 
     let attack = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>";
     ann.say(attack);
-    for person in [ann, bob] {
-        person.expect(attack);
+    for user in [ann, bob] {
+        user.expect(attack);
         let made = "document.querySelectorAll('#log script, #log img').length";
-        assert_eq!(person.0.value(made), 0);
-        assert_eq!(person.0.value("typeof window.hacked"), "undefined");
-        assert_eq!(person.shown().len(), 3);
+        assert_eq!(user.0.value(made), 0);
+        assert_eq!(user.0.value("typeof window.hacked"), "undefined");
+        assert_eq!(user.shown().len(), 3);
     }
     ann.say(&"long ".repeat(801));
     ann.expect_at(
@@ -327,7 +329,7 @@ fn talk(ann: &Person<'_>, bob: &Person<'_>) {
     ann.0.fill("#text", "");
 }
 
-fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
+fn rooms(ann: &User<'_>, bob: &User<'_>) {
     bob.0.fill("#other", "Kitchen");
     bob.0.press_enter("#other");
     bob.expect_at("#title", "# kitchen");
@@ -335,58 +337,56 @@ fn rooms(ann: &Person<'_>, bob: &Person<'_>) {
     assert!(bob.shown().is_empty());
     ann.expect_members("Ann (you)");
     ann.expect_at("#rooms", "# kitchen");
-    ann.say("Is anybody here?");
-    ann.expect("Is anybody here?");
+    ann.say("Is the room empty?");
+    ann.expect("Is the room empty?");
     bob.0.click("#rooms [data-room=lobby]");
-    bob.expect("Is anybody here?");
+    bob.expect("Is the room empty?");
     assert_eq!(bob.shown().len(), 4);
-    // A reload comes back into the room, under the same name.
+    // After a reload, the page joins the same room under the same name.
     bob.0.reload();
-    bob.expect("Is anybody here?");
+    bob.expect("Is the room empty?");
     bob.expect_members("Ann,Bob (you)");
     assert_eq!(bob.shown().len(), 4);
 }
 
-fn lost_connection(ann: &Person<'_>, bob: &Person<'_>) {
+fn lost_connection(ann: &User<'_>, bob: &User<'_>) {
     ann.0
         .run("window.reachable = false; window.connection.close()");
     ann.expect_at("#banner", "The connection is lost.");
     bob.expect_members("Bob (you)");
     bob.say("Ann is not here.");
     bob.expect("Ann is not here.");
-    // What is said meanwhile is sent later.
+    // Messages entered while disconnected are sent later.
     ann.say("Where are you?");
     ann.expect_at("#waiting", "Where are you?");
     ann.0.run("window.reachable = true");
     ann.expect("Where are you?");
     bob.expect("Where are you?");
     ann.0.wait_for("document.querySelector('#banner').hidden");
-    for person in [ann, bob] {
-        assert_eq!(person.shown()[4..], ["Ann is not here.", "Where are you?"]);
+    for user in [ann, bob] {
+        assert_eq!(user.shown()[4..], ["Ann is not here.", "Where are you?"]);
     }
 }
 
-fn restart(ann: &Person<'_>, bob: &Person<'_>, server: Program, uri: &str) -> Program {
+fn restart(ann: &User<'_>, bob: &User<'_>, server: Program, uri: &str) -> Program {
     server.signal(Signal::TERM);
     let ended = server.wait();
     assert!(ended.status.success(), "{ended:?}");
-    for person in [ann, bob] {
-        person.expect_at("#banner", "The connection is lost.");
+    for user in [ann, bob] {
+        user.expect_at("#banner", "The connection is lost.");
     }
-    bob.say("Nobody hears me.");
+    bob.say("Is the server down?");
     let address = uri.strip_prefix("http://").unwrap();
     let (server, _) = serve(&["--listen", address]).unwrap();
-    for person in [ann, bob] {
-        person.expect("Nobody hears me.");
-        person
-            .0
-            .wait_for("document.querySelector('#banner').hidden");
+    for user in [ann, bob] {
+        user.expect("Is the server down?");
+        user.0.wait_for("document.querySelector('#banner').hidden");
     }
     ann.expect_members("Ann (you),Bob");
     server
 }
 
-fn leave(ann: &Person<'_>, bob: &Person<'_>) {
+fn leave(ann: &User<'_>, bob: &User<'_>) {
     bob.0.click("#leave");
     bob.0.wait_for("document.querySelector('#inside').hidden");
     ann.expect_members("Ann (you)");

@@ -1,4 +1,4 @@
-//! `93-socketio-conformance`, used by a page with the official client for browsers.
+//! Tests of `93-socketio-conformance` with a page that uses the official client for browsers.
 
 use std::fs;
 use std::net::TcpListener;
@@ -9,31 +9,31 @@ use crate::socketio::CONFORMANCE;
 use crate::tls::Directory;
 use crate::webdriver::{Page, WebDriver};
 
-/// The one origin that the program allows; the browser is sent to a server of this machine.
+/// The only origin that the program allows. The browser resolves it to a server on this machine.
 const ALLOWED: &str = "http://allowed.test";
 
-/// Connects, and records what happens.
+/// Script that connects, and records events.
 const CONNECT: &str = r#"
     window.connect = (uri, options) => {
         const socket = io(uri, { withCredentials: true, reconnectionDelay: 20, reconnectionDelayMax: 200, ...options });
-        const page = { socket, ids: [], got: [], errors: [], upgraded: false };
+        const page = { socket, ids: [], received: [], errors: [], upgraded: false };
         socket.on("connect", () => {
             page.ids.push(socket.id);
             page.upgraded = socket.io.engine.transport.name === "websocket";
             socket.io.engine.once("upgrade", () => page.upgraded = true);
         });
         socket.on("connect_error", error => page.errors.push(error.message));
-        socket.onAny((...args) => page.got.push(args));
+        socket.onAny((...args) => page.received.push(args));
         window.page = page;
     };
     window.ask = (event, ...args) => {
-        window.answer = undefined;
-        page.socket.emit(event, ...args, (...answer) => window.answer = answer);
+        window.reply = undefined;
+        page.socket.emit(event, ...args, (...reply) => window.reply = reply);
     };
     window.hex = binary => [...new Uint8Array(binary)].map(byte => byte.toString(16).padStart(2, "0")).join("");
 "#;
 
-/// A server of a page with the official client, and its URI.
+/// Starts a server for a page with the official client. Returns its URI, too.
 fn serve_page(directory: &Directory) -> Option<(Program, String)> {
     let client = npm::package("socket.io-client")?;
     let bundle = directory.path().join("socket.io.min.js");
@@ -46,7 +46,7 @@ fn serve_page(directory: &Directory) -> Option<(Program, String)> {
     Some((server, uri))
 }
 
-/// A port of 127.0.0.1 that nobody listens on.
+/// Returns a free port of 127.0.0.1.
 fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port().to_string()
@@ -64,11 +64,11 @@ fn connect(page: &Page<'_>, uri: &str, options: &str) {
     ));
 }
 
-/// Emits an event, and waits until an expression of its acknowledgement, `answer`, is true.
+/// Emits an event, and waits until its acknowledgement `reply` fulfils the expression `expected`.
 #[track_caller]
 fn ask(page: &Page<'_>, arguments: &str, expected: &str) {
     page.run(&format!("ask({arguments})"));
-    page.wait_for(&format!("window.answer && ({expected})"));
+    page.wait_for(&format!("window.reply && ({expected})"));
 }
 
 #[test]
@@ -104,13 +104,13 @@ fn the_official_client_works_in_a_browser() {
         ask(
             &page,
             "'whoami'",
-            &format!("answer[0].transport === {transport:?} && answer[0].id === page.socket.id"),
+            &format!("reply[0].transport === {transport:?} && reply[0].id === page.socket.id"),
         );
         exchange(&page);
         reconnect(&page);
     }
 
-    // The client of the page comes back to the next program.
+    // The client of the page reconnects to the next program.
     let before = page.value("page.ids.length").as_u64().unwrap();
     drop(server);
     page.wait_for("!page.socket.connected");
@@ -118,9 +118,9 @@ fn the_official_client_works_in_a_browser() {
     page.wait_for(&format!(
         "page.socket.connected && page.ids.length > {before}"
     ));
-    ask(&page, "'echo-ack', 'again'", "answer[0] === 'again'");
+    ask(&page, "'echo-ack', 'again'", "reply[0] === 'again'");
 
-    // A page of another origin may not poll.
+    // A page of another origin must not poll.
     page.go(&pages);
     page.wait_for("window.io");
     page.run(CONNECT);
@@ -129,31 +129,31 @@ fn the_official_client_works_in_a_browser() {
     assert_eq!(page.value("page.socket.connected"), false);
 }
 
-/// Events, acknowledgements in both directions, binary and namespaces.
+/// Exchanges events, acknowledgements in both directions, binary data and namespaces.
 fn exchange(page: &Page<'_>) {
     page.run(
         "page.socket.emit('echo', 'é🎉', { deep: [new Uint8Array([1, 255]), new Blob(['blob'])] });
          page.socket.on('question', (word, ack) => ack(word + '!'));",
     );
     page.wait_for(
-        "page.got.some(([name, text, value]) => name === 'echoed' && text === 'é🎉'
+        "page.received.some(([name, text, value]) => name === 'echoed' && text === 'é🎉'
             && hex(value.deep[0]) === '01ff' && hex(value.deep[1]) === '626c6f62')",
     );
     ask(
         page,
         "'echo-ack', 1, new Uint8Array([7, 8]).buffer",
-        "answer[0] === 1 && hex(answer[1]) === '0708'",
+        "reply[0] === 1 && hex(reply[1]) === '0708'",
     );
     ask(
         page,
         "'download', 300000, true",
-        "answer[0].byteLength === 300000",
+        "reply[0].byteLength === 300000",
     );
-    ask(page, "'ask', 10000, 'well'", "answer[0].value === 'well!'");
-    page.run("page.got.length = 0");
-    ask(page, "'burst', 200", "answer[0] === 200");
+    ask(page, "'ask', 10000, 'well'", "reply[0].value === 'well!'");
+    page.run("page.received.length = 0");
+    ask(page, "'burst', 200", "reply[0] === 200");
     let numbers = page.value(
-        "page.got.filter(([name]) => name === 'burst').every(([, i], at) => i === at) && page.got.length",
+        "page.received.filter(([name]) => name === 'burst').every(([, i], at) => i === at) && page.received.length",
     );
     assert_eq!(numbers, 200);
 
@@ -165,12 +165,12 @@ fn exchange(page: &Page<'_>) {
     page.wait_for("window.refused === 'not authorized401'");
 }
 
-/// The client reconnects by itself when the server has dropped its connection.
+/// Checks that the client reconnects automatically after the server has closed its connection.
 fn reconnect(page: &Page<'_>) {
     let before = page.value("page.ids.length").as_u64().unwrap();
     page.run("page.socket.emit('drop')");
     page.wait_for(&format!(
         "page.socket.connected && page.ids.length > {before} && page.ids.at(-1) !== page.ids.at(-2)"
     ));
-    ask(page, "'echo-ack', 'back'", "answer[0] === 'back'");
+    ask(page, "'echo-ack', 'back'", "reply[0] === 'back'");
 }

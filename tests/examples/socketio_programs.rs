@@ -1,4 +1,4 @@
-//! `41-acks-and-rooms` and `42-namespaces-and-auth`, with the official client in Node.
+//! Tests of `41-acks-and-rooms` and `42-namespaces-and-auth`, with the official client in Node.js.
 
 use crate::npm;
 use crate::program::Program;
@@ -10,7 +10,7 @@ fn serve(name: &str) -> (Program, String) {
 }
 
 #[test]
-fn acknowledgements_go_both_ways_and_are_gathered_from_rooms() {
+fn acknowledgements_work_in_both_directions_and_for_rooms() {
     let Some(client) = npm::package("socket.io-client") else {
         return;
     };
@@ -20,7 +20,7 @@ fn acknowledgements_go_both_ways_and_are_gathered_from_rooms() {
         r#"
         const player = (name, options) => {
             const socket = connect("/", options);
-            socket.on("name", answer => answer(name));
+            socket.on("name", ack => ack(name));
             return socket;
         };
         run(async () => {
@@ -29,7 +29,7 @@ fn acknowledgements_go_both_ways_and_are_gathered_from_rooms() {
             assert.deepEqual(await ada.emitWithAck("join", "red"), { names: ["Ada"] });
             assert.deepEqual((await bob.emitWithAck("join", "red")).names.sort(), ["Ada", "Bob"]);
 
-            ada.on("question", (text, answer) => answer(`${text} ${6 * 7}`));
+            ada.on("question", (text, ack) => ack(`${text} ${6 * 7}`));
             const all = await bob.emitWithAck("ask", "red", "6 times 7?");
             assert.deepEqual(all, { answers: ["6 times 7? 42"], complete: true });
 
@@ -37,12 +37,12 @@ fn acknowledgements_go_both_ways_and_are_gathered_from_rooms() {
             ada.on("told", (...args) => told.push(args));
             await ada.emitWithAck("join", "blue");
             assert.equal(await bob.emitWithAck("tell", ["red", "blue"], "once"), 1);
-            assert.equal(await bob.emitWithAck("tell", [], "to nobody"), 0);
+            assert.equal(await bob.emitWithAck("tell", [], "not sent"), 0);
             assert.deepEqual(await ada.emitWithAck("leave", "blue"), ["red"]);
-            assert.equal(await bob.emitWithAck("tell", ["blue"], "to nobody"), 0);
+            assert.equal(await bob.emitWithAck("tell", ["blue"], "not sent"), 0);
             assert.deepEqual(told, [["Bob", "once"]]);
 
-            // Cid answers no questions, and the last client does not tell its name.
+            // Cid does not answer questions, and the last client does not acknowledge `name`.
             const cid = player("Cid"), nameless = connect("/");
             await cid.emitWithAck("join", "red");
             const [some, refused] = await Promise.all([
@@ -63,7 +63,7 @@ fn acknowledgements_go_both_ways_and_are_gathered_from_rooms() {
 }
 
 #[test]
-fn namespaces_let_in_those_who_send_a_token_and_clients_recover() {
+fn namespaces_require_a_token_and_clients_recover() {
     let Some(client) = npm::package("socket.io-client") else {
         return;
     };
@@ -102,7 +102,7 @@ fn namespaces_let_in_those_who_send_a_token_and_clients_recover() {
             const lost = next(grace, "disconnect");
             grace.io.engine.close();
             await lost;
-            const missed = heard(ada, "news", "Ada: where are you?"), back = heard(ada, "news", "Grace is back.");
+            const missed = received(ada, "news", "Ada: where are you?"), back = received(ada, "news", "Grace is back.");
             const connected = next(grace, "connect");
             ada.emit("say", "where are you?");
             await missed;
@@ -114,9 +114,9 @@ fn namespaces_let_in_those_who_send_a_token_and_clients_recover() {
             assert.deepEqual(news, ["Grace has joined.", "Ada: where are you?"]);
 
             const admin = connect("/admin", { auth: { token: "sesame" } });
-            const told = [ada, grace].map(socket => heard(socket, "news", "to all projects"));
+            const all_received = [ada, grace].map(socket => received(socket, "news", "to all projects"));
             assert.equal(await admin.emitWithAck("broadcast", "to all projects"), 2);
-            await Promise.all(told);
+            await Promise.all(all_received);
 
             ada.disconnect();
             grace.disconnect();

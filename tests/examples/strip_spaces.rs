@@ -1,17 +1,17 @@
-//! `03-strip-spaces`.
+//! Tests of `03-strip-spaces`.
 
 use std::net::UdpSocket;
 
 use crate::peer::Peer;
-use crate::program::{PATIENCE, Program};
+use crate::program::{Program, TIMEOUT};
 
 #[test]
-fn white_space_goes_and_a_nul_ends_the_answer() {
+fn white_space_is_removed_and_lines_end_with_nul() {
     let (_server, uri) = Program::serve("03-strip-spaces", &[]);
     let mut peer = Peer::connect(&uri);
     peer.send(" one two\tthree \r\n\n");
     assert_eq!(peer.bytes(13), b"onetwothree\0\0");
-    // A line in pieces, and two lines at once.
+    // A line in pieces, and two lines in one packet.
     peer.send("a ");
     peer.send("b");
     peer.send(" c\nd e\n");
@@ -21,7 +21,7 @@ fn white_space_goes_and_a_nul_ends_the_answer() {
 }
 
 #[test]
-fn exit_ends_that_client_only() {
+fn exit_disconnects_only_its_client() {
     let (_server, uri) = Program::serve("03-strip-spaces", &[]);
     let mut stays = Peer::connect(&uri);
     let mut goes = Peer::connect(&uri);
@@ -32,7 +32,7 @@ fn exit_ends_that_client_only() {
 }
 
 #[test]
-fn a_line_that_is_too_long_ends_its_client() {
+fn a_line_over_the_limit_disconnects_its_client() {
     let (_server, uri) = Program::serve("03-strip-spaces", &[]);
     let mut peer = Peer::connect(&uri);
     peer.send("x".repeat(64 * 1024));
@@ -43,7 +43,7 @@ fn a_line_that_is_too_long_ends_its_client() {
 }
 
 #[test]
-fn exit_in_two_packets_ends_its_client() {
+fn exit_in_two_packets_disconnects_its_client() {
     let (_server, uri) = Program::serve("03-strip-spaces", &[]);
     let mut peer = Peer::connect(&uri);
     peer.send("a\nex");
@@ -57,23 +57,23 @@ fn datagrams_are_answered_with_udp() {
     let server = Program::start("03-strip-spaces", &["--udp", "udp://127.0.0.1:0"]);
     let uri = server.listening_on();
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(TIMEOUT)).unwrap();
     peer.connect(uri.strip_prefix("udp://").unwrap()).unwrap();
-    for (sent, answered) in [
+    for (sent, expected) in [
         ("a b\n", "ab\0"),
         ("", "\0"),
         ("exit\n", "exit\0"),
         ("\t", "\0"),
     ] {
         peer.send(sent.as_bytes()).unwrap();
-        let mut answer = [0; 16];
-        let size = peer.recv(&mut answer).unwrap();
-        assert_eq!(&answer[..size], answered.as_bytes(), "{sent:?}");
+        let mut reply = [0; 16];
+        let size = peer.recv(&mut reply).unwrap();
+        assert_eq!(&reply[..size], expected.as_bytes(), "{sent:?}");
     }
 }
 
 #[test]
-fn an_option_it_does_not_know_is_told() {
+fn an_unknown_option_is_reported() {
     let ended = Program::start("03-strip-spaces", &["--tcp"]).wait();
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(

@@ -1,19 +1,19 @@
-//! `05-timers-and-ticks`.
+//! Tests of `05-timers-and-ticks`.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, Program, path_of};
+use crate::program::{Program, TIMEOUT, path_of};
 
 #[test]
-fn everything_runs_in_its_order_and_the_loop_ends_by_itself() {
+fn callbacks_run_in_order_and_the_loop_ends() {
     let ended = Program::start("05-timers-and-ticks", &[]).wait();
     assert!(ended.status.success());
     assert_eq!(ended.stderr, [""; 0]);
     let mut lines = ended.stdout;
-    // Both are due about half a second after the start, in either order when the machine is busy.
+    // The future and the timer are due about half a second after the start, in either order on a busy machine.
     let future = lines.iter().position(|line| line == "future: 500 ms");
     lines.remove(future.expect("the future should end"));
     assert_eq!(
@@ -36,7 +36,7 @@ fn everything_runs_in_its_order_and_the_loop_ends_by_itself() {
 }
 
 #[test]
-fn it_ends_although_nobody_reads_what_it_prints() {
+fn it_ends_even_if_its_output_is_not_read() {
     let mut child = Command::new(path_of("05-timers-and-ticks"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -47,9 +47,9 @@ fn it_ends_although_nobody_reads_what_it_prints() {
     output.read_line(&mut line).unwrap();
     drop(output);
     assert_eq!(line, "before the loop\n");
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let mut ended = None;
-    while ended.is_none() && Instant::now() < patience {
+    while ended.is_none() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
         ended = child.try_wait().unwrap();
     }

@@ -1,4 +1,4 @@
-//! `01-echo` over TLS, `13-tls-client`, `14-mutual-tls` and `15-tls-reload-sni`, with `openssl` and `curl`.
+//! Tests of `01-echo` over TLS, `13-tls-client`, `14-mutual-tls` and `15-tls-reload-sni`, with `openssl` and `curl`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Instant;
 use rustix::process::Signal;
 use uptick::tls::self_signed;
 
-use crate::clients::nobody;
-use crate::program::{Ended, PATIENCE, Program};
+use crate::clients::refusing_address;
+use crate::program::{ProcessOutput, Program, TIMEOUT};
 
-/// A directory that is removed with everything in it when it is dropped.
+/// A directory that is removed with its content when this is dropped.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -25,7 +25,7 @@ impl Directory {
         &self.0
     }
 
-    /// Puts a new certificate for a host name and for 127.0.0.1 into it, and its key; gives their paths.
+    /// Writes a new certificate for a host name and 127.0.0.1, and its key, to the directory. Returns their paths.
     pub(crate) fn certificate(&self, name: &str) -> (String, String) {
         let own = self_signed([name, "127.0.0.1"]).unwrap();
         let (cert, key) = own.write(&self.0).unwrap();
@@ -35,13 +35,13 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
+        // Files left in the temporary directory are harmless.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Runs a program that is installed to its end.
-fn run(line: &str, arguments: &[&str]) -> Option<Ended> {
+/// Runs an installed program until it exits.
+fn run(line: &str, arguments: &[&str]) -> Option<ProcessOutput> {
     let mut words = line.split(' ').collect::<Vec<_>>();
     words.extend(arguments);
     let mut program = Program::installed(words[0], &words[1..])?;
@@ -49,7 +49,7 @@ fn run(line: &str, arguments: &[&str]) -> Option<Ended> {
     Some(program.wait())
 }
 
-/// Starts a server on a free port of 127.0.0.1; gives its address too.
+/// Starts a server on a free port of 127.0.0.1. Returns its address, too.
 fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     let mut all = vec!["tls://127.0.0.1:0"];
     all.extend(arguments);
@@ -60,7 +60,7 @@ fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
 }
 
 #[test]
-fn the_echo_server_speaks_tls_with_a_certificate_of_its_own() {
+fn the_echo_server_generates_its_own_certificate() {
     let (server, address) = serve("01-echo", &[]);
     let line = server.line();
     let command = line.strip_prefix("connect with: openssl ").unwrap();
@@ -75,7 +75,7 @@ fn the_echo_server_speaks_tls_with_a_certificate_of_its_own() {
 }
 
 #[test]
-fn the_echo_server_speaks_tls_with_the_certificate_that_it_is_given() {
+fn the_echo_server_uses_a_certificate_from_a_file() {
     let directory = Directory::new("echo");
     let (cert, key) = directory.certificate("localhost");
     let (_server, address) = serve("01-echo", &[&cert, &key]);
@@ -135,7 +135,7 @@ fn the_client_fetches_a_page_from_its_own_server() {
 }
 
 #[test]
-fn the_client_fetches_a_page_from_a_server_that_is_not_ours() {
+fn the_client_fetches_a_page_from_openssl() {
     let directory = Directory::new("client");
     let (cert, key) = directory.certificate("localhost");
     let arguments = ["s_server", "-www", "-tls1_2", "-accept", "127.0.0.1:0"];
@@ -143,13 +143,13 @@ fn the_client_fetches_a_page_from_a_server_that_is_not_ours() {
     let Some(server) = Program::installed("openssl", &arguments) else {
         return;
     };
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let address = loop {
         let line = server.line();
         if let Some(address) = line.strip_prefix("ACCEPT ") {
             break address.to_string();
         }
-        assert!(Instant::now() < patience, "{line}");
+        assert!(Instant::now() < deadline, "{line}");
     };
     let url = format!("https://{address}/");
 
@@ -169,13 +169,13 @@ fn the_client_fetches_a_page_from_a_server_that_is_not_ours() {
 }
 
 #[test]
-fn the_client_says_what_is_wrong_with_its_arguments_and_with_the_way() {
+fn the_client_reports_invalid_arguments_and_connection_errors() {
     let ended = Program::start("13-tls-client", &["http://localhost/"]).wait();
     assert_eq!(ended.status.code(), Some(1));
     let usage = "Error: usage: 13-tls-client [https://HOST[:PORT]/PATH [CAFILE]]";
     assert_eq!(ended.stderr, [usage]);
 
-    let (_socket, address) = nobody();
+    let (_socket, address) = refusing_address();
     let directory = Directory::new("refused");
     let (cert, _) = directory.certificate("localhost");
     let url = format!("https://{address}");
@@ -186,7 +186,7 @@ fn the_client_says_what_is_wrong_with_its_arguments_and_with_the_way() {
 }
 
 #[test]
-fn mutual_tls_serves_those_who_show_a_certificate_and_no_others() {
+fn mutual_tls_serves_only_clients_with_a_certificate() {
     let (server, address) = serve("14-mutual-tls", &[]);
     let (curl, openssl) = (server.line(), server.line());
     assert_eq!(server.line(), "alice is told: Hello CN=alice!");
@@ -199,7 +199,7 @@ fn mutual_tls_serves_those_who_show_a_certificate_and_no_others() {
     if let Some(ended) = run(&curl, &["--silent", "--show-error"]) {
         assert_eq!(ended.stdout, ["Hello CN=alice!"], "{ended:?}");
     }
-    // Without alice's certificate and key.
+    // Without the certificate and key of alice.
     let words: Vec<&str> = curl.split(' ').collect();
     let ca = words[2];
     let without = format!("curl --silent --cacert {ca} https://{address}/");
@@ -211,9 +211,9 @@ fn mutual_tls_serves_those_who_show_a_certificate_and_no_others() {
     let arguments: Vec<&str> = openssl.split(' ').skip(1).collect();
     if let Some(mut client) = Program::installed("openssl", &arguments) {
         client.input("hello\n");
-        let patience = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while client.line() != "Hello CN=alice!" {
-            assert!(Instant::now() < patience);
+            assert!(Instant::now() < deadline);
         }
     }
 
@@ -225,8 +225,8 @@ fn mutual_tls_serves_those_who_show_a_certificate_and_no_others() {
     assert!(!directory.exists(), "private keys are left behind");
 }
 
-/// Asks a server for a name, and gives what it says; `None` when its certificate is not that of `ca`, or it refuses.
-fn ask(address: &str, name: &str, ca: &str) -> Option<String> {
+/// Connects with a server name, and returns the line that the server sends; `None` if its certificate is not issued by `ca`, or it refuses the name.
+fn request_page(address: &str, name: &str, ca: &str) -> Option<String> {
     let arguments = ["-connect", address, "-servername", name, "-CAfile", ca];
     let mut all = vec!["s_client", "-quiet", "-verify_return_error"];
     all.extend(arguments);
@@ -235,7 +235,7 @@ fn ask(address: &str, name: &str, ca: &str) -> Option<String> {
 }
 
 #[test]
-fn each_name_has_its_certificate_and_a_new_one_is_served_when_it_is_there() {
+fn each_name_has_its_certificate_and_changes_are_loaded() {
     if run("openssl version", &[]).is_none() {
         return;
     }
@@ -246,13 +246,19 @@ fn each_name_has_its_certificate_and_a_new_one_is_served_when_it_is_there() {
     let file = |name: &str| directory.join(name).display().to_string();
     let (one, two) = (file("one.example.pem"), file("two.example.pem"));
 
-    let says = |name| Some(format!("This is {name}."));
-    assert_eq!(ask(&address, "one.example", &one), says("one.example"));
-    assert_eq!(ask(&address, "two.example", &two), says("two.example"));
-    assert_eq!(ask(&address, "one.example", &two), None);
-    assert_eq!(ask(&address, "three.example", &one), None);
+    let page_of = |name| Some(format!("This is {name}."));
+    assert_eq!(
+        request_page(&address, "one.example", &one),
+        page_of("one.example")
+    );
+    assert_eq!(
+        request_page(&address, "two.example", &two),
+        page_of("two.example")
+    );
+    assert_eq!(request_page(&address, "one.example", &two), None);
+    assert_eq!(request_page(&address, "three.example", &one), None);
 
-    // At a signal: a file that is not right changes nothing.
+    // On a signal: an invalid file changes nothing.
     let good = fs::read(&one).unwrap();
     fs::write(&one, "nonsense").unwrap();
     server.signal(Signal::HUP);
@@ -262,22 +268,28 @@ fn each_name_has_its_certificate_and_a_new_one_is_served_when_it_is_there() {
             break;
         }
     }
-    assert_eq!(ask(&address, "two.example", &two), says("two.example"));
+    assert_eq!(
+        request_page(&address, "two.example", &two),
+        page_of("two.example")
+    );
     fs::write(&one, good).unwrap();
     server.signal(Signal::HUP);
     assert_eq!(server.line(), "the certificates are loaded anew");
-    assert_eq!(ask(&address, "one.example", &one), says("one.example"));
+    assert_eq!(
+        request_page(&address, "one.example", &one),
+        page_of("one.example")
+    );
 
-    // By itself: a handshake notices that a file has changed, at most once a second.
+    // Automatically: a handshake detects a changed file, at most once a second.
     let new = self_signed(["one.example"]).unwrap();
     let (cert, both) = (file("cert.pem"), file("both.pem"));
     fs::write(&cert, new.cert_pem()).unwrap();
     fs::write(&both, new.cert_pem().to_owned() + new.key_pem()).unwrap();
     fs::rename(&both, &one).unwrap();
-    let patience = Instant::now() + PATIENCE;
-    while ask(&address, "one.example", &cert) != says("one.example") {
+    let deadline = Instant::now() + TIMEOUT;
+    while request_page(&address, "one.example", &cert) != page_of("one.example") {
         assert!(
-            Instant::now() < patience,
+            Instant::now() < deadline,
             "the new certificate is not served"
         );
     }

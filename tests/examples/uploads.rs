@@ -1,11 +1,11 @@
-//! `23-streaming-upload` and `25-static-files`.
+//! Tests of `23-streaming-upload` and `25-static-files`.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::http::{Client, serve};
-use crate::program::PATIENCE;
+use crate::program::TIMEOUT;
 
 struct Directory(PathBuf);
 
@@ -29,7 +29,7 @@ impl Drop for Directory {
 }
 
 #[test]
-fn an_upload_arrives_in_its_file_as_it_was_sent() {
+fn an_upload_is_stored_unchanged() {
     let directory = Directory::new("whole");
     let (server, uri) = serve("23-streaming-upload", &[directory.0.to_str().unwrap()]);
     let body: Vec<u8> = (0..=250).cycle().take(20_000_000).collect();
@@ -39,9 +39,9 @@ fn an_upload_arrives_in_its_file_as_it_was_sent() {
         body.len()
     ));
     client.send(&body);
-    let answer = client.answer();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.text()),
+        (response.status, response.text()),
         (201, "a.bin: 20000000 bytes\n")
     );
     assert_eq!(server.line(), "a.bin: 20000000 bytes");
@@ -50,7 +50,7 @@ fn an_upload_arrives_in_its_file_as_it_was_sent() {
 }
 
 #[test]
-fn nothing_is_kept_of_an_upload_that_is_broken_off() {
+fn an_aborted_upload_leaves_no_file() {
     let directory = Directory::new("part");
     let (_server, uri) = serve("23-streaming-upload", &[directory.0.to_str().unwrap()]);
     let mut client = Client::connect(&uri);
@@ -61,20 +61,20 @@ fn nothing_is_kept_of_an_upload_that_is_broken_off() {
 }
 
 #[test]
-fn a_name_that_is_a_path_is_refused() {
+fn invalid_file_names_are_refused() {
     let directory = Directory::new("names");
     let (_server, uri) = serve("23-streaming-upload", &[directory.0.to_str().unwrap()]);
     for name in ["..%2Fevil", "%2E%2E", ".hidden", "a%00b"] {
         let mut client = Client::connect(&uri);
         client.request(&format!("PUT /uploads/{name}"), &["Content-Length: 0"]);
-        let answer = client.answer();
-        assert!(matches!(answer.status, 400 | 404), "{name}: {answer:?}");
+        let response = client.response();
+        assert!(matches!(response.status, 400 | 404), "{name}: {response:?}");
     }
     assert_eq!(directory.files(), [""; 0]);
 }
 
 #[test]
-fn the_files_of_a_directory_are_served_and_no_others() {
+fn only_files_of_the_directory_are_served() {
     let directory = Directory::new("static");
     let site = directory.0.join("site");
     fs::create_dir_all(&site).unwrap();
@@ -83,25 +83,25 @@ fn the_files_of_a_directory_are_served_and_no_others() {
     let (_server, uri) = serve("25-static-files", &[site.to_str().unwrap()]);
     let mut client = Client::connect(&uri);
     client.request("GET /", &[]);
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.text()), (200, "<p>Hello</p>"));
-    let tag = answer.field("etag").unwrap();
+    let response = client.response();
+    assert_eq!((response.status, response.text()), (200, "<p>Hello</p>"));
+    let tag = response.field("etag").unwrap();
     client.request("GET /index.html", &["Range: bytes=3-7"]);
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.text()), (206, "Hello"));
+    let response = client.response();
+    assert_eq!((response.status, response.text()), (206, "Hello"));
     client.request("GET /index.html", &[&format!("If-None-Match: {tag}")]);
-    assert_eq!(client.answer().status, 304);
+    assert_eq!(client.response().status, 304);
     for path in ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/nothing"] {
         client.request(&format!("GET {path}"), &[]);
-        let answer = client.answer();
-        assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
+        let response = client.response();
+        assert!(matches!(response.status, 400 | 404), "{path}: {response:?}");
     }
 }
 
 fn wait_for(condition: impl Fn() -> bool) {
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < patience, "it does not come to pass");
+        assert!(Instant::now() < deadline, "timed out");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! `21-http-hello`, `22-router-and-middleware`, `24-server-sent-events`, `26-rate-limit`, `27-graceful-shutdown` and `91-benchmark`.
+//! Tests of `21-http-hello`, `22-router-and-middleware`, `24-server-sent-events`, `26-rate-limit`, `27-graceful-shutdown` and `91-benchmark`.
 
 use rustix::process::Signal;
 
@@ -8,64 +8,67 @@ use crate::program::Program;
 #[test]
 fn the_smallest_server_says_hello() {
     let (_server, uri) = serve("21-http-hello", &[]);
-    let answer = get(&uri, "/");
+    let response = get(&uri, "/");
     assert_eq!(
-        (answer.status, answer.text()),
+        (response.status, response.text()),
         (200, "<h1>Hello, World!</h1>\n")
     );
-    let content_type = answer.field("content-type").unwrap_or_default();
+    let content_type = response.field("content-type").unwrap_or_default();
     assert!(content_type.starts_with("text/html"), "{content_type}");
     assert_eq!(get(&uri, "/hello/Grace%20H.").text(), "Hello, Grace H.!\n");
     assert_eq!(get(&uri, "/nothing").status, 404);
 }
 
 #[test]
-fn notes_are_kept_read_and_deleted_by_whoever_knows_the_password() {
+fn notes_are_stored_read_and_deleted_with_the_password() {
     let (server, uri) = serve("22-router-and-middleware", &[]);
     let mut client = Client::connect(&uri);
     let note = "POST /api/notes HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n";
     client.send(format!("{note}\r\nBuy milk"));
-    let answer = client.answer();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.text()),
+        (response.status, response.text()),
         (401, "Sorry: say the password.\n")
     );
-    assert_eq!(answer.field("www-authenticate").as_deref(), Some("Bearer"));
+    assert_eq!(
+        response.field("www-authenticate").as_deref(),
+        Some("Bearer")
+    );
     assert_eq!(server.line(), "POST /api/notes: 401");
 
     client.send(format!(
         "{note}Authorization: Bearer sesame\r\n\r\nBuy milk"
     ));
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.text()), (201, "1\n"));
-    assert_eq!(answer.field("location").as_deref(), Some("/api/notes/1"));
+    let response = client.response();
+    assert_eq!((response.status, response.text()), (201, "1\n"));
+    assert_eq!(response.field("location").as_deref(), Some("/api/notes/1"));
     assert_eq!(server.line(), "POST /api/notes: 201");
 
     client.request("GET /api/notes/1", &[]);
-    assert_eq!(client.answer().text(), "Buy milk\n");
+    assert_eq!(client.response().text(), "Buy milk\n");
     client.request("GET /api/notes", &[]);
-    assert_eq!(client.answer().text(), "1: Buy milk\n");
+    assert_eq!(client.response().text(), "1: Buy milk\n");
     client.request("GET /api/notes/one", &[]);
-    let answer = client.answer();
+    let response = client.response();
     assert_eq!(
-        (answer.status, answer.text()),
+        (response.status, response.text()),
         (400, "Sorry: a note's id is a number.\n")
     );
     client.request("DELETE /api/notes/1", &["Authorization: Bearer sesame"]);
-    assert_eq!(client.answer().status, 204);
+    assert_eq!(client.response().status, 204);
     client.request("GET /api/notes/1", &[]);
-    assert_eq!(client.answer().status, 404);
+    assert_eq!(client.response().status, 404);
     client.request("GET /files/a/b", &[]);
-    assert_eq!(client.answer().text(), "That would be \"a/b\".\n");
+    assert_eq!(client.response().text(), "That would be \"a/b\".\n");
     client.request("PUT /api/notes", &["Authorization: Bearer sesame"]);
-    let answer = client.answer();
-    assert_eq!(answer.status, 405);
-    let allow = answer.field("allow").unwrap_or_default();
+    let response = client.response();
+    assert_eq!(response.status, 405);
+    let allow = response.field("allow").unwrap_or_default();
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
 }
 
 #[test]
-fn what_one_says_is_pushed_to_all_who_listen() {
+fn a_message_is_pushed_to_all_listeners() {
     let (_server, uri) = serve("24-server-sent-events", &[]);
     assert!(
         get(&uri, "/")
@@ -74,7 +77,7 @@ fn what_one_says_is_pushed_to_all_who_listen() {
     );
     let mut listeners = [Client::connect(&uri), Client::connect(&uri)];
     for listener in &mut listeners {
-        // To HTTP/1.0 the events come without chunks around them.
+        // Responses to HTTP/1.0 requests are not chunked.
         listener.send("GET /events HTTP/1.0\r\nHost: a\r\n\r\n");
         let head = listener.head();
         assert_eq!(
@@ -84,7 +87,7 @@ fn what_one_says_is_pushed_to_all_who_listen() {
     }
     let mut speaker = Client::connect(&uri);
     speaker.send("POST /say HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nHi,\nall");
-    assert_eq!(speaker.answer().status, 204);
+    assert_eq!(speaker.response().status, 204);
     for listener in &mut listeners {
         let mut lines = Vec::new();
         while lines.last().is_none_or(|line| line != "data: all") {
@@ -100,44 +103,44 @@ fn what_one_says_is_pushed_to_all_who_listen() {
 }
 
 #[test]
-fn a_client_that_asks_too_often_is_told_when_to_come_again() {
+fn a_client_over_the_rate_limit_receives_retry_after() {
     let (_server, uri) = serve("26-rate-limit", &[]);
     let mut client = Client::connect(&uri);
     for left in (0..5).rev() {
         client.request("GET /", &[]);
-        let answer = client.answer();
-        assert_eq!(answer.text(), "You are welcome.\n");
-        let rate = answer.field("ratelimit").unwrap_or_default();
+        let response = client.response();
+        assert_eq!(response.text(), "You are welcome.\n");
+        let rate = response.field("ratelimit").unwrap_or_default();
         assert!(rate.contains(&format!(";r={left};")), "{rate}");
     }
     client.request("GET /", &[]);
-    let answer = client.answer();
-    assert_eq!(answer.status, 429);
-    let seconds = answer.field("retry-after").unwrap_or_default();
+    let response = client.response();
+    assert_eq!(response.status, 429);
+    let seconds = response.field("retry-after").unwrap_or_default();
     assert!(matches!(seconds.as_str(), "1" | "2"), "{seconds}");
-    // It does not help to come on another connection.
+    // The limit also applies to another connection.
     assert_eq!(get(&uri, "/").status, 429);
 }
 
 #[test]
-fn a_shutdown_waits_for_answers_and_not_for_idle_clients() {
+fn a_shutdown_waits_for_responses_but_not_for_idle_clients() {
     let (server, uri) = serve("27-graceful-shutdown", &[]);
     let mut idle = Client::connect(&uri);
     idle.request("GET /wait/0", &[]);
-    assert_eq!(idle.answer().text(), "This took 0 milliseconds.\n");
+    assert_eq!(idle.response().text(), "This took 0 milliseconds.\n");
     let mut busy = Client::connect(&uri);
     busy.request("GET /wait/0", &[]);
-    assert_eq!(busy.answer().status, 200);
+    assert_eq!(busy.response().status, 200);
     busy.request("GET /wait/300", &[]);
-    // By then the other request has been read.
+    // When this response arrives, the other request has been read.
     assert_eq!(get(&uri, "/wait/0").status, 200);
 
     server.signal(Signal::INT);
     assert_eq!(server.line(), "shutting down");
     idle.expect_end();
-    let answer = busy.answer();
-    assert_eq!(answer.text(), "This took 300 milliseconds.\n");
-    assert_eq!(answer.field("connection").as_deref(), Some("close"));
+    let response = busy.response();
+    assert_eq!(response.text(), "This took 300 milliseconds.\n");
+    assert_eq!(response.field("connection").as_deref(), Some("close"));
     busy.expect_end();
     assert_eq!(server.line(), "closed");
     let ended = server.wait();
@@ -145,11 +148,11 @@ fn a_shutdown_waits_for_answers_and_not_for_idle_clients() {
 }
 
 #[test]
-fn a_second_signal_cuts_what_is_not_done() {
+fn a_second_signal_aborts_unfinished_requests() {
     let (server, uri) = serve("27-graceful-shutdown", &[]);
     let mut busy = Client::connect(&uri);
     busy.request("GET /wait/0", &[]);
-    assert_eq!(busy.answer().status, 200);
+    assert_eq!(busy.response().status, 200);
     busy.request("GET /wait/600000", &[]);
     assert_eq!(get(&uri, "/wait/0").status, 200);
     server.signal(Signal::TERM);
@@ -162,17 +165,17 @@ fn a_second_signal_cuts_what_is_not_done() {
 }
 
 #[test]
-fn the_benchmark_serves_its_two_pages_with_any_number_of_loops() {
+fn the_benchmark_serves_its_pages_with_one_and_several_workers() {
     for workers in ["1", "3"] {
         let arguments = ["--listen", "127.0.0.1:0", "--workers", workers];
         let server = Program::start("91-benchmark", &arguments);
         let uri = server.listening_on();
         for _ in 0..20 {
-            let answer = get(&uri, "/hello");
-            assert_eq!((answer.status, answer.text()), (200, "Hello, World!"));
-            assert_eq!(answer.field("content-length").as_deref(), Some("13"));
-            assert!(answer.field("date").is_some());
-            let content_type = answer.field("content-type").unwrap_or_default();
+            let response = get(&uri, "/hello");
+            assert_eq!((response.status, response.text()), (200, "Hello, World!"));
+            assert_eq!(response.field("content-length").as_deref(), Some("13"));
+            assert!(response.field("date").is_some());
+            let content_type = response.field("content-type").unwrap_or_default();
             assert!(content_type.starts_with("text/plain"), "{content_type}");
             assert_eq!(get(&uri, "/user/42").text(), "42");
         }

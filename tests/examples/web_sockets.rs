@@ -1,4 +1,4 @@
-//! `31-websocket-echo`, `32-topics`, `33-authenticate-before-upgrade`, `34-websocket-client` and `/ws` in `91-benchmark`.
+//! Tests of `31-websocket-echo`, `32-topics`, `33-authenticate-before-upgrade`, `34-websocket-client` and `/ws` in `91-benchmark`.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use uptick::websocket::{CloseCode, Message};
 
 use crate::http::{Client, get, serve};
 use crate::program::Program;
-use crate::websocket::{WebSocket, ask};
+use crate::websocket::{WebSocket, request_upgrade};
 
 #[test]
-fn every_message_comes_back() {
+fn every_message_is_echoed() {
     let (server, uri) = serve("31-websocket-echo", &[]);
     let mut ws = WebSocket::open(&uri, "/echo", &[]);
     let messages = [
@@ -18,7 +18,7 @@ fn every_message_comes_back() {
         Message::from("é".repeat(40_000)),
         Message::from(vec![0xff; 100_000]),
     ];
-    // Nothing is read before all is sent: the server waits, and loses nothing.
+    // All messages are sent before any is read: the server applies backpressure and loses nothing.
     for message in &messages {
         ws.send(message.clone());
     }
@@ -30,14 +30,14 @@ fn every_message_comes_back() {
 }
 
 #[test]
-fn what_asks_for_no_websocket_is_told_so() {
+fn a_request_without_an_upgrade_is_answered_with_426() {
     let (_server, uri) = serve("31-websocket-echo", &[]);
-    let answer = get(&uri, "/echo");
-    assert_eq!(answer.status, 426);
-    assert_eq!(answer.field("upgrade").as_deref(), Some("websocket"));
+    let response = get(&uri, "/echo");
+    assert_eq!(response.status, 426);
+    assert_eq!(response.field("upgrade").as_deref(), Some("websocket"));
 }
 
-/// What a client of npm's `ws` does with an echo: all kinds of sizes, both kinds of messages, a ping and a close.
+/// Script for the npm package `ws`: echoes of all sizes, of text and binary messages, a ping and a close.
 const CONVERSE: &str = r#"
 const WebSocket = require(process.argv[1]);
 const ws = new WebSocket(process.argv[2], { perMessageDeflate: process.argv[3] === "deflate" });
@@ -63,7 +63,7 @@ ws.on("close", (code) => console.log("closed with " + code));
 "#;
 
 #[test]
-fn the_client_of_npm_talks_to_the_echo_with_and_without_compression() {
+fn the_npm_client_is_echoed_with_and_without_compression() {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/node_modules/ws");
     let Some(module) = module.exists().then(|| module.canonicalize().unwrap()) else {
         eprintln!("SKIPPED: `npm install --prefix target/tools ws@8` was not run");
@@ -74,26 +74,26 @@ fn the_client_of_npm_talks_to_the_echo_with_and_without_compression() {
     let arguments = ["--http", "127.0.0.1:0", "--ws-deflate"];
     let deflating = Program::start("90-conformance", &arguments);
     let deflated = deflating.listening_on();
-    for (uri, path, how) in [(plain, "echo", "plain"), (deflated, "ws", "deflate")] {
+    for (uri, path, mode) in [(plain, "echo", "plain"), (deflated, "ws", "deflate")] {
         let uri = format!("{}/{path}", uri.replace("http://", "ws://"));
-        let arguments = ["-e", CONVERSE, module, &uri, how];
+        let arguments = ["-e", CONVERSE, module, &uri, mode];
         let Some(node) = Program::installed("node", &arguments) else {
             return;
         };
-        assert_eq!(node.line(), "16 are you there?", "{how}");
-        assert_eq!(node.line(), "closed with 4000", "{how}");
+        assert_eq!(node.line(), "16 are you there?", "{mode}");
+        assert_eq!(node.line(), "closed with 4000", "{mode}");
         assert!(node.wait().status.success());
     }
 }
 
 #[test]
-fn subscribers_hear_what_others_publish() {
+fn subscribers_receive_messages_that_others_publish() {
     let (server, uri) = serve("32-topics", &[]);
     let mut ann = WebSocket::open(&uri, "/", &[]);
     ann.send("+news");
     assert_eq!(server.line(), "news: 1 listen");
     let mut bob = WebSocket::open(&uri, "/", &[]);
-    // He hears nothing of what he has not subscribed to, and nobody hears him there.
+    // A message from a client that is not subscribed to the topic is not published.
     bob.send("news: unheard");
     bob.send("+news");
     assert_eq!(server.line(), "news: 2 listen");
@@ -103,9 +103,9 @@ fn subscribers_hear_what_others_publish() {
 
     let mut client = Client::connect(&uri);
     client.send("POST /topics/news HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nagain");
-    assert_eq!(client.answer().text(), "2 have got it.\n");
+    assert_eq!(client.response().text(), "2 have got it.\n");
     assert_eq!(ann.text(), "news: again");
-    // What he publishes does not come back to him.
+    // A publisher does not receive its own messages.
     assert_eq!(bob.text(), "news: again");
 
     ann.send("-news");
@@ -118,7 +118,7 @@ fn subscribers_hear_what_others_publish() {
 }
 
 #[test]
-fn a_client_of_topics_is_told_what_it_may_not_do() {
+fn invalid_topic_requests_are_reported() {
     let (_server, uri) = serve("32-topics", &[]);
     let mut ws = WebSocket::open(&uri, "/", &[]);
     ws.send("what?");
@@ -138,15 +138,15 @@ fn a_client_of_topics_is_told_what_it_may_not_do() {
 }
 
 #[test]
-fn only_those_who_show_a_token_get_a_websocket() {
+fn a_websocket_requires_a_token() {
     let (server, uri) = serve("33-authenticate-before-upgrade", &[]);
     for fields in [
         &[][..],
         &["Authorization: Bearer guessed"],
         &["Cookie: token="],
     ] {
-        let (answer, _) = ask(&uri, "/private", fields);
-        assert_eq!(answer.status, 401, "{fields:?}");
+        let (response, _) = request_upgrade(&uri, "/private", fields);
+        assert_eq!(response.status, 401, "{fields:?}");
     }
     for (field, name) in [
         ("Authorization: Bearer sesame", "Ada"),
@@ -162,13 +162,13 @@ fn only_those_who_show_a_token_get_a_websocket() {
 }
 
 #[test]
-fn a_page_of_another_site_gets_none_even_with_a_token() {
+fn a_page_of_another_origin_is_refused_even_with_a_token() {
     let (_server, uri) = serve("33-authenticate-before-upgrade", &[]);
     let token = "Cookie: token=mellon";
     let foreign = "Origin: http://evil.example";
-    let (answer, _) = ask(&uri, "/private", &[token, foreign]);
-    assert_eq!(answer.status, 403);
-    // The tests' requests are for this host.
+    let (response, _) = request_upgrade(&uri, "/private", &[token, foreign]);
+    assert_eq!(response.status, 403);
+    // The test client sends this host name in its requests.
     let own = "Origin: http://a.example";
     let mut ws = WebSocket::open(&uri, "/private", &[token, own]);
     assert_eq!(ws.text(), "Hello, Grace!");
@@ -182,8 +182,8 @@ fn a_third_websocket_of_one_user_is_refused_until_another_closes() {
     for ws in &mut all {
         assert_eq!(ws.text(), "Hello, Ada!");
     }
-    let (answer, _) = ask(&uri, "/private", &[token]);
-    assert_eq!(answer.status, 429);
+    let (response, _) = request_upgrade(&uri, "/private", &[token]);
+    assert_eq!(response.status, 429);
     let [first, _second] = all;
     first.close(CloseCode::NORMAL);
     assert_eq!(server.line(), "Ada has left with 1000");
@@ -192,7 +192,7 @@ fn a_third_websocket_of_one_user_is_refused_until_another_closes() {
 }
 
 #[test]
-fn a_client_that_loses_its_server_finds_it_again() {
+fn a_client_reconnects_after_its_server_restarts() {
     let (server, uri) = serve("31-websocket-echo", &[]);
     let url = format!("{}/echo", uri.replace("http://", "ws://"));
     let mut client = Program::start("34-websocket-client", &[&url]);
@@ -200,7 +200,7 @@ fn a_client_that_loses_its_server_finds_it_again() {
     client.input("hello\n");
     assert_eq!(client.line(), "hello");
 
-    // What does not listen on the port any more is connected to in vain, until something does again.
+    // Connection attempts are refused until a server listens on the port again.
     drop(server);
     let lost = client.error_line();
     assert!(lost.contains("closed with 1006; again in"), "{lost}");

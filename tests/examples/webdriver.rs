@@ -1,41 +1,41 @@
-//! A browser that tests drive as a user does: Chromium, by way of its `chromedriver`, which speaks WebDriver (JSON over HTTP).
+//! A browser driven by the tests: Chromium through `chromedriver`, which implements WebDriver (JSON over HTTP).
 
 use std::env;
 
 use serde_json::{Value, json};
 
 use crate::http::Client;
-use crate::program::{PATIENCE, Program};
+use crate::program::{Program, TIMEOUT};
 use crate::tls::Directory;
 
-/// Where this is set, a test that needs a browser fails when there is none.
+/// Environment variable. If it is set, a test that needs a browser fails when none is installed.
 const REQUIRED: &str = "UPTICK_REQUIRE_BROWSER";
 
-/// How often the driver is started until it has a port.
+/// Maximum number of attempts to start the driver.
 const ATTEMPTS: u32 = 5;
 
-/// The name under which WebDriver gives references to elements.
+/// The key of element references in WebDriver.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// What opens browsers.
+/// A running driver that opens browsers.
 pub(crate) struct WebDriver {
     _program: Program,
     uri: String,
 }
 
 impl WebDriver {
-    /// Starts one; `None`, and a word about it, when it or the browser is not installed.
+    /// Starts the driver. If it or the browser is not installed, prints a message and returns `None`.
     ///
     /// # Panics
-    /// When it is not installed and [`REQUIRED`] is set.
+    /// Panics if it is not installed and [`REQUIRED`] is set.
     pub(crate) fn start() -> Option<WebDriver> {
         let is_installed = Program::installed("chromium", &["--version"]).is_some();
-        // The driver ends if the port that it gets for one address is taken on the other.
+        // The driver exits if the port that it chose for one address family is in use for the other.
         for _ in 0..ATTEMPTS {
             let driver = is_installed.then(|| Program::installed("chromedriver", &["--port=0"]));
             let Some(program) = driver.flatten() else {
                 let required = env::var_os(REQUIRED).is_some();
-                assert!(!required, "{REQUIRED} is set, and there is no browser");
+                assert!(!required, "{REQUIRED} is set, but no browser is installed");
                 return None;
             };
             while let Some(line) = program.line_before_end() {
@@ -48,15 +48,15 @@ impl WebDriver {
                 }
             }
         }
-        panic!("chromedriver ended {ATTEMPTS} times before it listened");
+        panic!("chromedriver exited {ATTEMPTS} times before it listened");
     }
 
-    /// Opens a browser of its own, which knows nothing of the others, at a page.
+    /// Opens a separate browser with its own profile at a page.
     pub(crate) fn open(&self, name: &str, uri: &str) -> Page<'_> {
         self.open_with(name, uri, &[])
     }
 
-    /// Opens a browser with further arguments.
+    /// Opens a browser with additional arguments.
     pub(crate) fn open_with(&self, name: &str, uri: &str, more: &[String]) -> Page<'_> {
         let profile = Directory::new(&format!("browser-{name}"));
         let directory = format!("--user-data-dir={}", profile.path().display());
@@ -78,7 +78,7 @@ impl WebDriver {
         let capabilities = json!({
             "acceptInsecureCerts": true,
             "goog:chromeOptions": { "args": arguments },
-            "timeouts": { "script": PATIENCE.as_millis() },
+            "timeouts": { "script": TIMEOUT.as_millis() },
         });
         let wanted = json!({ "capabilities": { "alwaysMatch": capabilities } });
         let session = call(&self.uri, "POST", "/session", &wanted)
@@ -95,7 +95,7 @@ impl WebDriver {
     }
 }
 
-/// The one page of a browser, which ends when it is dropped.
+/// The single page of a browser. The browser is closed when this is dropped.
 pub(crate) struct Page<'a> {
     driver: &'a WebDriver,
     name: String,
@@ -117,14 +117,14 @@ impl Page<'_> {
         self.call(&format!("/element/{element}/click"), &json!({}));
     }
 
-    /// Empties a field, and types into it.
+    /// Clears a field, and types into it.
     pub(crate) fn fill(&self, selector: &str, text: &str) {
         let element = self.find(selector);
         self.call(&format!("/element/{element}/clear"), &json!({}));
         self.enter(selector, text);
     }
 
-    /// Types at the end of a field. The text comes as from an input method, which has emoji, too.
+    /// Types at the end of a field. The text is inserted as by an input method, so that it may contain emoji.
     pub(crate) fn enter(&self, selector: &str, text: &str) {
         self.click(selector);
         let command = json!({ "cmd": "Input.insertText", "params": { "text": text } });
@@ -138,12 +138,12 @@ impl Page<'_> {
         self.call(&format!("/element/{element}/value"), &key);
     }
 
-    /// The value of an expression of the page's language.
+    /// Evaluates a JavaScript expression.
     pub(crate) fn value(&self, expression: &str) -> Value {
         self.run(&format!("return {expression};"))
     }
 
-    /// Runs statements.
+    /// Runs JavaScript statements.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.call("/execute/sync", &json!({ "script": script, "args": [] }))
     }
@@ -153,14 +153,14 @@ impl Page<'_> {
     pub(crate) fn wait_for(&self, expression: &str) {
         let script = format!(
             "const done = arguments[0];
-             const look = () => ({expression}) ? done() : setTimeout(look, 20);
-             look();"
+             const check = () => ({expression}) ? done() : setTimeout(check, 20);
+             check();"
         );
         let command = json!({ "script": script, "args": [] });
         if let Err(error) = self.try_call("/execute/async", &command) {
             let text = self.value("document.body.innerText");
             panic!(
-                "{} waits for {expression}: {error}; it sees {text}",
+                "{}: waiting for {expression} failed: {error}; the page shows {text}",
                 self.name
             );
         }
@@ -189,7 +189,7 @@ impl Drop for Page<'_> {
     }
 }
 
-/// Sends one command, and gives its result or what is wrong with it.
+/// Sends one command. Returns its result, or the error message.
 fn call(uri: &str, method: &str, path: &str, body: &Value) -> Result<Value, String> {
     let mut client = Client::connect(uri);
     let body = body.to_string();
@@ -198,9 +198,9 @@ fn call(uri: &str, method: &str, path: &str, body: &Value) -> Result<Value, Stri
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     ));
-    let answer = client.answer();
-    let mut result: Value = serde_json::from_slice(&answer.body).unwrap();
-    match answer.status {
+    let response = client.response();
+    let mut result: Value = serde_json::from_slice(&response.body).unwrap();
+    match response.status {
         200 => Ok(result["value"].take()),
         _ => Err(result["value"]["message"].to_string()),
     }

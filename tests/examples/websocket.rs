@@ -1,4 +1,4 @@
-//! A blocking client of WebSockets, with which the tests talk to the examples.
+//! A blocking WebSocket client for the tests of the examples.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use uptick::websocket::protocol::frame::{self, Flags, Opcode};
 use uptick::websocket::protocol::{Decoder, Event, Limits, Role};
 use uptick::websocket::{CloseCode, Message};
 
-use crate::http::{Answer, Client};
+use crate::http::{Client, HttpResponse};
 use crate::peer::Peer;
-use crate::program::PATIENCE;
+use crate::program::TIMEOUT;
 
-/// The mask of all frames: it need not be a secret here.
+/// The mask of all frames. It need not be random in tests.
 const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
-/// The key of RFC 6455, 1.3, and what answers it.
+/// The key from RFC 6455, section 1.3, and the matching accept value.
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -24,8 +24,8 @@ pub(crate) struct WebSocket {
     inflater: Inflater,
 }
 
-/// Asks for a WebSocket, with fields beside those that it takes; gives the answer and what comes behind it.
-pub(crate) fn ask(uri: &str, path: &str, fields: &[&str]) -> (Answer, Client) {
+/// Requests a WebSocket with additional headers. Returns the response and the connection.
+pub(crate) fn request_upgrade(uri: &str, path: &str, fields: &[&str]) -> (HttpResponse, Client) {
     let mut client = Client::connect(uri);
     let mut all = vec![
         "Upgrade: websocket",
@@ -35,36 +35,36 @@ pub(crate) fn ask(uri: &str, path: &str, fields: &[&str]) -> (Answer, Client) {
     ];
     all.extend(fields);
     client.request(&format!("GET {path}"), &all);
-    let answer = client.answer();
-    (answer, client)
+    let response = client.response();
+    (response, client)
 }
 
 impl WebSocket {
     #[track_caller]
     pub(crate) fn open(uri: &str, path: &str, fields: &[&str]) -> WebSocket {
-        let (answer, client) = ask(uri, path, fields);
-        WebSocket::accepted(&answer, client)
+        let (response, client) = request_upgrade(uri, path, fields);
+        WebSocket::accepted(&response, client)
     }
 
-    /// Opens a WebSocket of a service that is replaced: a worker that ends refuses with 503.
+    /// Opens a WebSocket of a service that is being replaced. Retries while a worker that is shutting down refuses with 503.
     #[track_caller]
     pub(crate) fn open_despite_shutdown(uri: &str, path: &str) -> WebSocket {
         let begin = Instant::now();
         loop {
-            let (answer, client) = ask(uri, path, &[]);
-            if answer.status != 503 || begin.elapsed() > PATIENCE {
-                return WebSocket::accepted(&answer, client);
+            let (response, client) = request_upgrade(uri, path, &[]);
+            if response.status != 503 || begin.elapsed() > TIMEOUT {
+                return WebSocket::accepted(&response, client);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     #[track_caller]
-    fn accepted(answer: &Answer, client: Client) -> WebSocket {
-        assert_eq!(answer.status, 101, "{answer:?}");
-        let accepted = answer.field("sec-websocket-accept");
+    fn accepted(response: &HttpResponse, client: Client) -> WebSocket {
+        assert_eq!(response.status, 101, "{response:?}");
+        let accepted = response.field("sec-websocket-accept");
         assert_eq!(accepted.as_deref(), Some(ACCEPT));
-        let extensions = answer.field("sec-websocket-extensions");
+        let extensions = response.field("sec-websocket-extensions");
         WebSocket {
             peer: client.into_peer(),
             decoder: Decoder::new(Role::Client).compressed(extensions.is_some()),
@@ -87,12 +87,12 @@ impl WebSocket {
         self.raw(&bytes);
     }
 
-    /// Sends bytes that need not be frames.
+    /// Sends arbitrary bytes.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.peer.send(bytes);
     }
 
-    /// The next thing that comes.
+    /// Reads the next event.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Event {
         let limits = Limits::default().message(1 << 30);
@@ -134,7 +134,7 @@ impl WebSocket {
         }
     }
 
-    /// Checks that the server closes, with a code, and sends nothing before; then the connection ends.
+    /// Checks that the next event is a close with a code, and that the connection ends after it.
     #[track_caller]
     pub(crate) fn expect_close(mut self, code: CloseCode) {
         match self.event() {
@@ -153,7 +153,7 @@ impl WebSocket {
         self.peer.expect_end();
     }
 
-    /// Closes, and waits for the answer and the end.
+    /// Closes the WebSocket, and waits for the close frame of the server and the end of the connection.
     #[track_caller]
     pub(crate) fn close(mut self, code: CloseCode) {
         self.frame(Opcode::Close, Flags::FIN, &code.as_u16().to_be_bytes());

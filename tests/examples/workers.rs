@@ -1,4 +1,4 @@
-//! `50-workers`: several workers that share a port, and what becomes of one that dies.
+//! Tests of `50-workers`: several workers that share a port, and replacement of workers that die.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -9,14 +9,14 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
 use crate::http::{Client, get};
-use crate::program::{PATIENCE, Program};
+use crate::program::{Program, TIMEOUT};
 use crate::websocket::WebSocket;
 
-/// Short times, so that what is left of a test ends soon.
+/// Short drain timeouts, so that a service stops soon after its test.
 pub(crate) const TIMES: [(&str, &str); 2] =
     [("UPTICK_DRAIN_MS", "3000"), ("UPTICK_WS_DRAIN_MS", "200")];
 
-/// Starts the service with a number of workers: `--processes` or `--threads`.
+/// Starts the service with `count` workers. `kind` is `--processes` or `--threads`.
 pub(crate) fn serve(kind: &str, count: usize, variables: &[(&str, &str)]) -> (Program, String) {
     let count = count.to_string();
     let variables = [&TIMES, variables].concat();
@@ -31,7 +31,7 @@ pub(crate) fn stats(uri: &str) -> Value {
     serde_json::from_str(get(uri, "/stats").text()).unwrap()
 }
 
-/// The workers of the generation that serves, by number.
+/// Returns the ready workers of the current generation, by number.
 pub(crate) fn ready_workers(uri: &str) -> BTreeMap<u64, Value> {
     let stats = stats(uri);
     let workers = stats["workers"].as_array().unwrap();
@@ -47,17 +47,17 @@ pub(crate) fn pid_of(worker: &Value) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true. `what` describes it for the panic message.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < end, "it is not so that {what}");
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + TIMEOUT;
+    while !condition() {
+        assert!(Instant::now() < end, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// A sample of the metrics; `None` if there is none.
+/// Returns the value of a metric sample; `None` if it does not exist.
 fn metric(text: &str, sample: &str) -> Option<f64> {
     let line = text
         .lines()
@@ -74,20 +74,20 @@ fn sum(text: &str, family: &str) -> f64 {
         .sum()
 }
 
-/// Opens connections one after the other, and counts how many each worker has.
+/// Opens connections until there are `count`, and returns their number for each worker.
 fn spread(uri: &str, connections: &mut Vec<Client>, count: usize) -> BTreeMap<u64, usize> {
     while connections.len() < count {
         let mut client = Client::connect(uri);
         client.request("GET /", &[]);
-        client.answer();
+        client.response();
         connections.push(client);
     }
     let mut workers = BTreeMap::new();
     for client in connections {
         client.request("GET /", &[]);
-        let answer: Value = serde_json::from_str(client.answer().text()).unwrap();
+        let response: Value = serde_json::from_str(client.response().text()).unwrap();
         *workers
-            .entry(answer["worker"].as_u64().unwrap())
+            .entry(response["worker"].as_u64().unwrap())
             .or_default() += 1;
     }
     workers
@@ -111,11 +111,11 @@ fn long_connections_are_spread_evenly() {
 }
 
 #[test]
-fn a_worker_that_is_killed_loses_its_own_connections_only_and_is_replaced() {
+fn a_killed_worker_loses_only_its_own_connections_and_is_replaced() {
     let (service, uri) = serve("--processes", 3, &[]);
     let mut connections = Vec::new();
     spread(&uri, &mut connections, 12);
-    // A worker that lived for a second is replaced at once.
+    // A worker that has run for at least a second is replaced immediately.
     thread::sleep(Duration::from_secs(1));
     let victim = ready_workers(&uri)[&2].clone();
     kill_process(pid_of(&victim), Signal::KILL).unwrap();
@@ -143,7 +143,7 @@ fn a_worker_that_is_killed_loses_its_own_connections_only_and_is_replaced() {
 }
 
 #[test]
-fn a_worker_exits_when_asked_and_the_master_says_how() {
+fn a_worker_exits_on_request_and_the_master_logs_its_exit_code() {
     let (service, uri) = serve("--processes", 2, &[]);
     let mut client = Client::connect(&uri);
     client.request("GET /exit?code=7", &[]);
@@ -161,13 +161,13 @@ fn a_worker_exits_when_asked_and_the_master_says_how() {
 }
 
 #[test]
-fn a_panic_in_a_handler_is_a_500_and_the_worker_goes_on() {
+fn a_panic_in_a_handler_is_a_500_and_the_worker_continues() {
     for kind in ["--processes", "--threads"] {
         let (_service, uri) = serve(kind, 1, &[]);
         let mut client = Client::connect(&uri);
         let before = get(&uri, "/").text().to_owned();
         client.request("GET /panic", &[]);
-        assert_eq!(client.answer().status, 500);
+        assert_eq!(client.response().status, 500);
         assert_eq!(get(&uri, "/").text(), before);
         assert_eq!(get(&uri, "/nowhere").status, 404);
     }
@@ -186,17 +186,17 @@ fn a_worker_that_hangs_is_killed_and_replaced() {
             .ends_with("ended: signal 9")
     );
     wait_until("two workers serve", || ready_workers(&uri).len() == 2);
-    // One that blocks for less is left alone, and the other one serves meanwhile.
+    // A worker that is blocked for a shorter time is not killed, and the other one serves meanwhile.
     let mut client = Client::connect(&uri);
     client.request("GET /hang?ms=200", &[]);
     for _ in 0..20 {
         assert_eq!(get(&uri, "/").status, 200);
     }
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]
-fn a_stopped_worker_keeps_nobody_else_waiting() {
+fn a_stopped_worker_does_not_delay_other_clients() {
     let (_service, uri) = serve("--processes", 3, &[("UPTICK_HANG_MS", "60000")]);
     let stopped = pid_of(&ready_workers(&uri)[&1]);
     let mut listener = WebSocket::open(&uri, "/ws", &[]);
@@ -220,7 +220,7 @@ fn a_stopped_worker_keeps_nobody_else_waiting() {
         );
     }
     kill_process(stopped, Signal::CONT).unwrap();
-    wait_until("it serves again", || {
+    wait_until("the worker serves again", || {
         spread(&uri, &mut Vec::new(), 20).contains_key(&1)
     });
 }
@@ -233,8 +233,8 @@ fn when_the_master_is_killed_the_workers_end_and_the_port_is_free() {
     slow.request("GET /slow?ms=300", &[]);
     thread::sleep(Duration::from_millis(50));
     service.signal(Signal::KILL);
-    // What has begun is answered.
-    assert_eq!(slow.answer().status, 200);
+    // Requests in progress are still answered.
+    assert_eq!(slow.response().status, 200);
     for worker in workers {
         wait_until("the worker has ended", || {
             test_kill_process(worker).is_err()
@@ -246,7 +246,7 @@ fn when_the_master_is_killed_the_workers_end_and_the_port_is_free() {
 }
 
 #[test]
-fn a_program_whose_workers_cannot_start_gives_up() {
+fn a_program_whose_workers_cannot_start_exits() {
     let file = std::env::temp_dir().join(format!("uptick-fail-{}", std::process::id()));
     std::fs::write(&file, "").unwrap();
     let variables = [
@@ -269,7 +269,7 @@ fn a_program_whose_workers_cannot_start_gives_up() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_reason() {
+fn an_address_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let ended = Program::start("50-workers", &[&address]).wait();
@@ -346,7 +346,7 @@ fn counters_never_go_down() {
 }
 
 #[test]
-fn out_of_descriptors_the_service_goes_on() {
+fn the_service_continues_after_running_out_of_descriptors() {
     let script = "ulimit -n 64; exec \"$0\" --processes 2 127.0.0.1:0";
     let path = crate::program::path_of("50-workers");
     let arguments = ["-c", script, path.to_str().unwrap()];

@@ -1,11 +1,11 @@
-//! `50-workers`: messages between the WebSockets of several workers.
+//! Tests of `50-workers`: messages between the WebSockets of several workers.
 
 use serde_json::Value;
 
 use crate::websocket::WebSocket;
 use crate::workers::serve;
 
-/// Opens a WebSocket and returns it with the number of its worker.
+/// Opens a WebSocket. Returns it with the number of its worker.
 fn open(uri: &str) -> (WebSocket, u64) {
     let mut ws = WebSocket::open(uri, "/ws", &[]);
     let hello: Value = serde_json::from_str(&ws.text()).unwrap();
@@ -21,7 +21,7 @@ fn every_message_reaches_every_websocket_once_and_in_order() {
         let mut sockets: Vec<(WebSocket, u64)> = (0..SOCKETS).map(|_| open(&uri)).collect();
         let workers: std::collections::BTreeSet<u64> =
             sockets.iter().map(|(_, worker)| *worker).collect();
-        assert_eq!(workers.len(), 3, "{kind}: all workers have some");
+        assert_eq!(workers.len(), 3, "{kind}: not all workers have a WebSocket");
         for number in 0..MESSAGES {
             for (index, (ws, _)) in sockets.iter_mut().enumerate() {
                 ws.send(format!("{index} {number}"));
@@ -44,7 +44,7 @@ fn every_message_reaches_every_websocket_once_and_in_order() {
 }
 
 #[test]
-fn long_texts_and_odd_ones_arrive_as_they_were_sent() {
+fn long_and_unusual_texts_arrive_unchanged() {
     let (_service, uri) = serve("--processes", 2, &[]);
     let (mut one, first) = open(&uri);
     let (mut other, mut second) = open(&uri);
@@ -60,7 +60,7 @@ fn long_texts_and_odd_ones_arrive_as_they_were_sent() {
 }
 
 #[test]
-fn a_client_that_sends_more_than_others_can_read_waits_and_nothing_is_lost() {
+fn a_fast_sender_is_slowed_down_and_no_message_is_lost() {
     const MESSAGES: usize = 200;
     let (_service, uri) = serve("--processes", 3, &[]);
     let mut receivers = Vec::new();

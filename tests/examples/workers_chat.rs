@@ -1,4 +1,4 @@
-//! `51-prefork-chat`: the chat on several workers, with raw clients and with browsers.
+//! Tests of `51-prefork-chat`: the chat on several workers, with raw clients and with browsers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::chat_page::Person;
+use crate::chat_page::User;
 use crate::chat_wire::Socket;
-use crate::program::{PATIENCE, Program, path_of};
+use crate::program::{Program, TIMEOUT, path_of};
 use crate::webdriver::WebDriver;
 
-/// Keeps the page's connection in `connection`, and the close codes of all of them in `closeCodes`.
+/// Script that stores the last connection of the page in `connection`, and all close codes in `closeCodes`.
 const CONNECTIONS: &str = "
     window.closeCodes = [];
     window.WebSocket = class extends WebSocket {
@@ -25,7 +25,7 @@ const CONNECTIONS: &str = "
         }
     };";
 
-/// Receives a message that was sent between the first two, as from a worker that is slow.
+/// Script that simulates a delayed message, sent between the first two, as from a slow worker.
 const LATE_MESSAGE: &str = "
     const id = Number(document.querySelector('#log .said').dataset.id) + 1;
     const said = { id, name: 'Cid', text: 'Late', time: Date.now(), ref: 0 };
@@ -37,11 +37,11 @@ fn serve(workers: &str) -> (Program, String) {
     (server, uri)
 }
 
-/// Opens WebSockets until one is served by a worker that `wanted` accepts.
+/// Opens WebSockets until one is served by a worker for which `wanted` returns `true`.
 #[track_caller]
 fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
-    let patience = Instant::now() + PATIENCE;
-    // While they are open, the next one goes to another worker.
+    let deadline = Instant::now() + TIMEOUT;
+    // They stay open, so that the next connection goes to another worker.
     let mut others = Vec::new();
     loop {
         let socket = Socket::open(uri);
@@ -49,16 +49,16 @@ fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
             return socket;
         }
         others.push(socket);
-        assert!(Instant::now() < patience, "no such worker");
+        assert!(Instant::now() < deadline, "no such worker");
     }
 }
 
-/// Returns the number and the process id of the worker that serves a socket.
+/// Returns the name of the worker that serves a socket: its number and process id.
 fn name_of(socket: &Socket) -> &str {
     socket.worker.as_deref().unwrap()
 }
 
-/// Opens two WebSockets of different workers.
+/// Opens two WebSockets on different workers.
 fn open_two(uri: &str) -> (Socket, Socket) {
     let one = Socket::open(uri);
     let other = open_where(uri, |worker| worker != name_of(&one));
@@ -66,17 +66,17 @@ fn open_two(uri: &str) -> (Socket, Socket) {
 }
 
 fn say(socket: &mut Socket, text: &str, reference: u64) {
-    socket.ask(&json!({"type": "say", "text": text, "ref": reference}));
+    socket.send_json(&json!({"type": "say", "text": text, "ref": reference}));
 }
 
-/// Joins the lobby as the page of that name, and returns the welcome.
+/// Joins the lobby like the page of a user, and returns the welcome message.
 #[track_caller]
 fn join(socket: &mut Socket, name: &str) -> Value {
     socket.join(name, &token_of(name));
-    socket.told("welcome")
+    socket.wait_for("welcome")
 }
 
-/// Joins the lobby, and waits until the welcome and what follows it add up to these members and messages.
+/// Joins the lobby, and waits until the welcome message and the following messages contain exactly these members and messages.
 #[track_caller]
 fn join_and_expect(socket: &mut Socket, name: &str, members: &[&str], messages: &[&str]) {
     let welcome = join(socket, name);
@@ -90,12 +90,12 @@ fn join_and_expect(socket: &mut Socket, name: &str, members: &[&str], messages: 
         );
     }
     while !here.iter().eq(members) || !said.values().eq(messages) {
-        let told = socket.told_any();
-        let field = |name: &str| told[name].as_str().unwrap().to_owned();
-        match told["type"].as_str().unwrap() {
+        let message = socket.next_message();
+        let field = |name: &str| message[name].as_str().unwrap().to_owned();
+        match message["type"].as_str().unwrap() {
             "joined" => drop(here.insert(field("name"))),
             "left" => drop(here.remove(&field("name"))),
-            "message" => drop(said.insert(told["id"].as_u64().unwrap(), field("text"))),
+            "message" => drop(said.insert(message["id"].as_u64().unwrap(), field("text"))),
             _ => {}
         }
     }
@@ -105,7 +105,7 @@ fn token_of(name: &str) -> String {
     format!("the token of {name}")
 }
 
-/// Kills the worker that serves a socket.
+/// Kills a worker with a given name.
 fn kill(worker: &str) {
     let (_, pid) = worker.split_once("(pid ").unwrap();
     let pid = pid.trim_end_matches(')').parse().unwrap();
@@ -113,33 +113,33 @@ fn kill(worker: &str) {
 }
 
 #[test]
-fn pages_of_different_workers_see_each_other() {
+fn pages_on_different_workers_chat() {
     let (_server, uri) = serve("2");
     let (mut ann, mut bob) = open_two(&uri);
     assert_eq!(join(&mut ann, "Ann")["members"], json!(["Ann"]));
     say(&mut ann, "first", 1);
-    let first = ann.told("message");
+    let first = ann.wait_for("message");
     assert_eq!(first["text"], "first");
     join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &["first"]);
-    assert_eq!(ann.told("joined")["name"], "Bob");
+    assert_eq!(ann.wait_for("joined")["name"], "Bob");
 
     say(&mut bob, "second", 2);
-    let second = bob.told("message");
-    assert_eq!(ann.told("message"), second);
+    let second = bob.wait_for("message");
+    assert_eq!(ann.wait_for("message"), second);
     assert!(second["id"].as_u64() > first["id"].as_u64());
-    ann.ask(&json!({"type": "typing"}));
-    assert_eq!(bob.told("typing")["name"], "Ann");
-    ann.ask(&json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}));
-    assert_eq!(bob.told("left")["name"], "Ann");
+    ann.send_json(&json!({"type": "typing"}));
+    assert_eq!(bob.wait_for("typing")["name"], "Ann");
+    ann.send_json(&json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}));
+    assert_eq!(bob.wait_for("left")["name"], "Ann");
     let last = &second["time"];
     let rooms = json!([
         {"name": "attic", "members": 1, "last": 0},
         {"name": "lobby", "members": 1, "last": last},
     ]);
-    while bob.told("rooms")["rooms"] != rooms {}
+    while bob.wait_for("rooms")["rooms"] != rooms {}
     drop(ann);
     let rooms = json!([{"name": "lobby", "members": 1, "last": last}]);
-    while bob.told("rooms")["rooms"] != rooms {}
+    while bob.wait_for("rooms")["rooms"] != rooms {}
 }
 
 #[test]
@@ -158,23 +158,27 @@ fn all_workers_remember_the_same_messages_in_the_same_order() {
     }
     let mut orders = BTreeMap::new();
     for socket in &mut sockets {
-        let heard = (0..SOCKETS * MESSAGES).map(|_| {
-            let said = socket.told("message");
+        let received = (0..SOCKETS * MESSAGES).map(|_| {
+            let said = socket.wait_for("message");
             (said["id"].as_u64().unwrap(), said)
         });
-        let heard: BTreeMap<u64, Value> = heard.collect();
-        assert_eq!(heard.len(), SOCKETS * MESSAGES, "each came once");
-        // The messages of one page are in the order in which it sent them.
+        let received: BTreeMap<u64, Value> = received.collect();
+        assert_eq!(
+            received.len(),
+            SOCKETS * MESSAGES,
+            "each message is received once"
+        );
+        // The messages of each page arrive in the order in which they were sent.
         for index in 0..SOCKETS {
-            let of_page = heard
+            let of_page = received
                 .values()
                 .filter_map(|said| said["text"].as_str()?.strip_prefix(&format!("{index}: ")));
-            assert!(of_page.eq(["0", "1", "2", "3", "4"]), "{heard:?}");
+            assert!(of_page.eq(["0", "1", "2", "3", "4"]), "{received:?}");
         }
-        let messages: Vec<Value> = heard.into_values().collect();
+        let messages: Vec<Value> = received.into_values().collect();
         orders.insert(name_of(socket).to_owned(), messages);
     }
-    assert_eq!(orders.len(), 3, "all workers have some");
+    assert_eq!(orders.len(), 3, "not all workers have a socket");
     for late in 0..3 {
         let mut socket = open_where(&uri, |worker| {
             let taken = sockets[SOCKETS..].iter().map(name_of);
@@ -195,43 +199,43 @@ fn a_name_belongs_to_one_page_on_all_workers() {
     let (_server, uri) = serve("2");
     let (mut ann, mut thief) = open_two(&uri);
     ann.join("Ann", "a secret");
-    ann.told("welcome");
-    // Once Bob sees Ann, his worker knows her name.
+    ann.wait_for("welcome");
+    // When Bob sees Ann, his worker knows her name.
     let mut bob = open_where(&uri, |worker| worker == name_of(&thief));
     join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &[]);
     thief.join("ANN", "a guess");
-    assert_eq!(thief.told("refused")["code"], "name-taken");
-    // With the token, a page takes its name back from a connection to another worker.
+    assert_eq!(thief.wait_for("refused")["code"], "name-taken");
+    // With its token, a page reclaims its name over a connection to another worker.
     thief.join("Ann", "a secret");
-    assert_eq!(thief.told("welcome")["members"], json!(["Ann", "Bob"]));
+    assert_eq!(thief.wait_for("welcome")["members"], json!(["Ann", "Bob"]));
     assert_eq!(ann.closed(), 4001);
     let mut cid = open_where(&uri, |worker| worker != name_of(&thief));
     join_and_expect(&mut cid, "Cid", &["Ann", "Bob", "Cid"], &[]);
 }
 
 #[test]
-fn people_of_a_killed_worker_leave_and_its_successor_has_the_history() {
+fn users_of_a_killed_worker_leave_and_its_replacement_has_the_history() {
     let (_server, uri) = serve("2");
     let (mut ann, mut bob) = open_two(&uri);
     join(&mut ann, "Ann");
     join(&mut bob, "Bob");
     say(&mut bob, "last words", 1);
-    assert_eq!(ann.told("message")["text"], "last words");
+    assert_eq!(ann.wait_for("message")["text"], "last words");
     let (survivor, killed) = (name_of(&ann).to_owned(), name_of(&bob).to_owned());
     kill(&killed);
-    assert_eq!(ann.told("left")["name"], "Bob");
+    assert_eq!(ann.wait_for("left")["name"], "Bob");
     say(&mut ann, "rest in peace", 2);
-    ann.told("message");
+    ann.wait_for("message");
 
     let mut cid = open_where(&uri, |worker| worker != survivor);
     assert_ne!(name_of(&cid), killed);
     let said = ["last words", "rest in peace"];
     join_and_expect(&mut cid, "Cid", &["Ann", "Cid"], &said);
-    assert_eq!(ann.told("joined")["name"], "Cid");
+    assert_eq!(ann.wait_for("joined")["name"], "Cid");
 
-    // Now no worker is left that received the messages from their authors.
+    // No remaining worker has received the messages directly from their authors.
     kill(&survivor);
-    assert_eq!(cid.told("left")["name"], "Ann");
+    assert_eq!(cid.wait_for("left")["name"], "Ann");
     let mut dan = open_where(&uri, |worker| worker != name_of(&cid));
     join_and_expect(&mut dan, "Dan", &["Cid", "Dan"], &said);
 }
@@ -244,7 +248,7 @@ fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
     join(&mut bob, "Bob");
     for generation in 1..3 {
         say(&mut ann, &format!("in generation {generation}"), generation);
-        let seen = ann.told("message")["id"].clone();
+        let seen = ann.wait_for("message")["id"].clone();
         let old = [name_of(&ann).to_owned(), name_of(&bob).to_owned()];
         server.signal(Signal::HUP);
         for socket in [&mut ann, &mut bob] {
@@ -254,13 +258,13 @@ fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
         for socket in [&ann, &bob] {
             assert!(!old.iter().any(|worker| worker == name_of(socket)));
         }
-        // Bob's page sends the number of the last message that it has seen, Ann's none.
+        // The page of Bob sends the id of the last message that it has received, the page of Ann does not.
         let join_again = json!({
             "type": "join", "name": "Bob", "room": "lobby", "token": token_of("Bob"),
             "seen": {"epoch": epoch, "id": seen},
         });
-        bob.ask(&join_again);
-        let welcome = bob.told("welcome");
+        bob.send_json(&join_again);
+        let welcome = bob.wait_for("welcome");
         assert_eq!(
             (&welcome["resumed"], &welcome["gap"]),
             (&json!(true), &json!(false))
@@ -277,7 +281,7 @@ fn a_reload_closes_with_1012_and_the_new_workers_have_the_history() {
 }
 
 #[test]
-fn the_service_stops_if_nobody_reads_its_standard_error_any_more() {
+fn the_service_stops_after_its_standard_error_is_closed() {
     let mut master = Command::new(path_of("prefork-chat"))
         .args(["--workers", "1", "127.0.0.1:0"])
         .stdout(Stdio::piped())
@@ -290,9 +294,9 @@ fn the_service_stops_if_nobody_reads_its_standard_error_any_more() {
     assert!(line.starts_with("listening on http://"), "{line}");
     drop(master.stderr.take());
     kill_process(Pid::from_child(&master), Signal::TERM).unwrap();
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while master.try_wait().unwrap().is_none() {
-        if Instant::now() > patience {
+        if Instant::now() > deadline {
             master.kill().unwrap();
             panic!("it does not stop");
         }
@@ -301,7 +305,7 @@ fn the_service_stops_if_nobody_reads_its_standard_error_any_more() {
 }
 
 #[test]
-fn arguments_that_make_no_sense_are_reported() {
+fn invalid_arguments_are_reported() {
     for arguments in [
         &["--port"][..],
         &["--workers"],
@@ -315,15 +319,15 @@ fn arguments_that_make_no_sense_are_reported() {
 }
 
 #[test]
-fn two_tabs_on_several_workers_chat_across_a_reload() {
+fn two_browsers_on_several_workers_chat_across_a_reload() {
     let Some(driver) = WebDriver::start() else {
         return;
     };
     let (server, uri) = serve("4");
-    let ann = Person(driver.open("ann-of-workers", &uri));
-    let bob = Person(driver.open("bob-of-workers", &uri));
-    for person in [&ann, &bob] {
-        person.0.run(CONNECTIONS);
+    let ann = User(driver.open("ann-of-workers", &uri));
+    let bob = User(driver.open("bob-of-workers", &uri));
+    for user in [&ann, &bob] {
+        user.0.run(CONNECTIONS);
     }
     ann.join("Ann", "lobby");
     ann.expect_members("Ann (you)");
@@ -339,15 +343,13 @@ fn two_tabs_on_several_workers_chat_across_a_reload() {
         assert_eq!(ann.shown(), ["Hello, Bob!", "Late", "Hello, Ann!"]);
     }
     server.signal(Signal::HUP);
-    for person in [&ann, &bob] {
-        person.0.wait_for("window.closeCodes.join() === '1012'");
-        person
-            .0
-            .wait_for("!document.querySelector('#banner.shown')");
+    for user in [&ann, &bob] {
+        user.0.wait_for("window.closeCodes.join() === '1012'");
+        user.0.wait_for("!document.querySelector('#banner.shown')");
     }
     ann.say("We are still here.");
-    for person in [&ann, &bob] {
-        person.expect("We are still here.");
+    for user in [&ann, &bob] {
+        user.expect("We are still here.");
     }
     ann.expect_members("Ann (you),Bob");
     assert_eq!(ann.shown()[2..], ["Hello, Ann!", "We are still here."]);

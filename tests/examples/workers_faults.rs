@@ -1,4 +1,4 @@
-//! `50-workers` and `52-rolling-reload`: what goes wrong around the service, such as blocked loops, full disks and moved programs.
+//! Tests of `50-workers` and `52-rolling-reload` under faults: blocked loops, full disks and moved programs.
 
 use std::path::PathBuf;
 use std::thread;
@@ -12,7 +12,7 @@ use crate::tls::Directory;
 use crate::websocket::WebSocket;
 use crate::workers::{TIMES, pid_of, ready_workers, serve, stats, wait_until};
 
-/// A directory of its own for each name, with a space in its path.
+/// Creates a separate directory for each name, with a space in its path.
 fn directory(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("uptick {name} {}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
@@ -24,7 +24,7 @@ fn read_pid(path: &std::path::Path) -> i32 {
     text.trim().parse().unwrap()
 }
 
-/// Sends the signal for an upgrade, and waits until another program serves; returns its process id.
+/// Sends the upgrade signal, and waits until the new program serves. Returns its process id.
 fn upgrade(pid_file: &std::path::Path) -> i32 {
     let before = read_pid(pid_file);
     kill_process(Pid::from_raw(before).unwrap(), Signal::USR2).unwrap();
@@ -86,7 +86,7 @@ fn a_blocked_worker_does_not_outlive_its_master() {
 }
 
 #[test]
-fn a_websocket_that_never_answers_the_close_does_not_spoil_a_stop() {
+fn a_websocket_that_never_answers_the_close_does_not_prevent_a_clean_stop() {
     let variables = [("UPTICK_DRAIN_MS", "4000"), ("UPTICK_WS_DRAIN_MS", "100")];
     let (service, uri) = serve("--processes", 1, &variables);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
@@ -97,7 +97,7 @@ fn a_websocket_that_never_answers_the_close_does_not_spoil_a_stop() {
 }
 
 #[test]
-fn a_client_that_never_begins_its_handshake_does_not_spoil_a_stop() {
+fn a_client_that_never_starts_its_handshake_does_not_prevent_a_clean_stop() {
     let directory = Directory::new("silent");
     let (cert, key) = directory.certificate("localhost");
     let arguments = ["--cert", &cert, "--key", &key, "tls://127.0.0.1:0"];
@@ -113,7 +113,7 @@ fn a_client_that_never_begins_its_handshake_does_not_spoil_a_stop() {
 }
 
 #[test]
-fn messages_reach_websockets_of_all_programs_of_several_upgrades() {
+fn messages_reach_websockets_of_all_programs_after_several_upgrades() {
     let directory = directory("chain");
     let pid_file = directory.join("pid");
     let arguments = ["--pid-file", pid_file.to_str().unwrap(), "127.0.0.1:0"];
@@ -123,7 +123,7 @@ fn messages_reach_websockets_of_all_programs_of_several_upgrades() {
     ];
     let service = Program::start_with("52-rolling-reload", &arguments, &variables);
     let uri = service.listening_on();
-    wait_until("the pid file is there", || pid_file.exists());
+    wait_until("the pid file exists", || pid_file.exists());
     let mut sockets = Vec::new();
     let open = |sockets: &mut Vec<WebSocket>| {
         let mut ws = WebSocket::open_despite_shutdown(&uri, "/ws");
@@ -150,7 +150,7 @@ fn messages_reach_websockets_of_all_programs_of_several_upgrades() {
 }
 
 #[test]
-fn an_upgrade_follows_the_symbolic_link_that_the_program_was_started_by() {
+fn an_upgrade_follows_the_symbolic_link_used_to_start_the_program() {
     let directory = directory("releases");
     let link = directory.join("current release");
     let copy = directory.join("next");
@@ -161,7 +161,7 @@ fn an_upgrade_follows_the_symbolic_link_that_the_program_was_started_by() {
     let arguments = ["--pid-file", pid_file.to_str().unwrap(), "127.0.0.1:0"];
     let service = Program::installed(link.to_str().unwrap(), &arguments).unwrap();
     let uri = service.listening_on();
-    wait_until("the pid file is there", || pid_file.exists());
+    wait_until("the pid file exists", || pid_file.exists());
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&copy, &link).unwrap();
     let next = upgrade(&pid_file);
@@ -174,7 +174,7 @@ fn an_upgrade_follows_the_symbolic_link_that_the_program_was_started_by() {
 }
 
 #[test]
-fn a_failed_upgrade_counts_no_restart_and_leaves_nothing_behind() {
+fn a_failed_upgrade_counts_no_restart_and_leaves_no_worker() {
     let directory = directory("failing");
     let file = directory.join("fail");
     let variables = [
@@ -184,7 +184,7 @@ fn a_failed_upgrade_counts_no_restart_and_leaves_nothing_behind() {
     ];
     let (service, uri) = serve("--processes", 1, &variables);
     std::fs::write(&file, "").unwrap();
-    // More often than there is room for workers at the same time.
+    // More attempts than there are slots for workers.
     for _ in 0..20 {
         service.signal(Signal::USR2);
         service.error_line_with("upgrade failed");

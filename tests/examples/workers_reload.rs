@@ -1,4 +1,4 @@
-//! `50-workers` and `52-rolling-reload`: stops, reloads and upgrades while clients are served.
+//! Tests of `50-workers` and `52-rolling-reload`: stops, reloads and upgrades while clients are served.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use uptick::websocket::CloseCode;
 
 use crate::http::{Client, get};
-use crate::program::{PATIENCE, Program};
+use crate::program::{Program, TIMEOUT};
 use crate::websocket::WebSocket;
 use crate::workers::{TIMES, pid_of, ready_workers, serve, stats, wait_until};
 
-/// A path of its own for each test and name.
+/// Returns a separate path for each test and name.
 fn temporary(name: &str) -> PathBuf {
     let thread = thread::current();
     let test = thread.name().unwrap_or("test").replace("::", "-");
     std::env::temp_dir().join(format!("{name}-{test}-{}", std::process::id()))
 }
 
-/// How often the survival tests do what they do: more with `UPTICK_SOAK`.
+/// Returns the number of rounds of a test: `many` if `UPTICK_SOAK` is set.
 fn rounds(few: usize, many: usize) -> usize {
     match std::env::var_os("UPTICK_SOAK") {
         Some(_) => many,
@@ -30,7 +30,7 @@ fn rounds(few: usize, many: usize) -> usize {
     }
 }
 
-/// Clients that ask all the time: some with a connection for each request, some with one that is kept.
+/// Clients that send requests continuously, either over one connection per request or over a kept connection.
 struct Load {
     stop: Arc<AtomicBool>,
     requests: Arc<AtomicUsize>,
@@ -49,8 +49,8 @@ impl Load {
                     let mut failures = Vec::new();
                     let mut kept = None;
                     while !stop.load(Ordering::Relaxed) {
-                        let asked = ask(&uri, &mut kept, number % 2 == 0);
-                        failures.extend(asked.err());
+                        let result = request_once(&uri, &mut kept, number % 2 == 0);
+                        failures.extend(result.err());
                         requests.fetch_add(1, Ordering::Relaxed);
                         thread::sleep(Duration::from_millis(2));
                     }
@@ -65,7 +65,7 @@ impl Load {
         }
     }
 
-    /// Ends the clients, and checks that none of their requests failed.
+    /// Stops the clients, and checks that none of their requests failed.
     fn expect_no_failure(self) {
         self.stop.store(true, Ordering::Relaxed);
         let failures: Vec<String> = self
@@ -84,8 +84,12 @@ impl Load {
     }
 }
 
-/// Asks once. A connection that was kept may have been closed since, which is no failure: such a request is sent anew.
-fn ask(uri: &str, kept: &mut Option<std::net::TcpStream>, keep: bool) -> Result<(), String> {
+/// Sends one request. If a kept connection was closed in the meantime, the request is repeated; this is not a failure.
+fn request_once(
+    uri: &str,
+    kept: &mut Option<std::net::TcpStream>,
+    keep: bool,
+) -> Result<(), String> {
     use std::io::{Read as _, Write as _};
     let address = uri.strip_prefix("http://").unwrap();
     let was_kept = kept.is_some();
@@ -95,31 +99,31 @@ fn ask(uri: &str, kept: &mut Option<std::net::TcpStream>, keep: bool) -> Result<
             std::net::TcpStream::connect(address).map_err(|error| format!("connecting: {error}"))?
         }
     };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let close = if keep { "" } else { "Connection: close\r\n" };
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{close}\r\n");
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let mut exchange = || {
         stream.write_all(request.as_bytes())?;
         let mut buffer = [0; 4096];
-        while !answer.ends_with(b"}") {
+        while !response.ends_with(b"}") {
             match stream.read(&mut buffer)? {
                 0 => break,
-                count => answer.extend_from_slice(&buffer[..count]),
+                count => response.extend_from_slice(&buffer[..count]),
             }
         }
         Ok::<_, std::io::Error>(())
     };
     let failure = exchange().err();
-    let text = String::from_utf8_lossy(&answer).into_owned();
+    let text = String::from_utf8_lossy(&response).into_owned();
     if text.starts_with("HTTP/1.1 200") && text.ends_with('}') {
         if keep && !text.to_ascii_lowercase().contains("connection: close") {
             *kept = Some(stream);
         }
         return Ok(());
     }
-    if was_kept && answer.is_empty() {
-        return ask(uri, kept, keep);
+    if was_kept && response.is_empty() {
+        return request_once(uri, kept, keep);
     }
     Err(format!("{failure:?} after {text:?}"))
 }
@@ -171,7 +175,7 @@ fn upgrades_lose_no_request() {
             .parse()
             .unwrap()
     };
-    wait_until("the pid file is there", || pid_file.exists());
+    wait_until("the pid file exists", || pid_file.exists());
     assert_eq!(master(), service.pid());
     let load = Load::start(&uri, 16);
     let mut last = master();
@@ -179,7 +183,7 @@ fn upgrades_lose_no_request() {
         kill_process(Pid::from_raw(last).unwrap(), Signal::USR2).unwrap();
         wait_until("the new program serves", || master() != last);
         last = master();
-        wait_until("its generation is known", || {
+        wait_until("the new generation serves", || {
             stats(&uri)["generation"] == round + 2
         });
         wait_until("the old workers have ended", || {
@@ -192,7 +196,7 @@ fn upgrades_lose_no_request() {
     wait_until("the last program has ended", || {
         test_kill_process(Pid::from_raw(last).unwrap()).is_err()
     });
-    // All of them have the same output, so that the end of the first one is known now only.
+    // All programs share the output of the first, so its end can only be observed now.
     assert_eq!(service.wait().status.code(), Some(0));
     assert!(!pid_file.exists());
 }
@@ -217,12 +221,12 @@ fn a_generation_that_cannot_start_leaves_the_old_one_in_place() {
 }
 
 #[test]
-fn a_stop_answers_what_has_begun_and_closes_the_rest() {
+fn a_stop_answers_requests_in_progress_and_closes_idle_connections() {
     for kind in ["--processes", "--threads"] {
         let (service, uri) = serve(kind, 2, &[]);
         let mut idle = Client::connect(&uri);
         idle.request("GET /", &[]);
-        idle.answer();
+        idle.response();
         let mut silent = Client::connect(&uri);
         let mut busy = Client::connect(&uri);
         busy.request("GET /slow?ms=400", &[]);
@@ -230,9 +234,9 @@ fn a_stop_answers_what_has_begun_and_closes_the_rest() {
         ws.text();
         thread::sleep(Duration::from_millis(100));
         service.signal(Signal::TERM);
-        let answer = busy.answer();
-        assert_eq!(answer.status, 200, "{kind}");
-        assert_eq!(answer.field("connection").as_deref(), Some("close"));
+        let response = busy.response();
+        assert_eq!(response.status, 200, "{kind}");
+        assert_eq!(response.field("connection").as_deref(), Some("close"));
         idle.expect_end();
         silent.expect_end();
         ws.expect_close(CloseCode::GOING_AWAY);
@@ -241,7 +245,7 @@ fn a_stop_answers_what_has_begun_and_closes_the_rest() {
 }
 
 #[test]
-fn at_the_deadline_the_rest_is_cut() {
+fn unfinished_requests_are_aborted_at_the_deadline() {
     let (service, uri) = serve("--processes", 1, &[("UPTICK_DRAIN_MS", "300")]);
     let mut busy = Client::connect(&uri);
     busy.request("GET /slow?ms=60000", &[]);
@@ -252,7 +256,7 @@ fn at_the_deadline_the_rest_is_cut() {
 }
 
 #[test]
-fn a_second_signal_cuts_at_once() {
+fn a_second_signal_aborts_immediately() {
     let (service, uri) = serve("--processes", 1, &[("UPTICK_DRAIN_MS", "60000")]);
     let mut busy = Client::connect(&uri);
     busy.request("GET /slow?ms=60000", &[]);
@@ -266,7 +270,7 @@ fn a_second_signal_cuts_at_once() {
 }
 
 #[test]
-fn websockets_of_an_old_generation_are_closed_with_1012_and_events_with_a_retry() {
+fn a_reload_closes_websockets_with_1012_and_event_streams_with_retry() {
     let (service, uri) = serve("--processes", 2, &[]);
     let mut ws = WebSocket::open(&uri, "/ws", &[]);
     ws.text();
@@ -281,19 +285,19 @@ fn websockets_of_an_old_generation_are_closed_with_1012_and_events_with_a_retry(
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let path = temporary("uptick-notify");
-    // A process of the same id may have left one.
+    // An earlier process with the same id may have left the file.
     let _ = std::fs::remove_file(&path);
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let told = || {
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let receive = || {
         let mut buffer = [0; 512];
         let length = manager.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let wait_for = |text: &str| loop {
-        let state = told();
+        let state = receive();
         if state.lines().any(|line| line.starts_with(text)) {
             return state;
         }
@@ -323,7 +327,7 @@ fn the_service_manager_is_told() {
 }
 
 #[test]
-fn reloads_leave_the_descriptors_of_the_master_as_they_were() {
+fn reloads_leak_no_descriptors_of_the_master() {
     let (service, uri) = serve("--processes", 2, &[]);
     let count = || {
         let path = format!("/proc/{}/fd", service.pid());

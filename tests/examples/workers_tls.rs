@@ -1,4 +1,4 @@
-//! `52-rolling-reload` over TLS: sessions are resumed by all workers of all generations.
+//! Tests of `52-rolling-reload` over TLS: sessions are resumed by all workers of all generations.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::program::Program;
 use crate::tls::Directory;
 use crate::workers::TIMES;
 
-/// Visits the service with `openssl`; returns whether the session was resumed, and what the worker says of itself. `None` when
+/// Connects to the service with `openssl`. Returns whether the session was resumed, and the JSON object of the worker. `None` if
 /// `openssl` is not installed.
 fn visit(address: &str, option: &str, session: &str) -> Option<(bool, Value)> {
     let arguments = ["s_client", "-connect", address, "-ign_eof", option, session];
@@ -20,7 +20,7 @@ fn visit(address: &str, option: &str, session: &str) -> Option<(bool, Value)> {
     let resumed = line("Reused, ").is_some();
     assert_ne!(resumed, line("New, ").is_some(), "{ended:?}");
     let body = line("{\"worker\"").unwrap_or_else(|| panic!("no response: {ended:?}"));
-    // The message that ends the connection may follow on the line.
+    // The close_notify message may follow on the same line.
     let end = body.find('}').unwrap() + 1;
     Some((resumed, serde_json::from_str(&body[..end]).unwrap()))
 }
@@ -40,7 +40,7 @@ fn sessions_are_resumed_by_all_workers_of_all_generations() {
     assert!(!resumed);
     let mut workers = BTreeSet::from([first["worker"].as_u64()]);
     let mut generation = 1;
-    // Connections that stay open keep one worker ahead of the other, so that both get some.
+    // Connections that stay open are counted for a worker, so that the other one is chosen next.
     let mut held = Vec::new();
     while workers.len() < 2 || generation < 2 {
         assert!(
@@ -48,10 +48,10 @@ fn sessions_are_resumed_by_all_workers_of_all_generations() {
             "only {workers:?} of generation {generation} respond"
         );
         held.push(std::net::TcpStream::connect(&address).unwrap());
-        let (resumed, answer) = visit(&address, "-sess_in", &session).unwrap();
-        assert!(resumed, "{answer}");
-        generation = answer["generation"].as_u64().unwrap();
-        workers.insert(answer["worker"].as_u64());
+        let (resumed, response) = visit(&address, "-sess_in", &session).unwrap();
+        assert!(resumed, "{response}");
+        generation = response["generation"].as_u64().unwrap();
+        workers.insert(response["worker"].as_u64());
         if workers.len() == 2 && generation == 1 {
             service.signal(Signal::HUP);
             service.error_line_with("generation 2 serves");

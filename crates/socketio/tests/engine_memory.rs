@@ -131,7 +131,7 @@ fn idle_clients_use_little_memory_and_free_it() {
             (each, live() - before)
         };
         round();
-        // Whether a table grows once more depends on the hashes of the ids. A leak would show in both rounds.
+        // A table may grow once more, depending on the hashes of the ids. A leak would show in both rounds.
         let (each, left) = round();
         let left = left.min(round().1);
         assert!(each < limit, "{name}: {each} bytes per client");

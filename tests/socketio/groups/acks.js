@@ -7,7 +7,7 @@ const { event } = require("../lib/raw.js");
 const placeholder = '{"_placeholder":true,"num":0}';
 
 exports.tests = {
-  async "the server gets the first value of the client's acknowledgement"(c) {
+  async "the server receives the first value of the client's acknowledgement"(c) {
     const socket = await c.connect(c.namespace());
     socket.on("question", (...args) => args.pop()(args, "ignored"));
     for (const args of [[], ["x"], [1, { a: [null] }, "é"]]) {
@@ -15,23 +15,23 @@ exports.tests = {
     }
   },
 
-  async "binary goes to the client and comes back in its acknowledgement"(c) {
+  async "binary data is sent to the client and returned in its acknowledgement"(c) {
     const socket = await c.connect(c.namespace());
-    socket.on("question", (binary, ack) => ack({ got: Buffer.from(binary), more: [Buffer.from([9])] }));
+    socket.on("question", (binary, ack) => ack({ first: Buffer.from(binary), more: [Buffer.from([9])] }));
     const { ok, value } = await c.call(socket, "ask", 10000, Buffer.from([1, 2, 3]));
     assert.equal(ok, true);
-    assert.deepEqual(Buffer.from(value.got), Buffer.from([1, 2, 3]));
+    assert.deepEqual(Buffer.from(value.first), Buffer.from([1, 2, 3]));
     assert.deepEqual(Buffer.from(value.more[0]), Buffer.from([9]));
   },
 
-  async "a client that does not acknowledge times out"(c) {
+  async "the acknowledgement of a client times out"(c) {
     const socket = await c.connect(c.namespace());
     const begin = performance.now();
     assert.deepEqual(await c.call(socket, "ask", 100, "x"), { ok: false, error: "timeout" });
-    assert.ok(performance.now() - begin >= 95, "not before");
+    assert.ok(performance.now() - begin >= 95, "the timeout must not expire early");
   },
 
-  async "an acknowledgement after the timeout is ignored, and so is a second one"(c) {
+  async "late and duplicate acknowledgements are ignored"(c) {
     const socket = await c.connect(c.namespace());
     let late;
     socket.once("question", (ack) => (late = ack));
@@ -45,7 +45,7 @@ exports.tests = {
     assert.equal(await c.call(socket, "echo-ack", 1), 1);
   },
 
-  async "raw acknowledgements are matched by their id, whatever their order"(c) {
+  async "acknowledgements are matched by their id, in any order"(c) {
     const ws = await c.websocket();
     const nsp = c.namespace();
     await ws.connect(nsp);
@@ -58,8 +58,8 @@ exports.tests = {
     assert.equal(new Set(questions.map(({ id }) => id)).size, 3);
     const [a, b, last] = questions;
     ws.send(`43${nsp},${last.id}["C"]`, `43${nsp},${a.id}[]`, `461-${nsp},${b.id}[${placeholder}]`, Buffer.from([7]));
-    const got = await ws.messages(4);
-    assert.deepEqual(got, [
+    const received = await ws.messages(4);
+    assert.deepEqual(received, [
       `43${nsp},3[{"ok":true,"value":"C"}]`,
       `43${nsp},1[{"ok":true}]`,
       `461-${nsp},2[{"ok":true,"value":${placeholder}}]`,
@@ -77,30 +77,30 @@ exports.tests = {
     }
   },
 
-  async "acknowledgements come in the order of the events"(c) {
+  async "acknowledgements are sent in the order of the events"(c) {
     const socket = await c.connect(c.namespace());
     const order = [];
     const n = 200;
-    const answers = Array.from({ length: n }, async (_, i) => {
+    const calls = Array.from({ length: n }, async (_, i) => {
       order.push((await c.callAll(socket, "echo-ack", i))[0]);
     });
-    await Promise.all(answers);
+    await Promise.all(calls);
     assert.deepEqual(order, Array.from({ length: n }, (_, i) => i));
   },
 
-  async "questions in flight do not hold up other events"(c) {
+  async "pending acknowledgements do not block other events"(c) {
     const socket = await c.connect(c.namespace());
     const acks = [];
     socket.on("question", (i, ack) => acks.push([i, ack]));
-    const asked = Array.from({ length: 20 }, (_, i) => c.call(socket, "ask", 15000, i));
+    const pending = Array.from({ length: 20 }, (_, i) => c.call(socket, "ask", 15000, i));
     assert.equal(await c.call(socket, "burst", 5), 5);
     assert.equal(acks.length, 20);
     for (const [i, ack] of acks.reverse()) ack(i * 2);
-    const answers = await Promise.all(asked);
-    assert.deepEqual(answers, Array.from({ length: 20 }, (_, i) => ({ ok: true, value: i * 2 })));
+    const results = await Promise.all(pending);
+    assert.deepEqual(results, Array.from({ length: 20 }, (_, i) => ({ ok: true, value: i * 2 })));
   },
 
-  async "events without an acknowledgement are served as well"(c) {
+  async "events without an acknowledgement are handled"(c) {
     const socket = await c.connect(c.namespace());
     const log = c.log(socket);
     socket.emit("echo-ack", 1);
@@ -113,19 +113,19 @@ exports.tests = {
     assert.deepEqual((await c.call(socket, "whoami")).rooms, ["room"]);
   },
 
-  async "a client with retries gets each event acknowledged once"(c) {
+  async "a client with retries receives one acknowledgement per event"(c) {
     const manager = c.manager();
     const socket = manager.socket(c.namespace(), { retries: 3, ackTimeout: 10000 });
     await c.connected(socket);
-    const answers = await Promise.all([1, 2, 3].map((i) => socket.emitWithAck("echo-ack", i)));
-    assert.deepEqual(answers, [1, 2, 3]);
+    const results = await Promise.all([1, 2, 3].map((i) => socket.emitWithAck("echo-ack", i)));
+    assert.deepEqual(results, [1, 2, 3]);
   },
 
-  async "an acknowledgement from a socket that left is not waited for beyond its timeout"(c) {
+  async "a broadcast does not wait longer than its timeout for a disconnected socket"(c) {
     const nsp = c.namespace();
-    const [caller, leaver, answerer] = await c.many(3, nsp);
+    const [caller, leaver, responder] = await c.many(3, nsp);
     leaver.on("q", () => leaver.disconnect());
-    answerer.on("q", (ack) => ack("here"));
+    responder.on("q", (ack) => ack("here"));
     caller.on("q", (ack) => ack("me"));
     const { values } = await c.call(caller, "cast-ack", { to: [], timeout: 700, event: "q", args: [] });
     assert.deepEqual(values.sort(), ["here", "me"]);

@@ -1,5 +1,5 @@
 "use strict";
-// Operations on all servers: fetching sockets, and events from server to server.
+// Operations on all servers: fetching sockets, and events between servers.
 
 const assert = require("node:assert/strict");
 
@@ -53,7 +53,7 @@ exports.tests = {
     assert.equal(stashed(sockets[0].data) ?? null, null);
   },
 
-  async "fetch selects by rooms and exceptions"(c) {
+  async "fetch selects by rooms and excluded rooms"(c) {
     await c.requires("remote-ops");
     const nsp = c.namespace();
     const plan = { ann: ["a"], bob: ["a", "b"], cid: ["b"], dan: [] };
@@ -98,14 +98,14 @@ exports.tests = {
     }
   },
 
-  async "sse-ack gathers the answers of the other servers"(c) {
+  async "sse-ack collects the responses of the other servers"(c) {
     await c.requires("remote-ops");
     const nsp = c.namespace();
     const sockets = await c.many(c.workers > 1 ? 12 : 2, nsp);
     const { ok, values } = await c.call(sockets[0], "cluster", { op: "sse-ack", args: ["x", [2]] });
     assert.equal(ok, true);
-    // A worker without a socket of the namespace may not have created it.
-    assert.ok(values.length <= c.workers - 1, `${values.length} answers`);
+    // A worker without a socket in the namespace may not have created it.
+    assert.ok(values.length <= c.workers - 1, `${values.length} responses`);
     const main = await c.connect("/");
     const all = await c.call(main, "cluster", { op: "sse-ack", args: ["x", [2]] });
     assert.equal(all.ok, true);

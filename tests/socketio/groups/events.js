@@ -1,10 +1,10 @@
 "use strict";
-// Every command of the conformance program, by the official client.
+// All commands of the conformance program, with the official client.
 
 const assert = require("node:assert/strict");
 const { Log } = require("../lib/wait.js");
 
-/** Values that JSON carries, at its corners. */
+/** JSON values, including edge cases. */
 const VALUES = [
   null, true, false, 0, -1, 1.5, -0.1, 1e-7, 5e-324, 1.7976931348623157e308, 2 ** 53, -(2 ** 53), 1e21, 123456789012345680000,
   "", "text", 'quotes " and \\ and /', "\u0000\u001f\u007f\u2028\u2029", "é ü ß 你好 \u{1f469}\u200d\u{1f680}", "\u001e", "b64", "42[]",
@@ -14,7 +14,7 @@ const VALUES = [
 
 const buffers = () => [Buffer.alloc(0), Buffer.from([0, 255, 30, 128]), Buffer.alloc(70000, 0x5a)];
 
-/** Makes binary comparable, however it came. */
+/** Converts binary data of any type to comparable values. */
 function plain(value) {
   if (Buffer.isBuffer(value) || value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
     return `binary ${Buffer.from(value.buffer ?? value, value.byteOffset, value.byteLength).toString("hex")}`;
@@ -26,7 +26,7 @@ function plain(value) {
   return value;
 }
 
-/** What was stashed: the contract leaves open whether the answer is the value or the data around it. */
+/** Returns the stashed value. The contract allows both the value itself and the data object that contains it. */
 const stashed = (data) => (data && typeof data === "object" && "value" in data ? data.value : data);
 
 async function joined(c, options) {
@@ -34,16 +34,16 @@ async function joined(c, options) {
 }
 
 exports.tests = {
-  async "echo sends the same arguments back"(c) {
+  async "echo returns the same arguments"(c) {
     const socket = await c.connect(c.namespace());
     const log = c.log(socket, "echoed");
     const all = [[], ...VALUES.map((value) => [value]), VALUES, [VALUES, { VALUES }]];
     for (const args of all) socket.emit("echo", ...args);
-    const got = await log.take(all.length);
-    got.forEach(([, ...args], i) => assert.deepEqual(plain(args), plain(all[i])));
+    const received = await log.take(all.length);
+    received.forEach(([, ...args], i) => assert.deepEqual(plain(args), plain(all[i])));
   },
 
-  async "echo sends binary back, wherever it is in the arguments"(c) {
+  async "echo returns binary data at any position in the arguments"(c) {
     const socket = await c.connect(c.namespace());
     const log = c.log(socket, "echoed");
     const [empty, small, big] = buffers();
@@ -52,18 +52,18 @@ exports.tests = {
       [new Uint8Array([1, 2, 3]).buffer], [[small, small]], [small, small, small, small, small, small, small, small, small, small],
     ];
     for (const args of all) socket.emit("echo", ...args);
-    const got = await log.take(all.length);
-    got.forEach(([, ...args], i) => assert.deepEqual(plain(args), plain(all[i])));
+    const received = await log.take(all.length);
+    received.forEach(([, ...args], i) => assert.deepEqual(plain(args), plain(all[i])));
   },
 
   async "echo-ack acknowledges the same arguments, text and binary"(c) {
     const socket = await c.connect(c.namespace());
     const all = [[], ...VALUES.map((value) => [value]), VALUES, buffers(), [{ a: buffers() }, 1]];
-    const answers = await Promise.all(all.map((args) => c.callAll(socket, "echo-ack", ...args)));
-    answers.forEach((args, i) => assert.deepEqual(plain(args), plain(all[i])));
+    const acknowledged = await Promise.all(all.map((args) => c.callAll(socket, "echo-ack", ...args)));
+    acknowledged.forEach((args, i) => assert.deepEqual(plain(args), plain(all[i])));
   },
 
-  async "text with a lone surrogate does no harm"(c) {
+  async "text with a lone surrogate does not affect other clients"(c) {
     const socket = await c.connect(c.namespace());
     const other = await c.connect(c.namespace());
     socket.emit("echo", "\ud800 x");
@@ -75,16 +75,16 @@ exports.tests = {
     const log = c.log(socket, "echoed");
     const n = 200;
     for (let i = 0; i < n; i++) socket.emit("echo", i, i % 3 ? "text" : Buffer.alloc(i));
-    const got = await log.take(n);
-    assert.deepEqual(got.map(([, i]) => i), Array.from({ length: n }, (_, i) => i));
+    const received = await log.take(n);
+    assert.deepEqual(received.map(([, i]) => i), Array.from({ length: n }, (_, i) => i));
   },
 
   async "silent never acknowledges"(c) {
     const socket = await c.connect(c.namespace());
-    let answered = false;
-    socket.emit("silent", 1, 2, () => (answered = true));
+    let acknowledged = false;
+    socket.emit("silent", 1, 2, () => (acknowledged = true));
     await assert.rejects(socket.timeout(100).emitWithAck("silent", "x"), /timed out/);
-    assert.equal(answered, false);
+    assert.equal(acknowledged, false);
   },
 
   async "burst sends its events before the acknowledgement"(c) {
@@ -97,14 +97,14 @@ exports.tests = {
     }
   },
 
-  async "stream sends its events one after the other"(c) {
+  async "stream sends its events at intervals"(c) {
     const socket = await c.connect(c.namespace());
     const log = c.log(socket, "stream");
     const begin = performance.now();
     socket.emit("stream", 10, 20);
-    const got = await log.take(10);
-    assert.deepEqual(got.map(([, i]) => i), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert.ok(performance.now() - begin >= 9 * 20 - 10, "not all at once");
+    const received = await log.take(10);
+    assert.deepEqual(received.map(([, i]) => i), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert.ok(performance.now() - begin >= 9 * 20 - 10, "the events must not be sent all at once");
   },
 
   async "whoami describes the socket"(c) {
@@ -133,7 +133,7 @@ exports.tests = {
     assert.equal(query.transport, c.transports[0]);
   },
 
-  async "whoami of a socket that brought nothing has empty fields"(c) {
+  async "whoami of a socket without data has empty fields"(c) {
     const whoami = await c.call(await c.connect(c.namespace()), "whoami");
     assert.deepEqual(whoami.auth, {});
     assert.equal(whoami.header, null);
@@ -141,22 +141,22 @@ exports.tests = {
     assert.deepEqual(whoami.rooms, []);
   },
 
-  async "whoami changes its transport with the upgrade"(c) {
-    if (c.transport !== "upgrade") c.skip("there is no upgrade");
+  async "whoami returns the new transport after the upgrade"(c) {
+    if (c.transport !== "upgrade") c.skip("the run has no upgrade");
     const socket = await c.connect(c.namespace());
     const upgraded = new Promise((resolve) => socket.io.engine.once("upgrade", resolve));
     if (socket.io.engine.transport.name === "polling") await upgraded;
     assert.equal((await c.call(socket, "whoami")).transport, "websocket");
   },
 
-  async "features lists what is offered"(c) {
+  async "features lists the supported features"(c) {
     const known = "volatile dynamic-namespaces broadcast-ack remote-ops tls cors recovery".split(" ");
     const features = await c.call(await c.connect(), "features");
     for (const feature of features) assert.ok(known.includes(feature), feature);
     for (const feature of known) assert.ok(features.includes(feature), `${feature} is missing`);
   },
 
-  async "stash keeps a value as the socket's data"(c) {
+  async "stash stores a value as the socket's data"(c) {
     const nsp = c.namespace();
     const [socket, other] = await c.many(2, nsp);
     for (const value of ["x", 0, { a: [1] }, "last"]) {
@@ -178,48 +178,48 @@ exports.tests = {
     assert.deepEqual(await c.call(socket, "join", ["é \u{1f600}", ""]), ["", "é \u{1f600}"]);
   },
 
-  async "fanout reaches everyone in the namespace, in order"(c) {
+  async "fanout reaches all sockets of the namespace, in order"(c) {
     const sockets = await c.many(3, c.namespace());
     const outside = await c.connect(c.namespace());
     const stray = c.log(outside, "tick");
     const logs = sockets.map((socket) => c.log(socket, "tick"));
     assert.equal(await c.call(sockets[0], "fanout", 50, { p: "load" }), 50);
     for (const log of logs) {
-      const got = await log.take(50);
-      assert.deepEqual(got, Array.from({ length: 50 }, (_, i) => ["tick", i, { p: "load" }]));
+      const received = await log.take(50);
+      assert.deepEqual(received, Array.from({ length: 50 }, (_, i) => ["tick", i, { p: "load" }]));
     }
     await c.call(outside, "echo-ack", 1);
     assert.deepEqual(stray.items, []);
   },
 
-  async "volatile events may be lost, but not reordered, and reliable ones come"(c) {
+  async "volatile events may be lost but not reordered, and reliable events are received"(c) {
     await c.requires("volatile");
     const socket = await joined(c);
     const log = c.log(socket);
     socket.emit("volatile", 20, 10);
     const end = await log.find(([name]) => name === "v-end", "v-end");
     assert.deepEqual(end, ["v-end", 20]);
-    const got = log.items.filter(([name]) => name === "v");
-    assert.deepEqual(got.map(([, i]) => i), got.map(([, i]) => i).sort((a, b) => a - b));
-    for (const [, , text] of got) assert.equal(text, "v".repeat(10));
+    const received = log.items.filter(([name]) => name === "v");
+    assert.deepEqual(received.map(([, i]) => i), received.map(([, i]) => i).sort((a, b) => a - b));
+    for (const [, , text] of received) assert.equal(text, "v".repeat(10));
     assert.equal(log.items.at(-1)[0], "v-end");
   },
 
   async "volatile events to a client that does not read are dropped"(c) {
     await c.requires("volatile");
-    if (c.workers > 1) c.skip("the answer of another worker does not show that this one has sent all");
+    if (c.workers > 1) c.skip("the acknowledgement of another worker does not show that this one has sent all events");
     const socket = await joined(c, { transports: ["websocket"] });
     const log = c.log(socket);
     const stream = socket.io.engine.transport.ws._socket;
     stream.pause();
     socket.emit("volatile", 400, 100000);
-    // Room for the dropped ones is in no buffer: 40 MB are more than the kernel holds.
+    // The dropped events do not fit into any buffer: 40 MB are more than the kernel holds.
     const other = await c.connect(c.namespace(), { transports: ["websocket"] });
     await c.call(other, "echo-ack", 1);
     stream.resume();
     await log.find(([name]) => name === "v-end", "v-end");
-    const got = log.items.filter(([name]) => name === "v").length;
-    assert.ok(got < 400, `${got} of 400 came`);
+    const received = log.items.filter(([name]) => name === "v").length;
+    assert.ok(received < 400, `${received} of 400 were received`);
   },
 
   async "download acknowledges text or binary of any size"(c) {
@@ -233,7 +233,7 @@ exports.tests = {
     }
   },
 
-  async "bye disconnects the socket from its namespace only"(c) {
+  async "bye disconnects the socket only from its namespace"(c) {
     const manager = c.manager();
     const [a, b] = [c.client(c.namespace(), { manager }), c.client(c.namespace(), { manager })];
     await Promise.all([c.connected(a), c.connected(b)]);
@@ -241,7 +241,7 @@ exports.tests = {
     a.emit("bye");
     assert.equal(await gone, "io server disconnect");
     assert.equal(await c.call(b, "echo-ack", 1), 1);
-    // It may come back over the same connection.
+    // The socket may connect again over the same connection.
     const id = a.id;
     a.connect();
     await c.connected(a);
@@ -264,7 +264,7 @@ exports.tests = {
     assert.equal(await gone, "transport close");
   },
 
-  async "a client that reconnects by itself is another socket"(c) {
+  async "a client that reconnects automatically has a new socket"(c) {
     const socket = await joined(c, { reconnection: true, reconnectionDelay: 10, reconnectionDelayMax: 50 });
     const log = new Log();
     socket.on("connect", () => log.push(socket.id));
@@ -276,12 +276,12 @@ exports.tests = {
     assert.deepEqual((await c.call(socket, "whoami")).rooms, []);
   },
 
-  async "compressed listeners of the official client and unusual event names work"(c) {
+  async "unusual event names work"(c) {
     const socket = await c.connect(c.namespace());
     const log = c.log(socket);
     for (const name of ["", "é", "a b", "message", "error", "ping", "\u{1f600}"]) {
       await c.call(socket, "cast", { scope: "nsp", event: name, args: [name] });
-      await log.find(([got, value]) => got === name && value === name, `the event ${JSON.stringify(name)}`);
+      await log.find(([received, value]) => received === name && value === name, `the event ${JSON.stringify(name)}`);
     }
   },
 };

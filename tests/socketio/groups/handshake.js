@@ -1,5 +1,5 @@
 "use strict";
-// The HTTP side of the handshake: refusals, headers, CORS.
+// The HTTP part of the handshake: refusals, headers and CORS.
 
 const assert = require("node:assert/strict");
 const { request, statusOf } = require("../lib/raw.js");
@@ -7,9 +7,9 @@ const { sleep } = require("../lib/wait.js");
 
 const ALLOWED = "http://allowed.test";
 
-/** Expects a refusal with an error code, as JSON. */
-async function refused(answer, code, status = 400) {
-  const { status: actual, headers, body } = await answer;
+/** Expects a JSON refusal with an error code. */
+async function refused(response, code, status = 400) {
+  const { status: actual, headers, body } = await response;
   assert.equal(actual, status, body);
   assert.match(headers["content-type"], /^application\/json/);
   const error = JSON.parse(body);
@@ -54,7 +54,7 @@ exports.tests = {
     });
   },
 
-  async "the variables of the environment show in the handshake"(c) {
+  async "the handshake announces the configured values"(c) {
     const env = { SIO_PING_INTERVAL: "1234", SIO_PING_TIMEOUT: "987", SIO_MAX_PAYLOAD: "4321" };
     const program = await c.server(env);
     const base = c.secure ? program.tlsBase : program.base;
@@ -64,7 +64,7 @@ exports.tests = {
     }
   },
 
-  async "session ids do not repeat"(c) {
+  async "session ids are unique"(c) {
     const sessions = await Promise.all(Array.from({ length: 50 }, () => c.polling()));
     assert.equal(new Set(sessions.map(({ sid }) => sid)).size, 50);
   },
@@ -85,7 +85,7 @@ exports.tests = {
     }
   },
 
-  async "a handshake by another method than GET is refused with code 2"(c) {
+  async "a handshake with a method other than GET is refused with code 2"(c) {
     for (const method of ["POST", "PUT", "DELETE", "PATCH"]) {
       await refused(request(c.url({ transport: "polling" }), { method, body: "40", headers: { "Content-Length": "2" } }), 2);
     }
@@ -95,13 +95,13 @@ exports.tests = {
     await refused(request(c.url({ transport: "websocket" })), 3);
   },
 
-  async "another transport than that of the session is refused with code 3"(c) {
+  async "a request with a transport other than the session's is refused with code 3"(c) {
     const { sid } = await c.polling();
     await refused(request(c.url({ transport: "websocket", sid })), 3);
     const ws = await c.websocket();
     await refused(request(c.url({ transport: "polling", sid: ws.sid })), 3);
     await refused(request(c.url({ transport: "polling", sid: ws.sid }), { method: "POST", body: "40" }), 3);
-    assert.ok((await ws.connect()).sid, "the WebSocket session still lives");
+    assert.ok((await ws.connect()).sid, "the WebSocket session has ended");
   },
 
   async "other protocol versions than 4 are refused with code 5"(c) {
@@ -114,7 +114,7 @@ exports.tests = {
     }
   },
 
-  async "a WebSocket of an unknown session or transport is refused"(c) {
+  async "a WebSocket for an unknown session or transport is refused"(c) {
     for (const query of [{ sid: "AAAAAAAAAAAAAAAAAAAA" }, { transport: "abc" }, { transport: undefined }]) {
       const ws = c.attempt(query);
       await ws.close();
@@ -122,7 +122,7 @@ exports.tests = {
     }
   },
 
-  async "a request of another protocol version than that of its session is refused with code 3"(c) {
+  async "a request with another protocol version than its session is refused with code 3"(c) {
     const session = await c.polling();
     await refused(request(c.url({ transport: "polling", sid: session.sid, EIO: "3" })), 3);
     assert.ok((await session.connect()).sid);
@@ -138,19 +138,19 @@ exports.tests = {
   async "a WebSocket on another path is refused"(c) {
     const ws = c.attempt({}, { path: "/other" });
     await ws.close();
-    assert.ok(ws.error, "it must not open");
+    assert.ok(ws.error, "the WebSocket was opened");
   },
 
-  async "requests of other methods do not end a session"(c) {
+  async "requests with other methods do not end a session"(c) {
     const session = await c.polling();
     for (const method of ["PUT", "DELETE"]) {
       const { status } = await request(session.url(), { method });
-      assert.ok(status >= 400, `${method} got ${status}`);
+      assert.ok(status >= 400, `${method} was answered with ${status}`);
     }
     assert.ok((await session.connect()).sid);
   },
 
-  async "a preflight of the allowed origin is answered"(c) {
+  async "a preflight request of the allowed origin is answered"(c) {
     const { status, headers } = await request(c.url({ transport: "polling" }), {
       method: "OPTIONS",
       headers: {
@@ -171,16 +171,16 @@ exports.tests = {
   async "every response allows the allowed origin with credentials"(c) {
     const headers = { Origin: ALLOWED };
     const session = await c.polling();
-    const answers = [
+    const responses = [
       await request(c.url({ transport: "polling" }), { headers }),
       await request(session.url(), { method: "POST", body: "40", headers }),
       await session.get({ headers }),
       await request(c.url({ transport: "polling", sid: "unknown" }), { headers }),
     ];
-    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200, 400]);
-    for (const { headers: answered } of answers) {
-      assert.equal(answered["access-control-allow-origin"], ALLOWED);
-      assert.equal(answered["access-control-allow-credentials"], "true");
+    assert.deepEqual(responses.map(({ status }) => status), [200, 200, 200, 400]);
+    for (const { headers: received } of responses) {
+      assert.equal(received["access-control-allow-origin"], ALLOWED);
+      assert.equal(received["access-control-allow-credentials"], "true");
     }
   },
 
@@ -188,9 +188,9 @@ exports.tests = {
     for (const Origin of ["http://evil.test", "http://allowed.test.evil.test", "https://allowed.test", "null"]) {
       for (const method of ["GET", "OPTIONS"]) {
         const headers = { Origin, "Access-Control-Request-Method": "GET" };
-        const answer = await request(c.url({ transport: "polling" }), { method, headers });
-        const allowed = answer.headers["access-control-allow-origin"];
-        assert.ok(allowed === undefined || allowed === ALLOWED, `${Origin} is answered by ${allowed}`);
+        const response = await request(c.url({ transport: "polling" }), { method, headers });
+        const allowed = response.headers["access-control-allow-origin"];
+        assert.ok(allowed === undefined || allowed === ALLOWED, `${Origin} is answered with ${allowed}`);
       }
     }
   },
@@ -200,7 +200,7 @@ exports.tests = {
     const base = c.secure ? program.tlsBase : program.base;
     const ws = await c.websocket({ base });
     await ws.close();
-    assert.ok(performance.now() - ws.opened >= 350, "not before the timeout");
+    assert.ok(performance.now() - ws.opened >= 350, "the session must not end before the timeout");
     const polling = await c.polling({ base });
     const { packets, status } = await polling.end();
     assert.deepEqual([packets.filter((packet) => packet !== "6"), status], [["1"], 400]);
@@ -212,7 +212,7 @@ exports.tests = {
     assert.equal(await joined.message(), "430[1]");
   },
 
-  async "a session of which only the handshake was made is forgotten after the heartbeat"(c) {
+  async "a session without requests after its handshake ends after the heartbeat timeout"(c) {
     const program = await c.server({ SIO_PING_INTERVAL: "300", SIO_PING_TIMEOUT: "200" });
     const session = await c.polling({ base: c.secure ? program.tlsBase : program.base });
     for (let status = 200; status === 200; await sleep(50)) {

@@ -1,5 +1,5 @@
 "use strict";
-// Pings, pongs and what happens without them.
+// Pings, pongs, and timeouts without them.
 
 const assert = require("node:assert/strict");
 const { event, statusOf } = require("../lib/raw.js");
@@ -7,39 +7,39 @@ const { next, sleep, sleepUntil } = require("../lib/wait.js");
 
 const INTERVAL = 300;
 const TIMEOUT = 200;
-/** Clocks of two processes differ by less, in ms. */
+/** Maximum difference between the clocks of two processes, in ms. */
 const GRAIN = 5;
-// The client has 200 ms for each pong; on a busy machine it misses some.
+// The client has 200 ms for each pong and may miss some on a busy machine.
 exports.attempts = 3;
 exports.env = { SIO_PING_INTERVAL: String(INTERVAL), SIO_PING_TIMEOUT: String(TIMEOUT) };
 
 exports.tests = {
-  async "the first ping over WebSocket comes one interval after the handshake"(c) {
+  async "the first ping over WebSocket is sent one interval after the handshake"(c) {
     const begin = performance.now();
     const ws = await c.websocket();
     assert.equal(await ws.packet(), "2");
-    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "not before");
+    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "the ping must not be sent early");
   },
 
-  async "the first ping by polling comes one interval after the handshake"(c) {
+  async "the first ping over polling is sent one interval after the handshake"(c) {
     const begin = performance.now();
     const session = await c.polling();
     assert.deepEqual(await session.poll(), ["2"]);
-    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "not before");
+    assert.ok(performance.now() - begin >= INTERVAL - GRAIN, "the ping must not be sent early");
   },
 
-  async "the next ping comes one interval after the pong"(c) {
+  async "the next ping is sent one interval after the pong"(c) {
     const ws = await c.websocket();
     for (let i = 0; i < 4; i++) {
       assert.equal(await ws.packet(), "2");
       const answered = performance.now();
       ws.send("3");
       await ws.log.take(ws.read + 1, "packets");
-      assert.ok(performance.now() - answered >= INTERVAL - GRAIN, "not before");
+      assert.ok(performance.now() - answered >= INTERVAL - GRAIN, "the ping must not be sent early");
     }
   },
 
-  async "a polling session with pongs lives, and one without dies of ping timeout"(c) {
+  async "a polling session stays open with pongs, and times out without them"(c) {
     const observer = await c.observe();
     const session = await c.polling();
     const { sid } = await session.connect();
@@ -50,7 +50,7 @@ exports.tests = {
       await session.post("3");
     }
     assert.equal(await observer.reason(sid), "ping timeout");
-    assert.ok(performance.now() - answered >= INTERVAL + TIMEOUT - 2 * GRAIN, "not before");
+    assert.ok(performance.now() - answered >= INTERVAL + TIMEOUT - 2 * GRAIN, "the session must not time out early");
     assert.equal((await session.get()).status, 400);
   },
 
@@ -60,11 +60,11 @@ exports.tests = {
     const ws = await c.websocket();
     const { sid } = await ws.connect();
     assert.equal(await observer.reason(sid), "ping timeout");
-    assert.ok(performance.now() - begin >= INTERVAL + TIMEOUT - 2 * GRAIN, "not before");
+    assert.ok(performance.now() - begin >= INTERVAL + TIMEOUT - 2 * GRAIN, "the session must not time out early");
     await ws.close();
   },
 
-  async "a client that sends events but no pongs is closed nevertheless"(c) {
+  async "a client that sends events but no pongs is closed"(c) {
     const observer = await c.observe();
     const ws = await c.websocket();
     const { sid } = await ws.connect();
@@ -73,20 +73,20 @@ exports.tests = {
     assert.equal(await observer.reason(sid), "ping timeout");
   },
 
-  async "a session that never polls again dies"(c) {
+  async "a session that stops polling ends"(c) {
     const observer = await c.observe();
     const session = await c.polling();
     await session.post("40");
     await sleepUntil(session.opened + INTERVAL + TIMEOUT);
     const begin = performance.now();
     while ((await statusOf(session.send("6"))) !== 400) {
-      assert.ok(performance.now() - begin < 10000, "it lives on");
+      assert.ok(performance.now() - begin < 10000, "the session does not end");
       await sleep(20);
     }
-    await observer.all.find(({ reason }) => reason === "ping timeout", "its end");
+    await observer.all.find(({ reason }) => reason === "ping timeout", "the session to end");
   },
 
-  async "official clients live through many heartbeats"(c) {
+  async "official clients stay connected over many heartbeats"(c) {
     // On a busy machine, a client may need more than 200 ms for a pong.
     const program = await c.server({ SIO_PING_TIMEOUT: "10000" });
     const base = c.secure ? program.tlsBase : program.base;
@@ -102,8 +102,8 @@ exports.tests = {
     }
   },
 
-  async "an official client notices a server that has stopped"(c) {
-    if (c.workers > 1) c.skip("it would have to stop every worker");
+  async "an official client detects a stopped server"(c) {
+    if (c.workers > 1) c.skip("the test would have to stop every worker");
     const program = await c.server({}, { fresh: true });
     const socket = await c.connect("/", { base: c.secure ? program.tlsBase : program.base, reconnection: false });
     program.child.kill("SIGSTOP");

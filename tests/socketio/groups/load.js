@@ -1,17 +1,17 @@
 "use strict";
-// Many clients: nothing lost, nothing doubled, nothing reordered.
+// Many clients: no message is lost, duplicated or reordered.
 
 const assert = require("node:assert/strict");
 const { event, Socket, Polling } = require("../lib/raw.js");
-const { withPatience } = require("../lib/wait.js");
+const { withTimeout } = require("../lib/wait.js");
 
-/** The number of clients; TLS handshakes take the client longer than all the rest. */
+/** The number of clients. It is lower with TLS, because handshakes take most of the time. */
 const clientsOf = (c) => Number(process.env.UPTICK_LOAD_CLIENTS || (c.secure ? 300 : 1000));
 const MESSAGES = Number(process.env.UPTICK_LOAD_MESSAGES || 100);
 
 exports.jobs = 1;
 
-/** Opens clients, not all at once. */
+/** Opens clients, a limited number at a time. */
 async function open(n, one) {
   const clients = [];
   let next = 0;
@@ -22,7 +22,7 @@ async function open(n, one) {
   return clients;
 }
 
-/** Counts the events of a name in order; resolves after the last one, and fails at the first that is out of order. */
+/** Counts numbered events. Resolves after the last one, and fails at the first event that is out of order. */
 function counted(ws, prefix, n) {
   return new Promise((resolve, reject) => {
     let expected = 0;
@@ -31,7 +31,7 @@ function counted(ws, prefix, n) {
       if (text === "2") return ws.send("3");
       if (!text.startsWith(prefix)) return;
       const i = Number.parseInt(text.slice(prefix.length), 10);
-      if (i !== expected) return reject(new Error(`got ${i} in place of ${expected}`));
+      if (i !== expected) return reject(new Error(`received ${i} instead of ${expected}`));
       if (++expected === n) resolve();
     });
     ws.ws.on("close", () => reject(new Error(`closed after ${expected}`)));
@@ -39,7 +39,7 @@ function counted(ws, prefix, n) {
 }
 
 exports.tests = {
-  async "every client of a room gets every message in order, over WebSocket"(c) {
+  async "every client of a room receives every message in order, over WebSocket"(c) {
     const nsp = c.namespace();
     const clients = await open(clientsOf(c), async () => {
       const ws = await Socket.open(c.base);
@@ -52,13 +52,13 @@ exports.tests = {
     const done = clients.map((ws) => counted(ws, `42${nsp},["news",`, MESSAGES));
     const cast = { to: ["everyone"], scope: "nsp", event: "news" };
     for (let i = 0; i < MESSAGES; i++) clients[0].send(event(nsp, undefined, "cast", { ...cast, args: [i] }));
-    await withPatience(Promise.all(done), "all messages", 50000);
+    await withTimeout(Promise.all(done), "all messages", 50000);
     const fans = clients.map((ws) => counted(ws, `42${nsp},["tick",`, MESSAGES));
     clients.at(-1).send(event(nsp, undefined, "fanout", MESSAGES, "twenty bytes of load"));
-    await withPatience(Promise.all(fans), "all ticks", 50000);
+    await withTimeout(Promise.all(fans), "all ticks", 50000);
   },
 
-  async "every client of a room gets every message in order, by polling"(c) {
+  async "every client of a room receives every message in order, over polling"(c) {
     const nsp = c.namespace();
     const n = Math.ceil(clientsOf(c) / 10);
     const clients = await open(n, async () => {
@@ -67,29 +67,29 @@ exports.tests = {
       return session;
     });
     const caster = await c.connect(nsp, { transports: ["websocket"] });
-    const got = clients.map((session) => session.messages(MESSAGES));
+    const received = clients.map((session) => session.messages(MESSAGES));
     for (let i = 0; i < MESSAGES; i++) caster.emit("cast", { scope: "nsp", event: "news", args: [i] });
     const expected = Array.from({ length: MESSAGES }, (_, i) => event(nsp, undefined, "news", i));
-    for (const messages of await Promise.all(got)) assert.deepEqual(messages, expected);
+    for (const messages of await Promise.all(received)) assert.deepEqual(messages, expected);
     await Promise.all(clients.map((session) => session.post("1")));
   },
 
-  async "clients that all talk at once get all their answers in order"(c) {
+  async "clients that send at the same time receive all their echoes in order"(c) {
     const n = Math.ceil(clientsOf(c) / 20);
     await open(n, async (k) => {
       const socket = await c.connect(c.namespace());
-      const got = [];
+      const received = [];
       const done = new Promise((resolve) => {
-        socket.on("echoed", (i) => got.push(i) === MESSAGES && resolve());
+        socket.on("echoed", (i) => received.push(i) === MESSAGES && resolve());
       });
       for (let i = 0; i < MESSAGES; i++) socket.emit("echo", i, k % 2 ? Buffer.from([i]) : "text");
-      await withPatience(done, "all echoes");
-      assert.deepEqual(got, Array.from({ length: MESSAGES }, (_, i) => i));
+      await withTimeout(done, "all echoes");
+      assert.deepEqual(received, Array.from({ length: MESSAGES }, (_, i) => i));
       socket.disconnect();
     });
   },
 
-  async "sockets that are gone leave nothing behind"(c) {
+  async "disconnected sockets are removed"(c) {
     const nsp = c.namespace();
     const watcher = await c.connect(nsp, { transports: ["websocket"] });
     const observer = await c.observe();

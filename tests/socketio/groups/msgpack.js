@@ -1,5 +1,5 @@
 "use strict";
-// Packets in MessagePack: the parser of npm's socket.io-msgpack-parser on both sides.
+// MessagePack packets, with npm's socket.io-msgpack-parser in both peers.
 
 const assert = require("node:assert/strict");
 const { load } = require("../lib/modules.js");
@@ -11,7 +11,7 @@ exports.env = { SIO_PARSER: "msgpack" };
 const connect = (c, nsp = "/", options = {}) => c.connect(nsp, { parser, ...options });
 
 exports.tests = {
-  async "values of all kinds come back as they were sent"(c) {
+  async "values of all kinds are returned unchanged"(c) {
     const socket = await connect(c);
     const values = [
       [],
@@ -25,7 +25,7 @@ exports.tests = {
     assert.deepEqual(await log.take(1), [["echoed", "event", Buffer.from("bytes")]]);
   },
 
-  async "the server asks the client, and orders a burst"(c) {
+  async "acknowledgements by the client and bursts in order work"(c) {
     const socket = await connect(c, c.namespace());
     socket.on("question", (value, ack) => ack(value));
     assert.deepEqual(await c.call(socket, "ask", 5000, { a: 1 }), { ok: true, value: { a: 1 } });
@@ -34,7 +34,7 @@ exports.tests = {
     assert.deepEqual(log.items.map(([, i]) => i), Array.from({ length: 100 }, (_, i) => i));
   },
 
-  async "rooms, broadcasts and their acknowledgements work"(c) {
+  async "rooms, broadcasts and broadcast acknowledgements work"(c) {
     const nsp = c.namespace();
     const [one, two] = await Promise.all([connect(c, nsp), connect(c, nsp)]);
     const log = c.log(two, "news");
@@ -55,14 +55,14 @@ exports.tests = {
     assert.deepEqual((await c.call(admin, "whoami")).auth, { token: "letmein" });
   },
 
-  async "disconnections arrive"(c) {
+  async "disconnections are received"(c) {
     const socket = await connect(c, c.namespace());
     const gone = new Promise((resolve) => socket.once("disconnect", resolve));
     socket.emit("bye", false);
     assert.equal(await gone, "io server disconnect");
   },
 
-  async "text in place of a packet closes the connection"(c) {
+  async "text instead of a binary packet closes the connection"(c) {
     const session = await c.websocket();
     session.send("40");
     await session.close();

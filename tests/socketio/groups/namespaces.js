@@ -1,23 +1,23 @@
 "use strict";
-// Namespaces: free, guarded, created on demand, unknown; several over one connection.
+// Namespaces: open, protected, created on demand, and unknown; several over one connection.
 
 const assert = require("node:assert/strict");
 const { Log, next } = require("../lib/wait.js");
 
-/** The error that refuses a connection. */
+/** Waits for the error of a refused connection. */
 async function refusal(socket) {
   const [error] = await next(socket, "connect_error");
   return error;
 }
 
 exports.tests = {
-  async "the main namespace is free, and its events are served"(c) {
+  async "the main namespace is open to all clients"(c) {
     const socket = await c.connect("/");
     const whoami = await c.call(socket, "whoami");
     assert.deepEqual([whoami.nsp, whoami.id], ["/", socket.id]);
   },
 
-  async "the admin namespace lets in who has the token"(c) {
+  async "the admin namespace accepts clients with the token"(c) {
     const socket = await c.connect("/admin", { auth: { token: "letmein" } });
     const whoami = await c.call(socket, "whoami");
     assert.deepEqual([whoami.nsp, whoami.auth], ["/admin", { token: "letmein" }]);
@@ -32,7 +32,7 @@ exports.tests = {
     }
   },
 
-  async "a refused socket may try again with other data over the same connection"(c) {
+  async "a refused socket may retry with other data over the same connection"(c) {
     const manager = c.manager();
     // The client closes a connection that no socket uses.
     await c.connected(c.client(c.namespace(), { manager }));
@@ -46,7 +46,7 @@ exports.tests = {
     assert.deepEqual((await c.call(socket, "whoami")).auth, { token: "letmein" });
   },
 
-  async "a function may provide the authentication data"(c) {
+  async "authentication data from a function is sent"(c) {
     const socket = await c.connect("/admin", { auth: (done) => setImmediate(done, { token: "letmein" }) });
     assert.ok(socket.connected);
   },
@@ -75,11 +75,11 @@ exports.tests = {
     assert.equal(await c.call(good, "echo-ack", 1), 1);
   },
 
-  async "the packets of refused CONNECTs have no more than message and data"(c) {
+  async "the packets of refused CONNECTs contain only message and data"(c) {
     const ws = await c.websocket();
     ws.send('40/admin,{"token":"x"}', "40/nowhere,", "40/nowhere?token=letmein,", '40/nowhere,{"a":1}');
-    const got = (await ws.messages(4)).sort();
-    assert.deepEqual(got, [
+    const received = (await ws.messages(4)).sort();
+    assert.deepEqual(received, [
       '44/admin,{"message":"not authorized","data":{"code":401,"hint":["bring",{"a":"token"}]}}',
       '44/nowhere,{"message":"Invalid namespace"}',
       '44/nowhere,{"message":"Invalid namespace"}',
@@ -87,7 +87,7 @@ exports.tests = {
     ]);
   },
 
-  async "the packets of accepted CONNECTs have the socket id only"(c) {
+  async "the packets of accepted CONNECTs contain only the socket id"(c) {
     const ws = await c.websocket();
     const nsp = c.namespace();
     ws.send("40", `40${nsp},{"a":1}`, "40/obs");
@@ -102,7 +102,7 @@ exports.tests = {
     assert.equal(new Set([...ids.map(([, id]) => id), ws.sid]).size, 4);
   },
 
-  async "many namespaces share one connection, each with an id, rooms and data of its own"(c) {
+  async "many namespaces share one connection, each with its own id, rooms and data"(c) {
     const manager = c.manager();
     const names = ["/", "/admin", ...Array.from({ length: 10 }, () => c.namespace())];
     const sockets = names.map((nsp) => c.client(nsp, { manager, auth: { token: "letmein", nsp } }));
@@ -120,7 +120,7 @@ exports.tests = {
     }
   },
 
-  async "disconnecting one namespace leaves the others"(c) {
+  async "leaving one namespace does not affect the others"(c) {
     const manager = c.manager();
     const [a, b] = [c.client(c.namespace(), { manager }), c.client(c.namespace(), { manager })];
     await Promise.all([c.connected(a), c.connected(b)]);
@@ -143,15 +143,15 @@ exports.tests = {
     assert.deepEqual(log.items, []);
   },
 
-  async "events that are sent before the connection come in order after it"(c) {
+  async "events sent before the connection are received in order after it"(c) {
     const socket = c.client(c.namespace());
     const log = c.log(socket, "echoed");
     for (let i = 0; i < 30; i++) socket.emit("echo", i, Buffer.from([i]));
-    const got = await log.take(30);
-    assert.deepEqual(got.map(([, i]) => i), Array.from({ length: 30 }, (_, i) => i));
+    const received = await log.take(30);
+    assert.deepEqual(received.map(([, i]) => i), Array.from({ length: 30 }, (_, i) => i));
   },
 
-  async "the observers hear of sockets in all other namespaces, but not of their own"(c) {
+  async "observers are notified of sockets in all other namespaces, but not in their own"(c) {
     const observer = await c.observe();
     const second = await c.observe();
     const nsp = c.namespace();
@@ -171,7 +171,7 @@ exports.tests = {
     assert.ok(others.items.every(({ nsp: from }) => from !== "/obs"));
   },
 
-  async "a socket that was refused is in no room and observed by nobody"(c) {
+  async "a refused socket is in no room and is not reported to observers"(c) {
     const observer = await c.observe();
     await refusal(c.client("/admin", { auth: {} }));
     const good = await c.connect("/admin", { auth: { token: "letmein" } });

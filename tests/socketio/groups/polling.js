@@ -1,13 +1,13 @@
 "use strict";
-// Long-polling by hand: what a client may do, and what ends its session.
+// Raw long-polling: valid requests, and violations that end the session.
 
 const assert = require("node:assert/strict");
 const { request, statusOf, event, SEPARATOR } = require("../lib/raw.js");
-const { withPatience } = require("../lib/wait.js");
+const { withTimeout } = require("../lib/wait.js");
 
 exports.env = { SIO_MAX_PAYLOAD: "20000" };
 
-/** A session in a namespace of its own, and its socket id. */
+/** Opens a session, and joins a separate namespace. */
 async function joined(c) {
   const session = await c.polling();
   session.nsp = c.namespace();
@@ -15,7 +15,7 @@ async function joined(c) {
   return session;
 }
 
-/** Expects that the session is unknown from now on, and why. */
+/** Expects that the session has ended with a reason, and is now unknown. */
 async function ended(session, observer, reason) {
   assert.equal(await observer.reason(session.id), reason);
   const { status, body } = await session.get();
@@ -23,7 +23,7 @@ async function ended(session, observer, reason) {
   assert.equal(JSON.parse(body).code, 1);
 }
 
-/** Expects that the session still answers. */
+/** Expects that the session is still open. */
 async function alive(session) {
   await session.post(event(session.nsp, 77, "echo-ack", "alive"));
   const messages = await session.messages(1);
@@ -31,7 +31,7 @@ async function alive(session) {
 }
 
 exports.tests = {
-  async "what a POST caused is sent by the next poll, in order and at once"(c) {
+  async "packets caused by a POST are sent with the next poll, in order"(c) {
     const session = await joined(c);
     const packets = Array.from({ length: 20 }, (_, i) => event(session.nsp, undefined, "echo", i));
     await session.post(...packets.slice(0, 10));
@@ -50,7 +50,7 @@ exports.tests = {
     assert.match(headers["content-type"], /^text\/plain; *charset=utf-8$/i);
   },
 
-  async "a POST is answered by ok as text/html"(c) {
+  async "a POST is answered with ok as text/html"(c) {
     const session = await c.polling();
     const { status, headers, body } = await session.send("40");
     assert.deepEqual([status, body, headers["content-type"]], [200, "ok", "text/html"]);
@@ -66,25 +66,25 @@ exports.tests = {
     await alive(session);
   },
 
-  async "a POST of binary content ends the session"(c) {
+  async "a POST with a binary content type ends the session"(c) {
     const observer = await c.observe();
     const session = await joined(c);
-    const answer = session.send("40", { headers: { "Content-Type": "application/octet-stream" } });
-    const status = await statusOf(answer);
+    const response = session.send("40", { headers: { "Content-Type": "application/octet-stream" } });
+    const status = await statusOf(response);
     assert.ok([0, 400].includes(status), `status ${status}`);
     await ended(session, observer, "transport error");
   },
 
-  async "a POST in chunks without a length is read"(c) {
+  async "a chunked POST is accepted"(c) {
     const session = await joined(c);
     const text = event(session.nsp, undefined, "echo", "in pieces");
     const { status } = await new Promise((resolve, reject) => {
-      const answer = request(session.url(), {
+      const response = request(session.url(), {
         method: "POST",
         headers: { "Content-Type": "text/plain", "Transfer-Encoding": "chunked" },
         body: text,
       });
-      answer.then(resolve, reject);
+      response.then(resolve, reject);
     });
     assert.equal(status, 200);
     assert.deepEqual(await session.messages(1), [event(session.nsp, undefined, "echoed", "in pieces")]);
@@ -99,19 +99,19 @@ exports.tests = {
     assert.deepEqual(await session.messages(2), [`461-${session.nsp},5[${placeholder}]`, "b"]);
   },
 
-  async "a POST of exactly the limit is read"(c) {
+  async "a POST of exactly the limit is accepted"(c) {
     const session = await joined(c);
     const frame = event(session.nsp, undefined, "echo", "");
     const text = "x".repeat(20000 - frame.length);
     await session.post(event(session.nsp, undefined, "echo", text));
     assert.deepEqual(await session.messages(1), [event(session.nsp, undefined, "echoed", text)]);
-    // The limit is one of bytes, not of characters.
+    // The limit counts bytes, not characters.
     const wide = "é".repeat(Math.floor((20000 - frame.length) / 2));
     await session.post(event(session.nsp, undefined, "echo", wide));
     assert.deepEqual(await session.messages(1), [event(session.nsp, undefined, "echoed", wide)]);
   },
 
-  async "a POST of one byte more than the limit is refused with 413 and ends the session"(c) {
+  async "a POST of one byte over the limit is refused with 413 and ends the session"(c) {
     const observer = await c.observe();
     for (const chunked of [false, true]) {
       const session = await joined(c);
@@ -133,19 +133,19 @@ exports.tests = {
     assert.ok(Buffer.from(binary.slice(1), "base64").equals(Buffer.alloc(300000, 0xa5)));
   },
 
-  async "two polls at a time end the session"(c) {
+  async "overlapping polls end the session"(c) {
     const observer = await c.observe();
     const session = await joined(c);
     const polls = [session.get(), session.get()];
-    const answers = await Promise.all(polls);
-    const refused = answers.findIndex(({ status }) => status !== 200);
-    assert.ok([400, 500].includes(answers[refused]?.status), `statuses ${answers.map(({ status }) => status)}`);
-    const { status, body } = answers[1 - refused];
+    const responses = await Promise.all(polls);
+    const refused = responses.findIndex(({ status }) => status !== 200);
+    assert.ok([400, 500].includes(responses[refused]?.status), `statuses ${responses.map(({ status }) => status)}`);
+    const { status, body } = responses[1 - refused];
     assert.deepEqual([status, body], [200, "1"]);
     await ended(session, observer, "transport error");
   },
 
-  async "two POSTs at a time end the session"(c) {
+  async "overlapping POSTs end the session"(c) {
     const observer = await c.observe();
     const session = await joined(c);
     const { request: open } = heldPost(session);
@@ -174,7 +174,7 @@ exports.tests = {
     await ended(session, observer, "transport error");
   },
 
-  async "an invalid packet ends the session with a parse error, and the packets before it count"(c) {
+  async "an invalid packet ends the session with a parse error after earlier packets are handled"(c) {
     const observer = await c.observe();
     for (const bad of ["", "x", "7", "9", "abc", " 4", "\u{1f600}"]) {
       const session = await joined(c);
@@ -208,7 +208,7 @@ exports.tests = {
     assert.ok(!log.items.some(([name]) => name === "after"));
   },
 
-  async "a close packet ends the session and answers the pending poll by noop"(c) {
+  async "a close packet ends the session and answers the pending poll with noop"(c) {
     const observer = await c.observe();
     const session = await joined(c);
     const poll = session.get();
@@ -232,7 +232,7 @@ exports.tests = {
     await alive(session);
   },
 
-  async "a session can be continued over one kept connection and over many"(c) {
+  async "requests of a session may use one kept connection or several"(c) {
     const { Agent } = require(c.secure ? "node:https" : "node:http");
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     c.onEnd(() => agent.destroy());
@@ -244,7 +244,7 @@ exports.tests = {
     }
   },
 
-  async "a session whose poll is pending does not disturb another one"(c) {
+  async "a pending poll does not affect another session"(c) {
     const [a, b] = [await joined(c), await joined(c)];
     const poll = a.get();
     await alive(b);
@@ -252,8 +252,8 @@ exports.tests = {
     assert.equal((await poll).body, event(a.nsp, undefined, "echoed", 1));
   },
 
-  async "a close packet of the server shares no response with messages"(c) {
-    // The official client would handle it before them.
+  async "a close packet of the server is not sent together with messages"(c) {
+    // The official client would handle the close packet before the messages.
     const session = await joined(c);
     await session.connect("/dyn-1");
     const poll = session.get();
@@ -274,23 +274,23 @@ exports.tests = {
   async "a close packet ends a session that the server is closing"(c) {
     const observer = await c.observe();
     const session = await joined(c);
-    // An invalid packet; no poll takes the packet that closes the session.
+    // An invalid packet: the server closes the session, but no poll receives its close packet.
     await session.send("49");
     await session.post("1");
     assert.match(await observer.reason(session.id), /^(transport|forced) close$/);
   },
 
-  async "a server that disconnects a socket with its connection sends a close packet"(c) {
+  async "disconnecting a socket with its connection sends a close packet"(c) {
     const session = await joined(c);
     await session.post(event(session.nsp, undefined, "bye", true));
     const { packets, status } = await session.end();
-    // A poll may be answered by noop before the packet that ends the session.
+    // A poll may be answered with noop before the packet that ends the session.
     assert.deepEqual(packets.filter((packet) => packet !== "6"), [`41${session.nsp},`, "1"]);
     assert.equal(status, 400);
   },
 };
 
-/** A POST whose body does not come to its end. */
+/** Sends a POST request with an incomplete body. */
 function heldPost(session) {
   const { request: start } = session.base.startsWith("https:") ? require("node:https") : require("node:http");
   const open = start(session.url(), { method: "POST", headers: { "Content-Length": "100" }, rejectUnauthorized: false });
@@ -299,7 +299,7 @@ function heldPost(session) {
   return { request: open };
 }
 
-/** Waits until the server has read what was sent before: until it answered some requests that were sent later. */
+/** Waits until the server has read everything sent before: until it has answered some later requests. */
 async function reached(c) {
-  for (let i = 0; i < 5; i++) await withPatience(request(c.url({ transport: "none" })), "a response");
+  for (let i = 0; i < 5; i++) await withTimeout(request(c.url({ transport: "none" })), "a response");
 }

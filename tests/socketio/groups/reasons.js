@@ -1,12 +1,12 @@
 "use strict";
-// Why sockets are gone, as the observers in /obs hear it.
+// Disconnect reasons, as reported to observers in /obs.
 
 const assert = require("node:assert/strict");
 const { statusOf, event } = require("../lib/raw.js");
 
 exports.env = { SIO_PING_INTERVAL: "1000", SIO_PING_TIMEOUT: "1000", SIO_MAX_PAYLOAD: "20000" };
 
-/** A socket on a namespace of its own, what it is called, and how it ends. */
+/** Connects a socket in a separate namespace, ends it with `end`, and checks the reported reason. */
 async function watch(c, end, reason) {
   const observer = await c.observe();
   const socket = await c.settled(c.namespace());
@@ -14,14 +14,14 @@ async function watch(c, end, reason) {
   assert.deepEqual(await observer.joined(id), { nsp, id });
   await end(socket);
   assert.deepEqual(await observer.gone(id), { nsp, id, reason });
-  // It is gone once.
+  // The end must be reported only once.
   const other = await c.connect(c.namespace());
   await observer.joined(other.id);
   assert.equal(observer.all.items.filter((item) => item.id === id).length, 1);
   return socket;
 }
 
-/** The transport under a client. */
+/** Returns the transport of a client. */
 const transport = (socket) => socket.io.engine.transport;
 
 exports.tests = {
@@ -104,12 +104,12 @@ exports.tests = {
     assert.equal(await observer.reason(sid), "ping timeout");
   },
 
-  "a connection that the server drops": (c) => watch(c, (socket) => socket.emit("drop"), "forced close"),
+  "a connection that the server closes": (c) => watch(c, (socket) => socket.emit("drop"), "forced close"),
 
   "a client that sends an invalid Socket.IO packet": (c) =>
     watch(c, (socket) => socket.io.engine.write("9"), "forced close"),
 
-  "a client that sends binary nobody announced": (c) =>
+  "a client that sends an unexpected attachment": (c) =>
     watch(c, (socket) => socket.io.engine.write(Buffer.from([1])), "forced close"),
 
   async "a client that sends an invalid Engine.IO packet"(c) {
@@ -124,7 +124,7 @@ exports.tests = {
     assert.equal(await observer.reason(second.sid), "parse error");
   },
 
-  async "sockets of one connection are gone in the order in which they joined"(c) {
+  async "sockets of one connection are disconnected in the order in which they joined"(c) {
     const observer = await c.observe();
     const ws = await c.websocket();
     const ids = [];

@@ -1,5 +1,5 @@
 "use strict";
-// Connection state recovery: id, rooms, data and missed packets after a break.
+// Connection state recovery: id, rooms, data and missed packets after a disconnection.
 
 const assert = require("node:assert/strict");
 const { event } = require("../lib/raw.js");
@@ -7,14 +7,14 @@ const { Log, next, sleep } = require("../lib/wait.js");
 
 exports.env = { SIO_RECOVERY_MS: "60000" };
 
-/** A client that reconnects at once when its test calls `back`. */
+/** Connects a client whose test disconnects it with `cut` and reconnects it with `back`. */
 async function breakable(c, nsp = c.namespace(), options = {}) {
   await c.requires("recovery");
   const observer = await c.observe(options.base ? { base: options.base } : {});
   const socket = await c.settled(nsp, options);
   const log = new Log();
   socket.onAny((...args) => log.push(args));
-  // The offset comes with the first event.
+  // The first event carries an offset.
   assert.equal(await c.call(socket, "burst", 1), 1);
   return {
     socket,
@@ -25,7 +25,7 @@ async function breakable(c, nsp = c.namespace(), options = {}) {
       const before = observer.all.items.filter((item) => item.id === id).length;
       socket.io.engine.close();
       await gone;
-      // A client that is back before the server knows that it was gone is not recovered.
+      // A client that reconnects before the server has detected the disconnection is not recovered.
       const count = () => observer.all.items.filter((item) => item.id === id).length;
       await observer.all.find(() => count() > before, `gone of ${id}`);
     },
@@ -37,7 +37,7 @@ async function breakable(c, nsp = c.namespace(), options = {}) {
 }
 
 exports.tests = {
-  async "CONNECT carries a secret pid, and every recoverable event an offset"(c) {
+  async "CONNECT contains a secret pid, and every recoverable event an offset"(c) {
     const ws = await c.websocket();
     const nsp = c.namespace();
     const data = await ws.connect(nsp);
@@ -67,7 +67,7 @@ exports.tests = {
     assert.match(await ws.message(), /^42\/dyn-\d+,\d+\["question","x"\]$/);
   },
 
-  async "a client that comes back in time has its id, rooms and data, and gets what it missed"(c) {
+  async "a client that reconnects in time recovers its id, rooms, data and missed events"(c) {
     const nsp = c.namespace();
     const { socket, log, cut, back } = await breakable(c, nsp);
     const other = await c.connect(nsp);
@@ -106,7 +106,7 @@ exports.tests = {
     await log.find(([name, i]) => name === "missed" && i === 5, "the next event");
   },
 
-  async "events that were received are not sent again"(c) {
+  async "received events are not sent again"(c) {
     const { socket, log, cut, back } = await breakable(c);
     for (let round = 0; round < 4; round++) {
       await c.call(socket, "burst", 5);
@@ -118,7 +118,7 @@ exports.tests = {
     assert.equal(log.items.filter(([name]) => name === "burst").length, 1 + 4 * 5);
   },
 
-  async "a client whose connection the server dropped recovers too"(c) {
+  async "a client whose connection the server closed recovers"(c) {
     const { socket, back } = await breakable(c);
     const { id } = socket;
     const observer = await c.observe();
@@ -130,7 +130,7 @@ exports.tests = {
     assert.deepEqual([socket.recovered, socket.id], [true, id]);
   },
 
-  async "a client that left, or was disconnected, does not recover"(c) {
+  async "a client that left or was disconnected is not recovered"(c) {
     const { socket, back } = await breakable(c);
     for (const leave of [() => socket.disconnect(), () => socket.emit("bye")]) {
       const { id } = socket;
@@ -145,7 +145,7 @@ exports.tests = {
     }
   },
 
-  async "a client that comes back too late is a new one"(c) {
+  async "a client that reconnects too late is not recovered"(c) {
     const program = await c.server({ SIO_RECOVERY_MS: "500" });
     const base = c.secure ? program.tlsBase : program.base;
     const { socket, cut, back } = await breakable(c, c.namespace(), { base });
@@ -159,7 +159,7 @@ exports.tests = {
     assert.deepEqual((await c.call(socket, "whoami")).rooms, []);
   },
 
-  async "a session is recovered once, and by nobody who does not know its pid"(c) {
+  async "a session is recovered only once and only with its pid"(c) {
     const nsp = c.namespace();
     const ws = await c.websocket();
     const { sid, pid } = await ws.connect(nsp);
@@ -202,7 +202,7 @@ exports.tests = {
     assert.deepEqual([socket.recovered, socket.id], [true, id]);
   },
 
-  async "a client that reconnects by itself during a stream misses nothing"(c) {
+  async "a client that reconnects automatically during a stream misses no event"(c) {
     const nsp = c.namespace();
     const options = { reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 200 };
     const { socket, log } = await breakable(c, nsp, options);
@@ -218,7 +218,7 @@ exports.tests = {
     await states.take(3, "reconnections");
     await log.find(([name, i]) => name === "e" && i === n - 1, "the last event");
     assert.ok(states.items.every((recovered) => recovered));
-    const got = log.items.filter(([name]) => name === "e").map(([, i]) => i);
-    assert.deepEqual(got, Array.from({ length: n }, (_, i) => i));
+    const received = log.items.filter(([name]) => name === "e").map(([, i]) => i);
+    assert.deepEqual(received, Array.from({ length: n }, (_, i) => i));
   },
 };

@@ -1,11 +1,11 @@
 "use strict";
-// Rooms and broadcasts: who gets what, and how often.
+// Rooms and broadcasts: receivers, and the number of deliveries.
 
 const assert = require("node:assert/strict");
 const { event } = require("../lib/raw.js");
 
-/** Named sockets of one namespace, with their logs; each joins the rooms that its name's letters say. */
-async function people(c, plan) {
+/** Connects named sockets in one namespace, with their logs. Each joins the rooms that `plan` lists for its name. */
+async function connectNamed(c, plan) {
   const nsp = c.namespace();
   const all = {};
   await Promise.all(
@@ -18,18 +18,18 @@ async function people(c, plan) {
   return all;
 }
 
-/** Broadcasts once, and then a mark to everyone; returns who got the first one, and with which arguments. */
+/** Broadcasts an event, and then a marker to all. Checks the arguments, and returns the names of the receivers. */
 async function cast(c, all, from, options) {
   assert.equal(await c.call(all[from].socket, "cast", { scope: "nsp", event: "cast", args: [1, "x"], ...options }), "sent");
-  const mark = c.room("mark");
+  const mark = c.room("marker");
   await c.call(all[from].socket, "cast", { scope: "nsp", event: mark, args: [] });
   const names = [];
   for (const [name, { log }] of Object.entries(all)) {
-    await log.find(([got]) => got === mark, `the mark for ${name}`);
-    const got = log.items.filter(([what]) => what !== mark);
+    await log.find(([event]) => event === mark, `the marker for ${name}`);
+    const received = log.items.filter(([event]) => event !== mark);
     log.items.length = 0;
-    for (const one of got) assert.deepEqual(one, ["cast", ...(options.args ?? [1, "x"])], name);
-    names.push(...got.map(() => name));
+    for (const one of received) assert.deepEqual(one, ["cast", ...(options.args ?? [1, "x"])], name);
+    names.push(...received.map(() => name));
   }
   return names.sort().join();
 }
@@ -37,8 +37,8 @@ async function cast(c, all, from, options) {
 const PLAN = { ann: ["a"], bob: ["a", "b"], cid: ["b"], dan: [], eve: ["c", "a"] };
 
 exports.tests = {
-  async "a broadcast to rooms reaches their union, each socket once, and not the excepted"(c) {
-    const all = await people(c, PLAN);
+  async "a broadcast to rooms reaches each socket in any of them once, except the excluded"(c) {
+    const all = await connectNamed(c, PLAN);
     const cases = [
       [{}, "ann,bob,cid,dan,eve"],
       [{ scope: "socket" }, "bob,cid,dan,eve"],
@@ -65,8 +65,8 @@ exports.tests = {
     }
   },
 
-  async "a broadcast carries binary"(c) {
-    const all = await people(c, { ann: ["a"], bob: ["a"] });
+  async "a broadcast may contain binary data"(c) {
+    const all = await connectNamed(c, { ann: ["a"], bob: ["a"] });
     const args = [{ deep: [Buffer.from([1, 2, 3])] }, "x"];
     const both = Promise.all([all.ann.log.take(1), all.bob.log.take(1)]);
     await c.call(all.ann.socket, "cast", { to: ["a"], scope: "nsp", event: "cast", args });
@@ -76,7 +76,7 @@ exports.tests = {
   },
 
   async "members lists the sorted ids of a room"(c) {
-    const all = await people(c, PLAN);
+    const all = await connectNamed(c, PLAN);
     const { socket } = all.dan;
     const ids = (...names) => names.map((name) => all[name].socket.id).sort();
     assert.deepEqual(await c.call(socket, "members", "a"), ids("ann", "bob", "eve"));
@@ -86,9 +86,9 @@ exports.tests = {
     assert.deepEqual(await c.call(all.ann.socket, "members", "a"), ids("bob", "eve"));
   },
 
-  async "a socket that is gone is in no room any more"(c) {
+  async "a disconnected socket is removed from its rooms"(c) {
     const observer = await c.observe();
-    const all = await people(c, PLAN);
+    const all = await connectNamed(c, PLAN);
     const { id } = all.bob.socket;
     all.bob.socket.disconnect();
     await observer.gone(id);
@@ -98,8 +98,8 @@ exports.tests = {
     assert.deepEqual(await c.call(all.cid.socket, "members", id), []);
   },
 
-  async "rooms of one name in two namespaces are two rooms"(c) {
-    const [one, two] = [await people(c, { ann: ["a"] }), await people(c, { bob: ["a"] })];
+  async "rooms with the same name in two namespaces are separate"(c) {
+      const [one, two] = [await connectNamed(c, { ann: ["a"] }), await connectNamed(c, { bob: ["a"] })];
     await c.call(one.ann.socket, "cast", { to: ["a"], scope: "nsp", event: "cast", args: [] });
     await one.ann.log.take(1);
     await c.call(two.bob.socket, "echo-ack", 1);
@@ -107,26 +107,26 @@ exports.tests = {
     assert.deepEqual(await c.call(two.bob.socket, "members", "a"), [two.bob.socket.id]);
   },
 
-  async "a local broadcast reaches the sockets of this server only"(c) {
-    const all = await people(c, PLAN);
-    const got = (await cast(c, all, "ann", { local: true })).split(",");
-    assert.ok(got.includes("ann"), "the sender's server is this one");
-    if (c.workers === 1) assert.equal(got.join(), "ann,bob,cid,dan,eve");
+  async "a local broadcast reaches only the sockets of its server"(c) {
+    const all = await connectNamed(c, PLAN);
+    const received = (await cast(c, all, "ann", { local: true })).split(",");
+    assert.ok(received.includes("ann"), "the sender's server does not receive the broadcast");
+    if (c.workers === 1) assert.equal(received.join(), "ann,bob,cid,dan,eve");
   },
 
-  async "a volatile broadcast reaches those who can be written to"(c) {
+  async "a volatile broadcast reaches writable clients"(c) {
     await c.requires("volatile");
     const nsp = c.namespace();
     const sockets = await Promise.all([0, 1, 2].map(() => c.connect(nsp, { transports: ["websocket"] })));
     const logs = sockets.map((socket) => c.log(socket));
-    // A message before it could still be in flight on the way to one of them.
+    // An earlier message to one of them might still be in progress.
     await Promise.all(sockets.map((socket) => c.call(socket, "echo-ack", 1)));
     const options = { scope: "nsp", volatile: true, event: "v", args: [1] };
     await c.call(sockets[0], "cast", options);
     for (const log of logs) assert.deepEqual(await log.take(1), [["v", 1]]);
   },
 
-  async "an event to a room and a direct one keep their order"(c) {
+  async "events to a room and direct events keep their order"(c) {
     const ws = await c.websocket();
     const nsp = c.namespace();
     await ws.connect(nsp);
@@ -140,8 +140,8 @@ exports.tests = {
     assert.deepEqual(numbers, Array.from({ length: 40 }, (_, i) => i));
   },
 
-  async "what one socket broadcasts comes to all others in its order"(c) {
-    const all = await people(c, { ann: ["a"], bob: ["a"], cid: ["a"] });
+  async "broadcasts of one socket are received by all others in order"(c) {
+    const all = await connectNamed(c, { ann: ["a"], bob: ["a"], cid: ["a"] });
     const n = 100;
     for (let i = 0; i < n; i++) {
       all.ann.socket.emit("cast", { to: i % 2 ? ["a"] : [], scope: "nsp", event: "e", args: [i] });
@@ -151,9 +151,9 @@ exports.tests = {
     }
   },
 
-  async "cast-ack gathers the first value of each acknowledgement"(c) {
+  async "cast-ack collects the first value of each acknowledgement"(c) {
     await c.requires("broadcast-ack");
-    const all = await people(c, PLAN);
+    const all = await connectNamed(c, PLAN);
     for (const [name, { socket }] of Object.entries(all)) socket.on("q", (...args) => args.pop()({ name, args }, "more"));
     const names = ({ values }) => values.map(({ name }) => name).sort().join();
     const ask = (options) => c.call(all.ann.socket, "cast-ack", { timeout: 15000, event: "q", args: [1], ...options });
@@ -167,9 +167,9 @@ exports.tests = {
     assert.deepEqual(await ask({ to: ["none"] }), { ok: true, values: [] });
   },
 
-  async "cast-ack carries binary both ways"(c) {
+  async "cast-ack sends binary data in both directions"(c) {
     await c.requires("broadcast-ack");
-    const all = await people(c, { ann: [], bob: [] });
+    const all = await connectNamed(c, { ann: [], bob: [] });
     for (const { socket } of Object.values(all)) socket.on("q", (binary, ack) => ack(Buffer.concat([Buffer.from(binary), Buffer.from([9])])));
     const args = [Buffer.from([1, 2])];
     const { ok, values } = await c.call(all.ann.socket, "cast-ack", { timeout: 15000, event: "q", args });
@@ -177,21 +177,21 @@ exports.tests = {
     assert.deepEqual(values.map((value) => [...Buffer.from(value)]), [[1, 2, 9], [1, 2, 9]]);
   },
 
-  async "cast-ack reports those that came when the time is over"(c) {
+  async "cast-ack returns the acknowledgements received before its timeout"(c) {
     await c.requires("broadcast-ack");
-    const all = await people(c, { ann: [], bob: [], cid: [] });
+    const all = await connectNamed(c, { ann: [], bob: [], cid: [] });
     all.ann.socket.on("q", (ack) => ack("ann"));
     all.bob.socket.on("q", (ack) => ack("bob"));
     const begin = performance.now();
     const { ok, values } = await c.call(all.ann.socket, "cast-ack", { to: [], timeout: 500, event: "q", args: [] });
-    assert.ok(performance.now() - begin >= 495, "not before");
+    assert.ok(performance.now() - begin >= 495, "the timeout must not expire early");
     assert.equal(ok, false);
     assert.deepEqual(values.sort(), ["ann", "bob"]);
   },
 
   async "remote join and leave change the rooms of all members"(c) {
     await c.requires("remote-ops");
-    const all = await people(c, PLAN);
+    const all = await connectNamed(c, PLAN);
     const { socket } = all.dan;
     assert.equal(await c.call(socket, "remote", { in: "a", op: "join", room: "new" }), "done");
     await eventually(c, socket, "new", ["ann", "bob", "eve"].map((name) => all[name].socket.id));
@@ -203,7 +203,7 @@ exports.tests = {
     await eventually(c, socket, "own", [all.cid.socket.id]);
   },
 
-  async "remote kick disconnects the members, with their connection if wanted"(c) {
+  async "remote kick disconnects the members, and their connections if requested"(c) {
     await c.requires("remote-ops");
     const observer = await c.observe();
     const nsp = c.namespace();
@@ -224,7 +224,7 @@ exports.tests = {
     }
   },
 
-  async "many rooms come and go"(c) {
+  async "many rooms are joined and left"(c) {
     const socket = await c.connect(c.namespace());
     const rooms = Array.from({ length: 1000 }, (_, i) => `room-${i}`);
     assert.deepEqual(await c.call(socket, "join", rooms), [...rooms].sort());
@@ -232,7 +232,7 @@ exports.tests = {
   },
 };
 
-/** Waits until a room has exactly these members; operations on other servers take effect later than they are answered. */
+/** Waits until a room has exactly these members. Operations on other servers may take effect after their acknowledgement. */
 async function eventually(c, socket, room, ids) {
   const expected = [...ids].sort();
   const end = performance.now() + 10000;

@@ -8,14 +8,14 @@ const { Log, sleepUntil } = require("../lib/wait.js");
 const { Socket } = load("engine.io-client");
 
 exports.env = { SIO_SUITE: "engine" };
-// The client has 200 ms for each pong; on a busy machine it misses some.
+// The client has 200 ms for each pong and may miss some on a busy machine.
 exports.jobs = 2;
 exports.attempts = 3;
 
 const path = "/engine.io/";
 const INTERVAL = 300;
 const TIMEOUT = 200;
-/** The official server's timers add up to more than its deadlines on a busy machine. */
+/** Extra time for the official server, whose timers run late on a busy machine. */
 const slack = (c) => (c.isReference ? 100 : 0);
 
 const url = (c, parameters) => address(c.program.base, parameters, path);
@@ -76,25 +76,25 @@ exports.tests = {
     assert.deepEqual(await session.poll(), ["4hello", "bAQIDBA=="]);
   },
 
-  async "what a POST caused is queued before its ok"(c) {
+  async "packets caused by a POST are queued before its response"(c) {
     const session = await polling(c);
     for (let i = 0; i < 3; i++) await session.post(`4${i}`);
     const packets = (await session.poll()).filter((packet) => packet !== "2");
     assert.deepEqual(packets, Array.from({ length: 3 }, (_, i) => `4${i}`));
   },
 
-  async "an invalid packet by HTTP closes the session"(c) {
+  async "an invalid packet over HTTP closes the session"(c) {
     const session = await polling(c);
-    // The official server answers the request before it looks at the packets.
+    // The official server answers the request before it checks the packets.
     await statusOf(session.send("abc"));
     assert.equal((await session.get()).status, 400);
   },
 
   async "overlapping polls close the session"(c) {
     const session = await polling(c);
-    const answers = await Promise.all([session.get(), session.get()]);
-    // Either may come first.
-    const [first, second] = answers.sort((a, b) => a.status - b.status);
+    const responses = await Promise.all([session.get(), session.get()]);
+    // The responses may arrive in either order.
+    const [first, second] = responses.sort((a, b) => a.status - b.status);
     assert.deepEqual([first.status, first.body], [200, "1"]);
     assert.ok([400, 500].includes(second.status));
     assert.equal((await session.get()).status, 400);
@@ -105,7 +105,7 @@ exports.tests = {
     const poll = session.get();
     await new Promise((done) => setTimeout(done, 5));
     poll.request.destroy();
-    // The server hears of it a moment later.
+    // The server detects the cancellation with a delay.
     while ((await statusOf(session.send("6"))) !== 400) assert.ok(performance.now() - session.opened < 20000);
   },
 
@@ -146,14 +146,14 @@ exports.tests = {
     }
   },
 
-  async "the first ping comes after one interval, and not before"(c) {
+  async "the first ping is sent after exactly one interval"(c) {
     const begin = performance.now();
     const [ws, session] = await Promise.all([websocket(c), polling(c)]);
     assert.deepEqual([await ws.packet(), await session.poll()], ["2", ["2"]]);
     assert.ok(performance.now() - begin >= INTERVAL - 2);
   },
 
-  async "a polling session that says nothing is dead after interval and timeout"(c) {
+  async "a silent polling session has ended after interval and timeout"(c) {
     const sessions = await Promise.all(Array.from({ length: 10 }, () => polling(c)));
     await Promise.all(
       sessions.map(async (session) => {
@@ -164,12 +164,12 @@ exports.tests = {
     );
   },
 
-  async "a polling session that says nothing lives until interval and timeout are over"(c) {
+  async "a silent polling session stays open until interval and timeout have passed"(c) {
     const begin = performance.now();
     const session = await polling(c);
     await sleepUntil(begin + INTERVAL + TIMEOUT - 150);
     const { status } = await session.send("6");
-    // The machine may have slept meanwhile.
+    // This process may have been delayed in the meantime.
     if (performance.now() - begin < INTERVAL + TIMEOUT) assert.equal(status, 200);
   },
 
@@ -181,7 +181,7 @@ exports.tests = {
     assert.deepEqual(ws.log.items.slice(1), ["2"]);
   },
 
-  async "a close packet by HTTP closes the session"(c) {
+  async "a close packet over HTTP closes the session"(c) {
     const session = await polling(c);
     const poll = session.get();
     await new Promise((done) => setTimeout(done, 5));
@@ -233,7 +233,7 @@ exports.tests = {
     assert.equal(await ws.message(), "4hello");
   },
 
-  async "many messages come back in order over the upgrade"(c) {
+  async "many messages are echoed in order during the upgrade"(c) {
     const session = await polling(c);
     const n = 300;
     const ws = attempt(c, { sid: session.sid });
@@ -247,21 +247,21 @@ exports.tests = {
     assert.deepEqual(numbers, Array.from({ length: 2 * n }, (_, i) => i));
   },
 
-  async "official Engine.IO clients lose, double and reorder nothing during the upgrade"(c) {
+  async "messages of official clients are not lost, duplicated or reordered during the upgrade"(c) {
     const n = 100;
     await Promise.all(
       Array.from({ length: 10 }, async (_, k) => {
         const socket = new Socket(c.program.base, { path });
         c.onEnd(() => socket.close());
-        const got = new Log();
-        socket.on("message", (data) => got.push(Number(Buffer.from(data).toString())));
-        socket.on("close", (reason) => got.push(reason));
+        const received = new Log();
+        socket.on("message", (data) => received.push(Number(Buffer.from(data).toString())));
+        socket.on("close", (reason) => received.push(reason));
         for (let i = 0; i < n; i++) {
           socket.send(i % 3 ? String(i) : Buffer.from(String(i)));
-          // The upgrade comes at another moment for each client.
+          // The upgrade happens at a different moment for each client.
           if (i % (5 + k) === 0) await new Promise((done) => setTimeout(done, 1));
         }
-        assert.deepEqual(await got.take(n), Array.from({ length: n }, (_, i) => i));
+        assert.deepEqual(await received.take(n), Array.from({ length: n }, (_, i) => i));
       }),
     );
   },
@@ -269,9 +269,9 @@ exports.tests = {
   async "every origin is allowed"(c) {
     for (const method of ["GET", "OPTIONS"]) {
       const headers = { Origin: "http://any.test", "Access-Control-Request-Method": "GET" };
-      const answer = await request(url(c, { transport: "polling" }), { method, headers });
-      assert.ok(answer.status < 300);
-      assert.equal(answer.headers["access-control-allow-origin"], "*");
+      const response = await request(url(c, { transport: "polling" }), { method, headers });
+      assert.ok(response.status < 300);
+      assert.equal(response.headers["access-control-allow-origin"], "*");
     }
   },
 
@@ -288,7 +288,7 @@ exports.tests = {
     assert.equal(body, `4${"x".repeat(5000)}`);
   },
 
-  async "packets with separators only are invalid"(c) {
+  async "empty packets between separators are invalid"(c) {
     const session = await Polling.open(c.program.base, { path });
     await statusOf(session.send(`4a${SEPARATOR}${SEPARATOR}4b`));
     assert.equal((await session.get()).status, 400);

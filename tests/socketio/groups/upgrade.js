@@ -1,9 +1,9 @@
 "use strict";
-// The upgrade from polling to WebSocket: no packet is lost, doubled or overtaken.
+// The upgrade from polling to WebSocket: no packet is lost, duplicated or reordered.
 
 const assert = require("node:assert/strict");
 const { event, statusOf } = require("../lib/raw.js");
-const { Log, withPatience } = require("../lib/wait.js");
+const { Log, withTimeout } = require("../lib/wait.js");
 
 async function joined(c, options) {
   const session = await c.polling(options);
@@ -12,10 +12,10 @@ async function joined(c, options) {
   return session;
 }
 
-/** Opens a WebSocket to a session, and waits for the answer to its probe. */
+/** Opens a WebSocket for a session, and waits for the answer to its probe. */
 async function probe(c, session, options) {
   const ws = c.attempt({ sid: session.sid }, options);
-  await withPatience(ws.connected, "the WebSocket");
+  await withTimeout(ws.connected, "the WebSocket");
   ws.send("2probe");
   assert.equal(await ws.packet(), "3probe");
   return ws;
@@ -30,7 +30,7 @@ async function alive(session) {
 }
 
 exports.tests = {
-  async "a probe is answered, and a pending poll by noop"(c) {
+  async "a probe is answered, and a pending poll receives noop"(c) {
     const session = await joined(c);
     const poll = session.poll();
     const ws = await probe(c, session);
@@ -40,7 +40,7 @@ exports.tests = {
     assert.deepEqual([whoami.id, whoami.transport], [session.id, "websocket"]);
   },
 
-  async "a poll that comes after the probe is answered by noop"(c) {
+  async "a poll after the probe is answered with noop"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     assert.deepEqual(await session.poll(), ["6"]);
@@ -48,7 +48,7 @@ exports.tests = {
     assert.deepEqual(await ws.messages(1), echoes(session, 1));
   },
 
-  async "packets that no poll fetched come over the WebSocket, in order"(c) {
+  async "packets that no poll has fetched are sent over the WebSocket in order"(c) {
     const session = await joined(c);
     await session.post(...[0, 1, 2].map((i) => echo(session, i)));
     const ws = await probe(c, session);
@@ -57,7 +57,7 @@ exports.tests = {
     assert.deepEqual(await ws.messages(7), echoes(session, 7));
   },
 
-  async "packets that are sent between the probe and the upgrade still come by polling"(c) {
+  async "packets between the probe and the upgrade are still sent over polling"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     await session.post(echo(session, 0));
@@ -67,34 +67,34 @@ exports.tests = {
     assert.deepEqual(await ws.messages(1), echoes(session, 2).slice(1));
   },
 
-  async "a burst that is written while the transport changes is whole and in order"(c) {
+  async "a burst during the upgrade is complete and in order"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     const post = session.post(event(session.nsp, 9, "burst", 500));
     const poll = session.get();
     await post;
     ws.send("5");
-    // A part of it may have been fetched by the poll.
+    // The poll may have fetched a part of the burst.
     const polled = (await poll.catch(() => ({ body: "" }))).body.split("\x1e").filter((packet) => packet[0] === "4");
     const rest = await ws.messages(501 - polled.length);
     const expected = Array.from({ length: 500 }, (_, i) => event(session.nsp, undefined, "burst", i));
     assert.deepEqual([...polled, ...rest], [...expected, `43${session.nsp},9[500]`]);
   },
 
-  async "polling requests after the upgrade are refused with code 3, and the session lives"(c) {
+  async "polling requests after the upgrade are refused with code 3, and the session stays open"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     ws.send("5", echo(session, 0));
     await ws.messages(1);
-    for (const answer of [await session.get(), await session.send(echo(session, 7))]) {
-      assert.equal(answer.status, 400);
-      assert.equal(JSON.parse(answer.body).code, 3);
+    for (const response of [await session.get(), await session.send(echo(session, 7))]) {
+      assert.equal(response.status, 400);
+      assert.equal(JSON.parse(response.body).code, 3);
     }
     ws.send(echo(session, 1));
     assert.deepEqual(await ws.messages(1), echoes(session, 2).slice(1));
   },
 
-  async "a second WebSocket during the probe is closed, and the upgrade goes on"(c) {
+  async "a second WebSocket during the probe is closed, and the upgrade continues"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     const second = c.attempt({ sid: session.sid });
@@ -104,7 +104,7 @@ exports.tests = {
     assert.deepEqual(await ws.messages(1), echoes(session, 1));
   },
 
-  async "a second WebSocket after the upgrade is closed, and the session lives"(c) {
+  async "a second WebSocket after the upgrade is closed, and the session stays open"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     ws.send("5", echo(session, 0));
@@ -115,7 +115,7 @@ exports.tests = {
     assert.deepEqual(await ws.messages(1), echoes(session, 2).slice(1));
   },
 
-  async "a WebSocket to a session that began as one gets nothing of it"(c) {
+  async "a second WebSocket for a WebSocket session receives no packets"(c) {
     const first = await c.websocket();
     const second = c.attempt({ sid: first.sid });
     await Promise.race([second.connected, second.close()]);
@@ -123,18 +123,18 @@ exports.tests = {
     assert.deepEqual(second.log.items, []);
   },
 
-  async "a WebSocket whose first packet is no probe is closed, and polling goes on"(c) {
+  async "a WebSocket whose first packet is not a probe is closed, and polling continues"(c) {
     const session = await joined(c);
     for (const packet of ["4hello", "2", "2probes", "3probe", "6", "x", Buffer.from([1])]) {
       const ws = c.attempt({ sid: session.sid });
-      await withPatience(ws.connected, "the WebSocket");
+      await withTimeout(ws.connected, "the WebSocket");
       ws.send(packet);
       await ws.close();
       await alive(session);
     }
   },
 
-  async "a WebSocket that breaks after the probe leaves polling alive, and another upgrade works"(c) {
+  async "after a WebSocket fails, polling continues and another upgrade works"(c) {
     const session = await joined(c);
     for (const end of ["close", "terminate"]) {
       const ws = await probe(c, session);
@@ -151,7 +151,7 @@ exports.tests = {
     assert.deepEqual(await ws.messages(1), echoes(session, 1));
   },
 
-  async "a session that the client closes during the probe ends, and the WebSocket closes"(c) {
+  async "closing the session during the probe closes the WebSocket"(c) {
     const observer = await c.observe();
     const session = await joined(c);
     const ws = await probe(c, session);
@@ -161,7 +161,7 @@ exports.tests = {
     assert.equal((await session.get()).status, 400);
   },
 
-  async "a session that the server closes during the probe ends with all its packets"(c) {
+  async "a session that the server closes during the probe sends all its packets"(c) {
     const observer = await c.observe();
     const session = await joined(c);
     const ws = await probe(c, session);
@@ -174,7 +174,7 @@ exports.tests = {
     assert.equal((await session.get()).status, 400);
   },
 
-  async "a session whose heartbeat fails during the probe ends, and the WebSocket closes"(c) {
+  async "a ping timeout during the probe closes the WebSocket"(c) {
     const program = await c.server({ SIO_PING_INTERVAL: "2000", SIO_PING_TIMEOUT: "2000" });
     const base = c.secure ? program.tlsBase : program.base;
     const observer = await c.observe({ base });
@@ -196,7 +196,7 @@ exports.tests = {
     await ws.log.find((packet) => packet === "2", "the next ping");
   },
 
-  async "an upgrade to an ended session is refused"(c) {
+  async "an upgrade of a closed session is refused"(c) {
     const session = await joined(c);
     await session.post("1");
     const ws = c.attempt({ sid: session.sid });
@@ -204,7 +204,7 @@ exports.tests = {
     assert.match(ws.error?.message ?? "", /Unexpected server response: 400/);
   },
 
-  async "polls that are pending when the WebSocket takes over are answered"(c) {
+  async "polls that are pending at the upgrade are answered"(c) {
     const session = await joined(c);
     const ws = await probe(c, session);
     const poll = session.get();
@@ -213,7 +213,7 @@ exports.tests = {
     assert.ok([0, 200, 400].includes(await statusOf(poll)));
   },
 
-  async "official clients that send and receive during the upgrade lose, double and reorder nothing"(c) {
+  async "events of official clients are not lost, duplicated or reordered during the upgrade"(c) {
     const options = { transports: ["polling", "websocket"] };
     const n = 150;
     await Promise.all(
@@ -241,7 +241,7 @@ exports.tests = {
     );
   },
 
-  async "official clients keep their heartbeat during the upgrade"(c) {
+  async "the heartbeat of official clients continues during the upgrade"(c) {
     const program = await c.server({ SIO_PING_INTERVAL: "40", SIO_PING_TIMEOUT: "10000" });
     const base = c.secure ? program.tlsBase : program.base;
     const options = { transports: ["polling", "websocket"], base };

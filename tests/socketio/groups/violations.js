@@ -1,5 +1,5 @@
 "use strict";
-// Socket.IO packets that break the protocol: the session ends, and nobody else notices.
+// Socket.IO packets that violate the protocol: their session ends, and other sessions are not affected.
 
 const assert = require("node:assert/strict");
 const { event, statusOf, SEPARATOR } = require("../lib/raw.js");
@@ -8,7 +8,7 @@ const placeholder = (num = 0) => JSON.stringify({ _placeholder: true, num });
 const many = (n) => Array.from({ length: n }, (_, i) => placeholder(i)).join();
 const binary = Buffer.from([1, 2, 3]);
 
-/** Packets of a client in the namespace N that the server answers by closing. */
+/** Packets of a client in the namespace N after which the server must close the session. */
 const CLOSED = {
   "an empty message": ["4"],
   "an unknown packet type": ["47"],
@@ -19,10 +19,10 @@ const CLOSED = {
   "an event with an object for a name": ["42N,[{}]"],
   "an event with true for a name": ["42N,[true]"],
   "an event with a string": ['42N,"echo"'],
-  "JSON that is cut": ['42N,["echo",1'],
-  "JSON with something behind it": ['42N,["echo",1]x'],
+  "truncated JSON": ['42N,["echo",1'],
+  "JSON followed by other text": ['42N,["echo",1]x'],
   "an event without quotes": ["42N,[echo]"],
-  "an acknowledgement id that is no number": ['42N,abc["echo",1]'],
+  "an acknowledgement id that is not a number": ['42N,abc["echo",1]'],
   "a negative acknowledgement id": ['42N,-1["echo",1]'],
   "a fraction as acknowledgement id": ['42N,1.5["echo",1]'],
   "an acknowledgement with an object": ["43N,1{}"],
@@ -38,20 +38,20 @@ const CLOSED = {
   "a disconnect from a namespace that was not joined": ["41/dyn-1,"],
   "an event to the main namespace, which was not joined": ['42["echo",1]'],
   "a binary event with no attachments": ['450-N,["echo",1]'],
-  "a binary event without their number": ['45-N,["echo",1]'],
+  "a binary event without the number of attachments": ['45-N,["echo",1]'],
   "a binary event without a dash": [`451N,["echo",${placeholder()}]`],
   "a negative number of attachments": [`45-1-N,["echo",${placeholder()}]`],
   "a fraction of attachments": [`451.5-N,["echo",${placeholder()}]`],
-  "a number of attachments that is no number": [`45x-N,["echo",${placeholder()}]`],
+  "a number of attachments that is not a number": [`45x-N,["echo",${placeholder()}]`],
   "eleven attachments": [`4511-N,["echo",${many(11)}]`],
   "ten million attachments": [`4510000000-N,["echo",${placeholder()}]`],
   "an acknowledgement with eleven attachments": [`4611-N,1[${many(11)}]`],
-  "a placeholder beyond the attachments": [`451-N,["echo",${placeholder(1)}]`, binary],
+  "a placeholder without an attachment": [`451-N,["echo",${placeholder(1)}]`, binary],
   "a negative placeholder": [`451-N,["echo",${placeholder(-1)}]`, binary],
   "a placeholder with text for a number": [`451-N,["echo",{"_placeholder":true,"num":"0"}]`, binary],
   "a placeholder without a number": [`451-N,["echo",{"_placeholder":true}]`, binary],
-  "text where an attachment is due": [`451-N,["echo",${placeholder()}]`, '42N,["echo",1]'],
-  "an attachment that nothing announced": [binary],
+  "text instead of an attachment": [`451-N,["echo",${placeholder()}]`, '42N,["echo",1]'],
+  "an unexpected attachment": [binary],
   "one attachment too many": [`451-N,["silent",${placeholder()}]`, binary, binary],
   ...Object.fromEntries(
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"].flatMap((name) => [
@@ -61,19 +61,19 @@ const CLOSED = {
   ),
 };
 
-/** Packets that a server must not mind. */
+/** Packets that a server must ignore. */
 const IGNORED = {
-  "an event nobody handles": ['42N,["nothing",1]'],
-  "an event nobody handles, with an acknowledgement": ['42N,5["nothing",1]'],
+  "an event without a listener": ['42N,["nothing",1]'],
+  "an event without a listener that requests an acknowledgement": ['42N,5["nothing",1]'],
   "a number as the event's name": ["42N,[1,2]"],
-  "names of the language's own": ['42N,["__proto__",1]', '42N,["toString"]', '42N,["constructor",{"__proto__":1}]'],
-  "an acknowledgement of nothing": ["43N,999[]", "43N,999999999999[1]"],
+  "names of built-in JavaScript properties": ['42N,["__proto__",1]', '42N,["toString"]', '42N,["constructor",{"__proto__":1}]'],
+  "an acknowledgement with an unknown id": ["43N,999[]", "43N,999999999999[1]"],
   "an acknowledgement without an id": ["43N,[1]"],
-  "a binary acknowledgement of nothing": [`461-N,7[${placeholder()}]`, binary],
+  "a binary acknowledgement with an unknown id": [`461-N,7[${placeholder()}]`, binary],
   "a CONNECT to a namespace that does not exist": ["40/nowhere,"],
 };
 
-/** Sends packets, given as for WebSocket, on a new session of one transport. */
+/** Sends packets, encoded as for WebSocket, over a new session of one transport. */
 async function violate(c, transport, packets) {
   const session = await (transport === "polling" ? c.polling() : c.websocket());
   session.nsp = c.namespace();
@@ -87,7 +87,7 @@ async function violate(c, transport, packets) {
   return session;
 }
 
-/** Checks each of many cases on both transports, several at a time, and reports all that fail. */
+/** Checks each case with both transports, several at a time, and reports all failures. */
 async function each(cases, check) {
   const left = Object.entries(cases).flatMap(([what, packets]) =>
     ["polling", "websocket"].map((transport) => [`${what} (${transport})`, transport, packets]),
@@ -104,25 +104,25 @@ async function each(cases, check) {
 }
 
 exports.tests = {
-  async "each packet against the protocol ends its session, and no other"(c) {
+  async "each invalid packet ends only its own session"(c) {
     const observer = await c.observe();
-    const bystander = await c.connect("/", { transports: ["websocket"] });
+    const other = await c.connect("/", { transports: ["websocket"] });
     const ends = [];
-    bystander.on("disconnect", (reason) => ends.push(reason));
+    other.on("disconnect", (reason) => ends.push(reason));
     await each(CLOSED, async (transport, packets) => {
       const session = await violate(c, transport, packets);
-      // A polling session ends when a poll has got the packet that closes it.
+      // A polling session ends when a poll has received the close packet.
       if (transport === "polling") assert.equal((await session.end()).status, 400);
       const gone = await observer.gone(session.id, 5000);
-      // The official server has another name where the packet is well formed and comes at the wrong time.
+      // The official server uses another name for valid packets in the wrong state.
       assert.match(gone.reason, /^forced (server )?close$/);
       if (transport === "websocket") await session.close();
     });
-    assert.equal((await c.call(bystander, "whoami")).id, bystander.id);
+    assert.equal((await c.call(other, "whoami")).id, other.id);
     assert.deepEqual(ends, []);
   },
 
-  async "packets that mean nothing are ignored"(c) {
+  async "packets without effect are ignored"(c) {
     await each(IGNORED, async (transport, packets) => {
       const session = await violate(c, transport, packets);
       const echo = event(session.nsp, 77, "echo-ack", "alive");
@@ -159,12 +159,11 @@ exports.tests = {
     }
   },
 
-  async "JSON nested 5,000 deep does no harm to others"(c) {
-    // The official server dies of it.
-    if (c.isReference) c.skip("the official server dies of it");
-    const bystander = await c.connect("/", { transports: ["websocket"] });
+  async "deeply nested JSON does not affect other sessions"(c) {
+    if (c.isReference) c.skip("it crashes the official server");
+    const other = await c.connect("/", { transports: ["websocket"] });
     const ends = [];
-    bystander.on("disconnect", (reason) => ends.push(reason));
+    other.on("disconnect", (reason) => ends.push(reason));
     const observer = await c.observe();
     for (const depth of [5000, 100000]) {
       for (const [open, close] of [["[", "]"], ['{"a":', "}"]]) {
@@ -172,7 +171,7 @@ exports.tests = {
         for (const transport of ["polling", "websocket"]) {
           for (const text of [`42N,["echo",${value}]`, `42N,1["echo-ack",${value}]`, `40/dyn-1,{"a":${value}}`, `43N,1[${value}]`]) {
             const session = await violate(c, transport, [text]);
-            assert.equal((await c.call(bystander, "whoami")).id, bystander.id);
+            assert.equal((await c.call(other, "whoami")).id, other.id);
             if (transport === "websocket") session.ws.terminate();
             else await statusOf(session.send("1"));
             await observer.gone(session.id);
@@ -202,7 +201,7 @@ exports.tests = {
     assert.equal(await ws.message(), `43${nsp},2["end"]`);
   },
 
-  async "many sessions that vanish leave the server alive"(c) {
+  async "many sessions that disconnect do not affect the server"(c) {
     await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {
         const session = await c.polling();

@@ -1,5 +1,5 @@
 "use strict";
-// WebSocket by hand: messages, limits, and frames that break its rules.
+// Raw WebSockets: messages, limits, and invalid frames.
 
 const assert = require("node:assert/strict");
 const { event } = require("../lib/raw.js");
@@ -14,7 +14,7 @@ async function joined(c) {
   return ws;
 }
 
-/** Expects that the server closes, and what it reports. */
+/** Expects that the server closes the connection, and reports a reason. */
 async function closed(c, ws, observer, reason, code) {
   assert.equal(await observer.reason(ws.id), reason);
   const actual = await ws.close();
@@ -27,14 +27,14 @@ async function alive(ws) {
 }
 
 exports.tests = {
-  async "messages come back in order"(c) {
+  async "messages are echoed in order"(c) {
     const ws = await joined(c);
     for (let i = 0; i < 300; i++) ws.send(event(ws.nsp, undefined, "echo", i));
     const expected = Array.from({ length: 300 }, (_, i) => event(ws.nsp, undefined, "echoed", i));
     assert.deepEqual(await ws.messages(300), expected);
   },
 
-  async "packets in one TCP segment and in many are the same"(c) {
+  async "packets may arrive in one or in many TCP segments"(c) {
     const ws = await joined(c);
     const socket = ws.ws._socket;
     socket.cork();
@@ -49,7 +49,7 @@ exports.tests = {
     assert.equal(messages[50], event(ws.nsp, undefined, "echoed", "slow"));
   },
 
-  async "a message in fragments is one"(c) {
+  async "a fragmented message is reassembled"(c) {
     const ws = await joined(c);
     const text = Buffer.from(event(ws.nsp, undefined, "echo", "é\u{1f600}"));
     for (let i = 0; i < text.length; i++) {
@@ -69,7 +69,7 @@ exports.tests = {
     assert.deepEqual(received, buffers);
   },
 
-  async "a WebSocket ping is answered by a pong"(c) {
+  async "a WebSocket ping is answered with a pong"(c) {
     const ws = await joined(c);
     ws.ws.ping("hello");
     const [data] = await new Promise((resolve) => ws.ws.once("pong", (...args) => resolve(args)));
@@ -77,7 +77,7 @@ exports.tests = {
     await alive(ws);
   },
 
-  async "a message of exactly the limit is read"(c) {
+  async "a message of exactly the limit is accepted"(c) {
     const ws = await joined(c);
     const text = "x".repeat(LIMIT - event(ws.nsp, undefined, "echo", "").length);
     ws.send(event(ws.nsp, undefined, "echo", text));
@@ -87,7 +87,7 @@ exports.tests = {
     assert.ok(binary.equals(Buffer.alloc(LIMIT, 7)));
   },
 
-  async "a message of one byte more than the limit closes with 1009 and ends the session"(c) {
+  async "a message of one byte over the limit closes with 1009 and ends the session"(c) {
     const observer = await c.observe();
     let ws = await joined(c);
     ws.send("4".repeat(LIMIT + 1));
@@ -111,21 +111,21 @@ exports.tests = {
     assert.ok(binary.equals(Buffer.alloc(300000, 0xa5)));
   },
 
-  async "text that is not UTF-8 closes with 1007 and ends the session"(c) {
+  async "invalid UTF-8 closes with 1007 and ends the session"(c) {
     const observer = await c.observe();
     const ws = await joined(c);
     ws.ws.send(Buffer.from([0x34, 0x32, 0xff, 0xfe]), { binary: false });
     await closed(c, ws, observer, "transport error", 1007);
   },
 
-  async "a broken frame closes with 1002 and ends the session"(c) {
+  async "an invalid frame closes with 1002 and ends the session"(c) {
     const observer = await c.observe();
     const broken = {
       "a reserved opcode": frame(0x83, Buffer.from("42")),
       "a reserved bit": frame(0xf1, Buffer.from("42")),
       "no mask": Buffer.from([0x81, 0x02, 0x34, 0x32]),
-      "a continuation of nothing": frame(0x80, Buffer.from("42")),
-      "a ping in fragments": frame(0x09, Buffer.from("42")),
+      "an unexpected continuation": frame(0x80, Buffer.from("42")),
+      "a fragmented ping": frame(0x09, Buffer.from("42")),
     };
     for (const [what, bytes] of Object.entries(broken)) {
       const ws = await joined(c);
@@ -176,7 +176,7 @@ exports.tests = {
     assert.match(await observer.reason(ws.id), /^transport (close|error)$/);
   },
 
-  async "a server that disconnects a socket with its connection closes it"(c) {
+  async "disconnecting a socket with its connection closes the WebSocket"(c) {
     const ws = await joined(c);
     ws.send(event(ws.nsp, undefined, "bye", true));
     assert.equal(await ws.message(), `41${ws.nsp},`);
@@ -184,7 +184,7 @@ exports.tests = {
     assert.ok([1000, 1005].includes(code), `closed with ${code}`);
   },
 
-  async "a client that vanishes at each step of the handshake does no harm"(c) {
+  async "clients may disconnect at any step of the handshake"(c) {
     for (const steps of [0, 1, 2, 3]) {
       const ws = c.attempt({});
       if (steps > 0) await ws.connected;
@@ -196,7 +196,7 @@ exports.tests = {
   },
 };
 
-/** A masked frame. */
+/** Encodes a masked frame. */
 function frame(first, payload) {
   const mask = Buffer.from([1, 2, 3, 4]);
   const masked = payload.map((byte, i) => byte ^ mask[i % 4]);

@@ -1,14 +1,14 @@
 "use strict";
-// What a test gets: the program under test, clients of it, and what they leave behind is closed at the end.
+// The context of a test: the program under test, and clients that are closed at the end.
 
 const { load } = require("./modules.js");
-const { Log, PATIENCE, next, withPatience } = require("./wait.js");
+const { Log, EVENT_TIMEOUT, next, withTimeout } = require("./wait.js");
 const raw = require("./raw.js");
 const { Manager } = load("socket.io-client");
 
 const TRANSPORTS = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 
-/** Thrown by a test that the program cannot run. */
+/** Thrown by a test that cannot run against the program. */
 class Skip extends Error {}
 
 let names = Math.floor(Math.random() * 1e6) * 1000;
@@ -25,19 +25,19 @@ class Context {
     this.cleanups = [];
   }
 
-  /** The URL of the program: the one with TLS if the run is with TLS. */
+  /** The URL of the program, with TLS if the run uses TLS. */
   get base() {
     return this.secure ? this.program.tlsBase : this.program.base;
   }
 
-  skip(why) {
-    throw new Skip(why);
+  skip(reason) {
+    throw new Skip(reason);
   }
 
-  /** Ends a test that needs a feature the program does not have. */
+  /** Skips the test if the program does not support a feature. */
   async requires(feature) {
     this.run.features ??= this.connect().then((socket) => this.call(socket, "features"));
-    if (!(await this.run.features).includes(feature)) this.skip(`the program lacks ${feature}`);
+    if (!(await this.run.features).includes(feature)) this.skip(`the program does not support ${feature}`);
   }
 
   onEnd(cleanup) {
@@ -48,17 +48,17 @@ class Context {
     for (const cleanup of this.cleanups.reverse()) await cleanup();
   }
 
-  /** A name that no other test uses, for rooms. */
+  /** Returns a room name that no other test uses. */
   room(name = "room") {
     return `${name}-${++names}`;
   }
 
-  /** A dynamic namespace that no other test uses. */
+  /** Returns a dynamic namespace that no other test uses. */
   namespace() {
     return `/dyn-${++names}`;
   }
 
-  /** A manager of the official client: one connection. */
+  /** Creates a manager of the official client, which is one connection. */
   manager(options = {}) {
     const { base = this.base, ...rest } = options;
     const manager = new Manager(base, {
@@ -66,7 +66,7 @@ class Context {
       reconnection: false,
       autoConnect: true,
       rejectUnauthorized: false,
-      timeout: PATIENCE,
+      timeout: EVENT_TIMEOUT,
       ...rest,
     });
     this.onEnd(() => {
@@ -76,12 +76,12 @@ class Context {
     return manager;
   }
 
-  /** A socket of the official client on a connection of its own, which may not be connected yet. */
+  /** Creates a socket of the official client on a separate connection. It may not be connected yet. */
   client(nsp = "/", { auth, manager, ...options } = {}) {
     return (manager ?? this.manager(options)).socket(nsp, { auth });
   }
 
-  /** A connected socket of the official client. */
+  /** Returns a connected socket of the official client. */
   async connect(nsp = "/", options = {}) {
     const socket = this.client(nsp, options);
     await this.connected(socket);
@@ -93,13 +93,13 @@ class Context {
     const failed = new Promise((resolve, reject) => {
       socket.once("connect_error", reject);
     });
-    await withPatience(
+    await withTimeout(
       Promise.race([new Promise((resolve) => socket.once("connect", resolve)), failed]),
       `a connection to ${socket.nsp}`,
     );
   }
 
-  /** A socket whose transport is the last of the run: after the upgrade, if there is one. */
+  /** Returns a connected socket on its final transport: after the upgrade, if there is one. */
   async settled(nsp = "/", options = {}) {
     const socket = await this.connect(nsp, options);
     const { engine } = socket.io;
@@ -107,25 +107,25 @@ class Context {
     return socket;
   }
 
-  /** Several connected sockets, in one namespace. */
+  /** Returns several connected sockets in one namespace. */
   many(n, nsp, options) {
     return Promise.all(Array.from({ length: n }, () => this.connect(nsp, options)));
   }
 
-  /** Emits an event; returns the first argument of its acknowledgement. */
+  /** Emits an event. Returns the first argument of its acknowledgement. */
   call(socket, event, ...args) {
-    return socket.timeout(PATIENCE).emitWithAck(event, ...args);
+    return socket.timeout(EVENT_TIMEOUT).emitWithAck(event, ...args);
   }
 
-  /** Emits an event; returns all arguments of its acknowledgement. */
+  /** Emits an event. Returns all arguments of its acknowledgement. */
   callAll(socket, event, ...args) {
-    return withPatience(
-      new Promise((resolve) => socket.emit(event, ...args, (...answer) => resolve(answer))),
+    return withTimeout(
+      new Promise((resolve) => socket.emit(event, ...args, (...values) => resolve(values))),
       `the acknowledgement of ${event}`,
     );
   }
 
-  /** All events that a socket receives from now on, as `[name, ...args]`. */
+  /** Records the events that a socket receives from now on, as `[name, ...args]`. */
   log(socket, name) {
     const log = new Log();
     socket.onAny((event, ...args) => {
@@ -134,7 +134,7 @@ class Context {
     return log;
   }
 
-  /** What happens in the other namespaces: the events `joined` and `gone`. */
+  /** Observes the other namespaces: returns the events `joined` and `gone`. */
   async observe(options = {}) {
     const socket = await this.connect("/obs", { transports: ["websocket"], ...options });
     const joined = new Log();
@@ -160,7 +160,7 @@ class Context {
     return socket;
   }
 
-  /** A WebSocket that is not a session of its own, such as an upgrade's. */
+  /** Opens a WebSocket without waiting for a handshake, for example for an upgrade. */
   attempt(query, options = {}) {
     const socket = new raw.Socket(options.base ?? this.base, { ...options, query });
     this.onEnd(() => socket.ws.terminate());

@@ -3,9 +3,9 @@
 
 const { spawn } = require("node:child_process");
 const net = require("node:net");
-const { PATIENCE, withPatience } = require("./wait.js");
+const { EVENT_TIMEOUT, withTimeout } = require("./wait.js");
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** Returns a port of 127.0.0.1 that is currently free. */
 function freePort() {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
@@ -18,13 +18,13 @@ function freePort() {
 }
 
 class Program {
-  /** Starts a command with variables in its environment, and waits until it prints `ready`. */
+  /** Starts a command with environment variables, and waits until it prints `ready`. */
   static async start(command, { env = {}, tls, port, tlsPort } = {}) {
-    // Another process may take a free port before the program does.
+    // Another process may take the free port before the program does, so this is retried.
     for (let attempt = 1; ; attempt++) {
       const program = new Program(command, env, port ?? (await freePort()), tls && (tlsPort || (await freePort())), tls);
       try {
-        await withPatience(program.ready, "the line `ready`");
+        await withTimeout(program.ready, "the line `ready`");
         return program;
       } catch (error) {
         program.kill("SIGKILL");
@@ -63,13 +63,13 @@ class Program {
 
   kill(signal) {
     this.child.kill(signal);
-    return withPatience(this.ended, `the end after ${signal}`);
+    return withTimeout(this.ended, `the program to exit after ${signal}`);
   }
 
-  /** Ends the program; it fails if that takes longer than it may. */
+  /** Stops the program. The program is killed if it does not exit in time. */
   async stop() {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return this.ended;
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), PATIENCE);
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), EVENT_TIMEOUT);
     const end = await this.kill("SIGTERM");
     clearTimeout(timer);
     return end;

@@ -1,22 +1,22 @@
 "use strict";
-// Engine.IO by hand: HTTP requests, polling sessions and WebSockets that may break every rule.
+// Raw Engine.IO: HTTP requests, polling sessions and WebSockets that may violate the protocol.
 
 const http = require("node:http");
 const https = require("node:https");
 const { load } = require("./modules.js");
-const { Log, next, withPatience } = require("./wait.js");
+const { Log, next, withTimeout } = require("./wait.js");
 const WebSocket = load("ws");
 
 const SEPARATOR = "\x1e";
 
 /**
- * Sends an HTTP request on a connection of its own. The promise it returns has the request as `request`, to abort it,
- * and resolves to `{status, headers, body}`; it is rejected when the server closes the connection instead.
+ * Sends an HTTP request over a new connection. The returned promise has the property `request`, to abort it,
+ * and resolves to `{status, headers, body}`. It is rejected if the server closes the connection without a response.
  */
 function request(url, { method = "GET", headers = {}, body, agent = false } = {}) {
   const { request: start } = url.startsWith("https:") ? https : http;
   let message;
-  const answer = new Promise((resolve, reject) => {
+  const pending = new Promise((resolve, reject) => {
     message = start(url, { method, headers, agent, rejectUnauthorized: false }, (response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
@@ -29,23 +29,23 @@ function request(url, { method = "GET", headers = {}, body, agent = false } = {}
     message.on("error", reject);
     message.end(body);
   });
-  const patient = withPatience(answer, `the response to ${method} ${url}`);
-  patient.catch(() => {});
-  patient.request = message;
-  return patient;
+  const result = withTimeout(pending, `the response to ${method} ${url}`);
+  result.catch(() => {});
+  result.request = message;
+  return result;
 }
 
-/** The outcome of a request that may be refused or cut: the status, or 0 if there was no response. */
-async function statusOf(answer) {
+/** Returns the status of a response, or 0 if the connection was closed without one. */
+async function statusOf(response) {
   try {
-    return (await answer).status;
+    return (await response).status;
   } catch (error) {
-    if (/^waited/.test(error.message)) throw error;
+    if (/^timed out/.test(error.message)) throw error;
     return 0;
   }
 }
 
-/** The address of an Engine.IO endpoint with query parameters; those that are `undefined` are left out. */
+/** Returns the URL of an Engine.IO endpoint with query parameters. Parameters that are `undefined` are left out. */
 function address(base, parameters, path = "/socket.io/") {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries({ EIO: 4, ...parameters })) {
@@ -58,12 +58,12 @@ function address(base, parameters, path = "/socket.io/") {
 class Polling {
   static async open(base, options = {}) {
     const session = new Polling(base, options);
-    const answer = await request(session.url({}), { headers: options.headers });
-    if (answer.status !== 200 || answer.body[0] !== "0") {
-      throw new Error(`the handshake got ${answer.status} ${answer.body}`);
+    const response = await request(session.url({}), { headers: options.headers });
+    if (response.status !== 200 || response.body[0] !== "0") {
+      throw new Error(`the handshake was answered with ${response.status} ${response.body}`);
     }
     session.opened = performance.now();
-    session.handshake = JSON.parse(answer.body.slice(1));
+    session.handshake = JSON.parse(response.body.slice(1));
     session.sid = session.handshake.sid;
     return session;
   }
@@ -78,69 +78,69 @@ class Polling {
     return address(this.base, { transport: "polling", ...this.query, ...parameters }, this.path);
   }
 
-  /** One poll, as it comes. */
+  /** Sends one poll, and returns the response. */
   get(options) {
     return request(this.url(), options);
   }
 
-  /** One POST, as it comes. */
+  /** Sends one POST request, and returns the response. */
   send(body, options = {}) {
     const headers = { "Content-Type": "text/plain;charset=UTF-8", ...options.headers };
     return request(this.url(), { ...options, method: "POST", body, headers });
   }
 
-  /** Sends packets, and expects `ok`. */
+  /** Sends packets, and expects the response `ok`. */
   async post(...packets) {
     const { status, body } = await this.send(packets.join(SEPARATOR));
-    if (status !== 200 || body !== "ok") throw new Error(`a POST got ${status} ${body}`);
+    if (status !== 200 || body !== "ok") throw new Error(`a POST was answered with ${status} ${body}`);
   }
 
-  /** The packets of the next poll. */
+  /** Returns the packets of the next poll. */
   async poll() {
     const { status, body } = await this.get();
-    if (status !== 200) throw new Error(`a poll got ${status} ${body}`);
+    if (status !== 200) throw new Error(`a poll was answered with ${status} ${body}`);
     return body.split(SEPARATOR);
   }
 
-  /** Polls until that many messages came, and answers pings meanwhile. */
+  /** Polls until `n` messages are received. Answers pings meanwhile. */
   async messages(n) {
     const messages = [];
     while (messages.length < n) {
       for (const packet of await this.poll()) {
         if (packet === "2") await this.post("3");
         else if (/^[4b]/.test(packet)) messages.push(packet);
-        else if (packet !== "6") throw new Error(`a poll has ${packet} after ${JSON.stringify(messages)}`);
+        else if (packet !== "6") throw new Error(`a poll returned ${packet} after ${JSON.stringify(messages)}`);
       }
     }
     return messages;
   }
 
-  /** Joins a namespace; returns the CONNECT packet's data. */
+  /** Joins a namespace. Returns the data of the CONNECT packet. */
   async connect(nsp = "/", auth) {
     await this.post(connectPacket(nsp, auth));
     return connectData((await this.messages(1))[0]);
   }
 
-  /** Polls until the session is over: what the polls got, and the status of the last one. */
+  /** Polls until the session is over. Returns the received packets, and the status of the last poll. */
   async end() {
     const packets = [];
     for (;;) {
-      let answer;
+      let response;
       try {
-        answer = await this.get();
+        response = await this.get();
       } catch (error) {
-        if (/^waited/.test(error.message)) throw error;
+        if (/^timed out/.test(error.message)) throw error;
         continue;
       }
-      if (answer.status !== 200) return { packets, status: answer.status, body: answer.body };
-      packets.push(...answer.body.split(SEPARATOR));
+      if (response.status !== 200) return { packets, status: response.status, body: response.body };
+      packets.push(...response.body.split(SEPARATOR));
     }
   }
 }
 
-/** A WebSocket that records what it receives: text as strings, binary as buffers. */
+/** A WebSocket that records received messages: text as strings, binary messages as buffers. */
 class Socket {
-  /** Opens a session over WebSocket. */
+  /** Opens a session over a WebSocket. */
   static async open(base, options = {}) {
     const socket = new Socket(base, options);
     const [open] = await socket.log.take(1, "packets (of the handshake)");
@@ -169,7 +169,7 @@ class Socket {
     for (const packet of packets) this.ws.send(packet);
   }
 
-  /** The next packet, pings and all. */
+  /** Returns the next packet, including pings. */
   async packet() {
     const n = ++this.read;
     const closed = this.closed.then((code) => {
@@ -179,7 +179,7 @@ class Socket {
     return (await Promise.race([this.log.take(n, "packets"), closed]))[n - 1];
   }
 
-  /** The next message; pings are answered. */
+  /** Returns the next message. Answers pings meanwhile. */
   async message() {
     for (;;) {
       const packet = await this.packet();
@@ -199,9 +199,9 @@ class Socket {
     return connectData(await this.message());
   }
 
-  /** The code with which the server closes. */
+  /** Waits for the close by the server, and returns its code. */
   close() {
-    return withPatience(this.closed, "the WebSocket to close");
+    return withTimeout(this.closed, "the WebSocket to close");
   }
 }
 
@@ -210,11 +210,11 @@ function connectPacket(nsp, auth) {
 }
 
 function connectData(packet) {
-  if (!/^40/.test(packet)) throw new Error(`CONNECT was answered by ${packet}`);
+  if (!/^40/.test(packet)) throw new Error(`CONNECT was answered with ${packet}`);
   return JSON.parse(packet.replace(/^40[^{]*/, ""));
 }
 
-/** The text of an event packet. */
+/** Encodes an event packet as text. */
 function event(nsp, id, ...args) {
   return `42${nsp === "/" ? "" : `${nsp},`}${id ?? ""}${JSON.stringify(args)}`;
 }

@@ -1,28 +1,28 @@
 "use strict";
-// Waiting for events, always for a limited time.
+// Waiting for events with timeouts.
 
-/** How long a test waits for anything, in ms; it only counts when something is broken. */
-const PATIENCE = Number(process.env.UPTICK_PATIENCE || 20000);
+/** Timeout for each awaited event, in ms. It expires only if something is broken. */
+const EVENT_TIMEOUT = Number(process.env.UPTICK_EVENT_TIMEOUT || 20000);
 
-/** The outcome of a promise, or an error that names what did not happen. */
-function withPatience(promise, what, ms = PATIENCE) {
+/** Waits for a promise, with a timeout. The error of the timeout names the awaited event. */
+function withTimeout(promise, what, ms = EVENT_TIMEOUT) {
   let timer;
   const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
+    timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms waiting for ${what}`)), ms);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** The arguments of the next event of an emitter. */
+/** Returns the arguments of the next event of an emitter. */
 function next(emitter, event, ms) {
-  return withPatience(
+  return withTimeout(
     new Promise((resolve) => emitter.once(event, (...args) => resolve(args))),
     `the event ${event}`,
     ms,
   );
 }
 
-/** Waits until a time of `performance.now()`, never shorter. */
+/** Waits until a time of `performance.now()`, and never less. */
 async function sleepUntil(time) {
   for (;;) {
     const rest = time - performance.now();
@@ -33,7 +33,7 @@ async function sleepUntil(time) {
 
 const sleep = (ms) => sleepUntil(performance.now() + ms);
 
-/** A list that others append to, and that can be awaited. */
+/** A list to which items are appended, and that can be awaited. */
 class Log {
   constructor() {
     this.items = [];
@@ -47,7 +47,7 @@ class Log {
 
   /** Waits for an item that fulfils a condition. */
   find(condition, what, ms) {
-    return withPatience(
+    return withTimeout(
       new Promise((resolve) => {
         const check = () => {
           const found = this.items.find(condition);
@@ -66,11 +66,11 @@ class Log {
     });
   }
 
-  /** Waits until there are that many items, and returns them. */
+  /** Waits until there are `n` items, and returns them. */
   async take(n, what = "items", ms) {
     if (n > 0) await this.find((item, i) => i + 1 >= n, `${n} ${what}`, ms);
     return this.items.slice(0, n);
   }
 }
 
-module.exports = { PATIENCE, withPatience, next, sleep, sleepUntil, Log };
+module.exports = { EVENT_TIMEOUT, withTimeout, next, sleep, sleepUntil, Log };

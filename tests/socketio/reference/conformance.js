@@ -1,5 +1,5 @@
 "use strict";
-// The conformance program on the official server: the oracle that the suite is checked against. It is configured by the
+// The conformance program on the official server, which is the reference for the tests. It is configured by the
 // same environment variables as `examples/93-socketio-conformance.rs`, except for SIO_WORKERS and SIO_REDIS.
 
 const http = require("node:http");
@@ -33,14 +33,14 @@ const isObject = (value) => value !== null && typeof value === "object" && !Arra
 const sortById = (sockets) => sockets.sort((a, b) => (a.id < b.id ? -1 : 1));
 const own = (socket) => [...socket.rooms].filter((room) => room !== socket.id).sort();
 
-/** The sockets that `to` and `except` select, or `undefined` for arguments of other types. */
+/** Returns the sockets that `to` and `except` select, or `undefined` for arguments of other types. */
 function select(operator, to = [], except = []) {
   if (!isTexts(to) || !isTexts(except)) return undefined;
   if (to.length > 0) operator = operator.to(to);
   return except.length > 0 ? operator.except(except) : operator;
 }
 
-/** The commands; each gets the socket, the acknowledgement and the arguments. */
+/** The commands. Each is called with the socket, the acknowledgement and the arguments. */
 const commands = {
   echo: (socket, ack, ...args) => socket.emit("echoed", ...args),
   "echo-ack": (socket, ack, ...args) => ack(...args),
@@ -142,7 +142,7 @@ const commands = {
       }));
       ack({ ok: true, sockets: sortById(sockets) });
     } else if (op === "sse" || op === "sse-ack") {
-      // There is no other server.
+      // There are no other servers.
       ack(op === "sse" ? "sent" : { ok: true, values: [] });
     }
   },

@@ -1,5 +1,5 @@
 "use strict";
-// The program for the protocols' public suites on the official server: see `examples/94-socketio-suite.rs`.
+// The program for the public protocol suites on the official server. See `examples/94-socketio-suite.rs`.
 
 const http = require("node:http");
 const { load } = require("../lib/modules.js");

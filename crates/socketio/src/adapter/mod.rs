@@ -59,7 +59,7 @@ pub trait Adapter {
 /// The servers that will respond to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Servers {
-    /// The ids of the servers. The [`AdapterSink`] receives their responses, and [`server_gone`](AdapterSink::server_gone) for those that left.
+    /// The ids of the servers. The [`AdapterSink`] receives their responses, and [`server_gone`](AdapterSink::server_gone) for servers that left.
     Known(Vec<String>),
     /// The number of servers. All responses count, regardless of the id of the server.
     Count(usize),

@@ -144,7 +144,7 @@ impl EngineOptions {
 
     /// Sets the origins of pages that may open WebSockets. Requests from other origins are answered with status 403.
     ///
-    /// The default differs from that of plain WebSockets and matches the official server: sessions are identified by secret ids and
+    /// The default differs from the default of plain WebSockets and matches the official server: sessions are identified by secret ids and
     /// not by cookies, so a page of another origin cannot act on behalf of its visitor, unless the application itself uses cookies. In that case, set
     /// [`Origins::OwnHost`] or a list. Default: [`Origins::Any`].
     #[must_use]

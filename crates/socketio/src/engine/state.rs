@@ -4,7 +4,7 @@
 //! requests, WebSocket, timer ─→ inputs ─→ Session ─→ actions ─→ requests, WebSocket, listeners
 //! ```
 //!
-//! Nothing is borrowed while a listener runs. Calls to send, close and abort in a listener take effect at the end of the iteration, so that
+//! No borrow is held while a listener runs. Calls to send, close and abort in a listener take effect at the end of the iteration, so that
 //! no listener runs during the call of another.
 //!
 //! Cost of a packet sent directly over a WebSocket: one lookup of the session, and one copy of the frame to the write queue of the connection. Cost of a

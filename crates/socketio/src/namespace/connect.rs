@@ -92,7 +92,7 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
     let Some(elsewhere) = elsewhere else {
         return run_middleware(peer, &namespace, auth, recovered);
     };
-    // Represents the client while other servers are asked for its state.
+    // Represents the client while its state is requested from other servers.
     let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
     peer.add(&waiting);
     let pending_join = PendingJoin::begin(peer, &namespace);

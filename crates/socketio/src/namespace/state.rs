@@ -143,7 +143,7 @@ impl NamespaceState {
         self.middlewares.borrow_mut().push(middleware);
     }
 
-    /// Returns the middleware, starting with that of the pattern.
+    /// Returns the middleware, starting with the middleware of the pattern.
     pub(super) fn middlewares(&self) -> Vec<ConnectMiddleware> {
         let pattern = self.pattern.as_ref();
         let mut all = pattern.map_or_else(Vec::new, |pattern| pattern.middlewares());

@@ -111,7 +111,7 @@ pub(crate) enum AckContext {
 
 /// The acknowledgement of a received event. It can be sent once, immediately or later.
 ///
-/// Nothing is sent if the sender did not request an acknowledgement, or is gone.
+/// It is not sent if the sender did not request an acknowledgement, or is gone.
 pub struct Ack {
     context: AckContext,
 }

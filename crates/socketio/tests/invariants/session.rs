@@ -393,7 +393,7 @@ pub(crate) fn check(choices: &[u8]) {
     scene.finish();
 }
 
-/// Checks a session with arbitrary inputs, including those that a well-behaved client never causes.
+/// Checks a session with arbitrary inputs, including inputs that a well-behaved client never causes.
 pub(crate) fn check_any(choices: &[u8]) {
     let now = Instant::now();
     let transport = if choices.len().is_multiple_of(2) {

@@ -11,7 +11,7 @@ use uptick_socketio::{
 
 use crate::support::{Fixture, Log, last_socket, run, until};
 
-/// Calls every operation that changes a socket or its server, except those that disconnect the socket.
+/// Calls every operation that changes a socket or its server, except operations that disconnect the socket.
 fn call_everything(io: SocketIo, socket: Socket) {
     socket.join("stirred");
     socket.set_data(&1).unwrap();

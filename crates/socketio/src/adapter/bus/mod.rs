@@ -60,7 +60,7 @@ const MAX_PART: usize = 1024 * 1024;
 ///
 /// # Examples
 ///
-/// In a worker, a server uses this adapter automatically. Other servers need one call, before or after the bus is attached:
+/// Servers in workers use this adapter automatically. Other servers need one call, before or after the bus is attached:
 ///
 /// ```
 /// use uptick_socketio::adapter::BusAdapter;

@@ -53,7 +53,7 @@ kinds! {
     Check = 6,
     /// To the owner: a WebSocket for the session in the body is open.
     Open = 7,
-    /// In both directions: a piece of a WebSocket message.
+    /// To either worker: a piece of a WebSocket message.
     Frame = 8,
     /// To the owner: the WebSocket was closed or lost.
     Closed = 9,
@@ -75,9 +75,9 @@ kinds! {
     Abort = 24,
     /// To the edge: the WebSocket must be closed with the code in the body, or terminated if there is no body.
     Close = 25,
-    /// In both directions: the number of bytes of messages that were received since the last report.
+    /// To either worker: the number of bytes of messages that were received since the last report.
     Received = 30,
-    /// In both directions: a message was lost, and all exchanges between the two workers have ended.
+    /// To either worker: a message was lost, and all exchanges between the two workers have ended.
     Reset = 31,
 }
 

@@ -204,7 +204,7 @@ impl Cluster {
         match message.kind as u8 {
             ..20 if message.kind != MessageKind::Frame => self.receive_as_owner(message),
             20.. => self.receive_as_edge(message),
-            // Both workers send frames; the flag tells which one sent this frame.
+            // Both workers send frames; a flag marks the frames of the owner.
             _ if self.is_from_owner(&message) => self.receive_as_edge(message),
             _ => self.receive_as_owner(message),
         }

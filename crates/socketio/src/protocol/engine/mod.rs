@@ -1,7 +1,7 @@
 //! Engine.IO packets, protocol version 4.
 //!
 //! A packet is sent as one frame: text that begins with the digit of its type, or bytes, which are always a message. On a WebSocket, a frame is one message.
-//! In HTTP long-polling, several frames form a [payload](Payload), in which bytes are encoded as base64 after the letter `b`.
+//! For HTTP long-polling, several frames form a [payload](Payload), in which bytes are encoded as base64 after the letter `b`.
 //!
 //! Costs: a decoded frame shares its bytes. Encoding a message copies its text once; bytes are shared.
 
