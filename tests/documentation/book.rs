@@ -8,7 +8,7 @@ use crate::{files, root, sources};
 
 /// The programs of the tutorial are examples, which are compiled and tested.
 #[test]
-fn the_tutorial_shows_its_programs_as_they_are() {
+fn the_tutorial_contains_its_programs_unchanged() {
     let programs = root().join("examples/tutorial");
     let mut checked = 0;
     for program in files(&programs, "rs") {
@@ -16,8 +16,8 @@ fn the_tutorial_shows_its_programs_as_they_are() {
         let page = root().join("docs/tutorial").join(format!("{name}.md"));
         let page = fs::read_to_string(page).unwrap();
         let text = fs::read_to_string(&program).unwrap();
-        let shown = page.contains(&format!("```rust,no_run\n{text}```\n"));
-        assert!(shown, "the page of {name} has another program");
+        let is_shown = page.contains(&format!("```rust,no_run\n{text}```\n"));
+        assert!(is_shown, "the page of {name} differs from the program");
         if let Some((_, html)) = text.split_once("include_str!(\"") {
             let html = html.split('"').next().unwrap();
             let html = format!(
@@ -25,7 +25,10 @@ fn the_tutorial_shows_its_programs_as_they_are() {
                 fs::read_to_string(programs.join(html)).unwrap()
             );
             let is_shown = page.contains(&html) || name == "6-production";
-            assert!(is_shown || name == "4-topic", "{name} has another page");
+            assert!(
+                is_shown || name == "4-topic",
+                "the page of {name} differs from the HTML"
+            );
         }
         checked += 1;
     }
@@ -55,14 +58,17 @@ fn the_items_of_the_glossary_exist() {
                 true => folder,
                 false => root().join("crates"),
             };
-            assert!(declares(&folder, name), "the glossary has {item}");
+            assert!(
+                declares(&folder, name),
+                "the glossary lists {item}, which is not declared"
+            );
             checked += 1;
         }
     }
     assert!(checked > 60, "only {checked} items were found");
 }
 
-/// Returns whether a source file below `folder` declares an item, or is a module, of that name.
+/// Returns `true` if a source file below `folder` declares an item or is a module with that name.
 fn declares(folder: &Path, name: &str) -> bool {
     let is_module = |path: &Path| path.file_stem() == Some(OsStr::new(name));
     let kinds = ["struct", "enum", "trait", "type", "mod", "fn", "const"];

@@ -1,11 +1,11 @@
-//! The examples and the table of them in the README.
+//! The examples and their table in the README.
 
 use std::fs;
 
 use crate::{files, root};
 
 #[test]
-fn every_example_is_in_the_readme_and_says_how_to_run_it() {
+fn every_example_is_in_the_readme_and_has_its_command() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for example in files(&root().join("examples"), "rs") {
         let name = example.file_stem().unwrap().to_str().unwrap();
@@ -13,8 +13,12 @@ fn every_example_is_in_the_readme_and_says_how_to_run_it() {
         assert!(readme.contains(&row), "the README has no {row}");
         let text = fs::read_to_string(&example).unwrap();
         let command = format!("--example {name}");
-        let says = |line: &str| line.starts_with("//! $ cargo run ") && line.contains(&command);
-        assert!(text.lines().any(says), "{name} does not say how to run it");
+        let has_command =
+            |line: &str| line.starts_with("//! $ cargo run ") && line.contains(&command);
+        assert!(
+            text.lines().any(has_command),
+            "{name} has no command to run it"
+        );
     }
 }
 
@@ -28,12 +32,12 @@ fn every_crate_is_in_the_readme() {
     }
 }
 
-/// The examples that a beginner reads first: they import nothing but the prelude and the standard library.
+/// The examples for beginners. They import only the prelude and the standard library.
 const FIRST_EXAMPLES: [&str; 24] = [
     "01", "02", "03", "04", "05", "06", "07", "11", "12", "13", "14", "15", "21", "22", "23", "24",
     "25", "26", "27", "30", "31", "32", "33", "34",
 ];
-/// The other names that they import: names that are rare, or too general for the prelude.
+/// Other imports in these examples: names that are rarely used, or too general for the prelude.
 const OTHER_IMPORTS: [(&str, &str); 5] = [
     ("02", "use uptick::stream::"),
     ("12", "use uptick::socket::"),
@@ -43,7 +47,7 @@ const OTHER_IMPORTS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn the_first_examples_import_nothing_but_the_prelude() {
+fn the_first_examples_import_only_the_prelude() {
     let mut checked = 0;
     for example in files(&root().join("examples"), "rs") {
         let name = example.file_name().unwrap().to_str().unwrap();
@@ -56,7 +60,7 @@ fn the_first_examples_import_nothing_but_the_prelude() {
             let is_listed = OTHER_IMPORTS
                 .iter()
                 .any(|(other, import)| *other == number && line.starts_with(import));
-            // What an example consists of, such as `hall::Hall`.
+            // A module of the example itself, such as `hall::Hall`.
             let module = line["use ".len()..].split("::").next().unwrap();
             let is_own = text.contains(&format!("\nmod {module};"));
             let is_common = line.starts_with("use std::") || line == "use uptick::prelude::*;";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{book, pages, root};
 
-/// Returns the targets of the links `[text](target)` of a page outside of code blocks.
+/// Returns the targets of the links `[text](target)` of a page, except those in code blocks.
 pub(crate) fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     let mut in_code = false;
@@ -23,7 +23,7 @@ pub(crate) fn links(text: &str) -> Vec<String> {
     links
 }
 
-/// Address of the files of the repository, for pages that are shown without them.
+/// The address of the files of the repository, for pages that are published without them.
 const REPOSITORY: &str = "https://github.com/uptick-rs/uptick/blob/main/";
 
 /// Returns the file to which a link of `page` refers; `None` for links to other sites.
@@ -81,9 +81,9 @@ fn links_lead_to_files_and_headings_that_exist() {
     assert!(checked > 100, "only {checked} links were found");
 }
 
-/// The book is a site without the files around it.
+/// The book is published as a site, without the other files of the repository.
 #[test]
-fn the_pages_of_the_book_link_only_to_the_book_and_to_sites() {
+fn the_pages_of_the_book_link_only_to_the_book_and_to_other_sites() {
     let docs = root().join("docs");
     for page in book() {
         for link in links(&fs::read_to_string(&page).unwrap()) {
@@ -107,7 +107,7 @@ fn every_page_of_the_book_is_in_its_summary() {
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
     for page in book() {
         let path = page.strip_prefix(&docs).unwrap().to_str().unwrap();
-        let listed = summary.contains(&format!("({path})"));
-        assert!(listed || path == "SUMMARY.md", "{path} is not listed");
+        let is_listed = summary.contains(&format!("({path})"));
+        assert!(is_listed || path == "SUMMARY.md", "{path} is not listed");
     }
 }

@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    reason = "a test may panic"
 )]
 
 mod book;
@@ -21,7 +21,7 @@ fn root() -> PathBuf {
     root.canonicalize().unwrap()
 }
 
-/// The files in a folder that end in `.extension`, in order.
+/// Returns the files in a folder with an extension, sorted.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -30,7 +30,7 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The pages of the book.
+/// Returns the pages of the book.
 fn book() -> Vec<PathBuf> {
     let docs = root().join("docs");
     let folders = ["", "decisions", "services", "tutorial"];

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::links::links;
 use crate::root;
 
-/// Runs cargo in the workspace, and returns its output.
+/// Runs cargo in the workspace, and returns its standard output.
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).arg("--offline").current_dir(root());
@@ -20,7 +20,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The crates that are published, as `cargo metadata` describes them, each with its folder.
+/// Returns the published crates: the folder of each, and its description from `cargo metadata`.
 fn published() -> Vec<(PathBuf, Value)> {
     let metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]);
     let mut metadata: Value = serde_json::from_str(&metadata).unwrap();
@@ -42,12 +42,12 @@ fn strings(list: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_readme_of_each_crate_says_how_to_install_it() {
+fn the_readme_of_each_crate_describes_the_installation() {
     for (folder, package) in published() {
         let name = package["name"].as_str().unwrap();
         let version = package["rust_version"].as_str().unwrap();
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();
-        let wanted = [
+        let required = [
             format!("# {name}\n"),
             format!("cargo add {name}"),
             format!("Rust {version} or later"),
@@ -57,7 +57,7 @@ fn the_readme_of_each_crate_says_how_to_install_it() {
             "licence: MIT or Apache-2.0".into(),
             "Linux".into(),
         ];
-        for text in wanted {
+        for text in required {
             assert!(readme.contains(&text), "the README of {name} lacks {text}");
         }
         for feature in package["features"].as_object().unwrap().keys() {
@@ -68,9 +68,9 @@ fn the_readme_of_each_crate_says_how_to_install_it() {
     }
 }
 
-/// The command that installs a crate installs all that its first program needs.
+/// The installation command must install all crates that the first program needs.
 #[test]
-fn the_first_program_of_each_readme_uses_what_its_command_installs() {
+fn the_first_program_of_each_readme_uses_only_installed_crates() {
     for (folder, package) in published() {
         let name = package["name"].as_str().unwrap();
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();
@@ -88,20 +88,20 @@ fn the_first_program_of_each_readme_uses_what_its_command_installs() {
                 .any(|installed| installed.replace('-', "_") == used);
             assert!(
                 used == "std" || is_installed,
-                "{name} is installed by `{command}`, and uses {used}"
+                "the program of {name} uses {used}, which `{command}` does not install"
             );
         }
     }
 }
 
-/// The registry shows the README of a crate without the files around it.
+/// The registry shows the README of a crate without the other files of the repository.
 #[test]
-fn the_links_of_the_readme_of_each_crate_work_outside_of_the_repository() {
+fn the_links_of_each_readme_work_outside_the_repository() {
     for (folder, package) in published() {
         let name = package["name"].as_str().unwrap();
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();
         let mut targets = links(&readme);
-        assert!(targets.len() >= 4, "{name} has badges");
+        assert!(targets.len() >= 4, "{name} has no badges");
         // [name]: target
         let definitions = readme.lines().filter(|line| line.starts_with('['));
         targets.extend(definitions.filter_map(|line| Some(line.split_once("]: ")?.1.to_owned())));
@@ -109,7 +109,7 @@ fn the_links_of_the_readme_of_each_crate_work_outside_of_the_repository() {
             let is_safe = target.starts_with("https://") || target.starts_with('#');
             assert!(is_safe, "the README of {name} links to {target}");
         }
-        // Links that only rustdoc resolves: [`name`] without a target.
+        // Links of the form [`name`] without a target, which only rustdoc resolves.
         for rest in readme.split("[`").skip(1) {
             let Some((item, rest)) = rest.split_once("`]") else {
                 continue;
@@ -119,13 +119,13 @@ fn the_links_of_the_readme_of_each_crate_work_outside_of_the_repository() {
                 || readme.contains(&format!("\n[`{item}`]: https://"));
             assert!(
                 is_defined || item.contains('`'),
-                "the README of {name} links to {item} nowhere"
+                "the README of {name} has no target for the link {item}"
             );
         }
     }
 }
 
-/// The slugs of crates.io that the crates use.
+/// The categories of crates.io that the crates use.
 const CATEGORIES: [&str; 12] = [
     "algorithms",
     "asynchronous",
@@ -165,8 +165,8 @@ fn each_crate_is_described_for_the_registry() {
                     .all(|c| c.is_ascii_alphanumeric() || "_-+".contains(c));
             assert!(is_valid, "{name}: {keyword}");
         }
-        let are_own = keywords_of_all.insert(keywords.join(" "));
-        assert!(are_own, "{name} has the keywords of another crate");
+        let is_unique = keywords_of_all.insert(keywords.join(" "));
+        assert!(is_unique, "{name} has the keywords of another crate");
 
         let categories = strings(&package["categories"]);
         assert!((1..=5).contains(&categories.len()), "{name}");
@@ -184,12 +184,18 @@ fn each_package_has_its_readme_and_both_licences() {
         for licence in licences {
             let own = fs::read(folder.join(licence)).unwrap();
             let common = fs::read(root().join(licence)).unwrap();
-            assert!(own == common, "{licence} of {name} is another");
+            assert!(
+                own == common,
+                "{licence} of {name} differs from the one of the workspace"
+            );
         }
         let list = cargo(&["package", "--list", "--allow-dirty", "--package", name]);
         let files: Vec<&str> = list.lines().collect();
         for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
-            assert!(files.contains(&file), "{name} is packaged without {file}");
+            assert!(
+                files.contains(&file),
+                "the package of {name} does not contain {file}"
+            );
         }
     }
 }
