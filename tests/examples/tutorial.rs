@@ -6,7 +6,7 @@ use uptick::websocket::CloseCode;
 use crate::http::get;
 use crate::peer::Peer;
 use crate::program::Program;
-use crate::websocket::{WebSocket, ask};
+use crate::websocket::{WebSocket, request_upgrade};
 
 /// The headers of a WebSocket handshake.
 const HANDSHAKE: [&str; 4] = [
@@ -16,7 +16,7 @@ const HANDSHAKE: [&str; 4] = [
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-/// Starts a program that serves HTTP; returns its `http://` URI, too.
+/// Starts a program that serves HTTP. Returns the program and its `http://` URI.
 fn serve(name: &str) -> (Program, String) {
     let (server, uri) = Program::serve(name, &[]);
     (server, uri.replace("tcp://", "http://"))
@@ -32,7 +32,7 @@ fn step_1_echoes_bytes() {
 }
 
 #[test]
-fn step_2_sends_lines_to_all_other_clients_that_have_a_name() {
+fn step_2_sends_each_line_to_all_other_clients_with_a_name() {
     let (_server, uri) = Program::serve("tutorial-2-line-chat", &[]);
     let [mut ada, mut bob] = ["Ada", "Bob"].map(|name| {
         let mut peer = Peer::connect(&uri);
@@ -71,7 +71,7 @@ fn step_3_serves_the_page_and_echoes_messages() {
 }
 
 #[test]
-fn step_4_publishes_messages_to_everyone() {
+fn step_4_publishes_messages_to_all_clients() {
     let (_server, uri) = serve("tutorial-4-topic");
     let mut ada = WebSocket::open(&uri, "/chat", &[]);
     assert_eq!(ada.text(), "a client has joined");
@@ -88,12 +88,12 @@ fn step_4_publishes_messages_to_everyone() {
 }
 
 #[test]
-fn step_5_keeps_rooms_apart_and_sends_their_history() {
+fn step_5_separates_rooms_and_sends_their_history() {
     let (_server, uri) = serve("tutorial-5-rooms");
     assert!(get(&uri, "/").text().contains("id=\"join\""));
-    let (refused, _) = ask(&uri, "/chat?name=Ada", &[]);
+    let (refused, _) = request_upgrade(&uri, "/chat?name=Ada", &[]);
     assert_eq!(refused.status, 400);
-    let (refused, _) = ask(&uri, "/chat?name=&room=lobby", &[]);
+    let (refused, _) = request_upgrade(&uri, "/chat?name=&room=lobby", &[]);
     assert_eq!(refused.status, 400);
 
     let mut ada = WebSocket::open(&uri, "/chat?name=Ada&room=lobby", &[]);
@@ -111,7 +111,7 @@ fn step_5_keeps_rooms_apart_and_sends_their_history() {
 }
 
 #[test]
-fn step_6_serves_over_tls_and_ends_on_sigterm() {
+fn step_6_serves_over_tls_and_exits_on_sigterm() {
     let (server, uri) = Program::serve("tutorial-6-production", &[]);
     let uri = uri.replace("tls://", "https://");
     let fetch = |path: &str| {
