@@ -29,8 +29,6 @@ use crate::limit::{Limit, State, nanos};
 ///
 /// The time for a call does not depend on the number of keys.
 ///
-/// A call takes the same time however many keys there are.
-///
 /// # Examples
 /// ```
 /// use std::net::IpAddr;

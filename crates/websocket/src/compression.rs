@@ -18,7 +18,7 @@ pub enum Compression {
     /// Each message is compressed on its own, with a compressor that all WebSockets of the thread share: an idle WebSocket needs no extra memory.
     Shared,
     /// Messages are compressed with the context of earlier ones, which makes similar messages smaller. The value is the window size in bits,
-    /// 9 to 15 (a window of 2 to the power of this number of bytes). Each WebSocket keeps_context a compressor of 250 to 380 KB, and a decompressor of
+    /// 9 to 15 (a window of 2 to the power of this number of bytes). Each WebSocket keeps a compressor of 250 to 380 KB, and a decompressor of
     /// 48 KB, from its first compressed message.
     Dedicated(u8),
 }

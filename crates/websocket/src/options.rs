@@ -109,10 +109,9 @@ impl WebSocketOptions {
     }
 
     /// Sets the time without received bytes after which the connection is closed; `None` disables the timeout and the pings.
-    /// Default: 120 s.
     ///
     /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than the ping when the time is over, the
-    /// timeout restarts.
+    /// timeout restarts. Default: 120 s.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
         self.idle_timeout = limit;
@@ -153,11 +152,12 @@ impl WebSocketOptions {
     }
 
     /// Sets the maximum number of open WebSockets of one client on the server; `None` disables the limit. A request over the limit gets the
-    /// response 429, and the gate is not called; a request whose gate has not decided yet counts. Default: `None`.
+    /// response 429, and the gate is not called; a request whose gate has not decided yet counts.
     ///
     /// A client is an IPv4 address or an IPv6 network of 64 bits, from [`Request::client`](uptick_http::Request::client): behind a
     /// proxy, set [`HttpServer::trusted_proxies`](uptick_http::HttpServer::trusted_proxies), or all clients count as one. Many users may
     /// share an address. Clients without an IP address, as on a Unix socket, are not limited. WebSockets of routes without this limit do not count.
+    /// Default: `None`.
     ///
     /// # Examples
     /// ```

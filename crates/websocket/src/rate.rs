@@ -16,8 +16,8 @@ pub enum RatePolicy {
     /// The WebSocket is closed with 1008, and the message is dropped.
     #[default]
     Close,
-    /// The message is delivered. Then reading is paused until the rate is kept, so that further messages wait in the socket
-    /// and with the peer.
+    /// The message is delivered. Then reading is paused until the peer is within its rate again, so that further messages stay in the socket
+    /// buffers.
     Pause,
 }
 

@@ -137,7 +137,7 @@ impl WebSocketRoutes for HttpServer {
 
 /// Returns the response to a WebSocket handshake, in a handler of any route, and passes the WebSocket to `open`.
 ///
-/// Its hub is that [of the thread](Hub::of_thread); [`upgrade_with`] takes another one. A shutdown of the server closes the WebSocket like
+/// Its hub is the [hub of the thread](Hub::of_thread); [`upgrade_with`] takes another one. A shutdown of the server closes the WebSocket like
 /// all other WebSockets of the server.
 ///
 /// # Examples

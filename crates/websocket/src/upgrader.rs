@@ -31,7 +31,7 @@ pub struct Upgrader {
 
 impl Upgrader {
     /// Creates an upgrader for the requests of a server. A [shutdown](HttpServer::shutdown_with) of the server closes its WebSockets; their
-    /// hub is that [of the thread](Hub::of_thread).
+    /// hub is the [hub of the thread](Hub::of_thread).
     pub fn new(http: HttpServer, options: WebSocketOptions) -> Upgrader {
         let sockets = ServerSockets::of(http);
         Upgrader {

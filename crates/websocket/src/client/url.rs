@@ -1,4 +1,4 @@
-//! URLs of WebSockets (RFC 6455, 3).
+//! URLs of WebSockets (RFC 6455, section 3).
 
 use std::sync::Arc;
 

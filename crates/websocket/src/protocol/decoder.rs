@@ -107,7 +107,7 @@ impl Decoder {
         self.input.extend_from_slice(bytes);
     }
 
-    /// Returns the next event, or `None` if more bytes are needed. Pass an `inflate` for a connection with
+    /// Returns the next event, or `None` if more bytes are needed. `inflate` is required for a connection with
     /// [compression](Decoder::compressed).
     #[inline]
     pub fn next(&mut self, limits: &Limits, inflate: Option<&mut Inflater>) -> Option<Event> {

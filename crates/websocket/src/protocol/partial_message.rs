@@ -15,7 +15,7 @@ const MIN_RESERVE: usize = 4096;
 pub(super) struct PartialMessage {
     pub(super) is_text: bool,
     pub(super) is_compressed: bool,
-    /// The unmasked payload, still compressed.
+    /// The unmasked payload; still compressed if the message is compressed.
     pub(super) payload: BytesMut,
     pub(super) fragments: usize,
     utf8: Utf8,
@@ -49,7 +49,7 @@ impl PartialMessage {
         self.key = head.key;
         self.offset = 0;
         self.fin = head.fin;
-        // At most twice the received bytes, so that announcing a large message does not allocate memory.
+        // At most twice the received bytes, or 4 KiB, so that announcing a large message does not allocate its whole length.
         self.payload
             .reserve(length.min(available.saturating_mul(2).max(MIN_RESERVE)));
     }

@@ -30,9 +30,9 @@ pub(super) const COPY_LIMIT: usize = 4096;
 /// The outcome of sending a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The message was written, and the write queue is below 64 KiB.
+    /// The message was sent or queued, and less than 64 KiB is queued.
     Sent,
-    /// The message was queued, and the write queue is long: `drain` is emitted when it has been sent.
+    /// The message was queued, and at least 64 KiB is queued: `drain` is emitted when the queue has been sent.
     Buffered,
     /// The message was dropped: the WebSocket is closed, or the write queue of a slow peer is full.
     Dropped,

@@ -106,7 +106,7 @@ bitflags::bitflags! {
     pub(super) struct SocketFlags: u8 {
         /// A client WebSocket: frames are masked.
         const CLIENT = 1 << 0;
-        /// The connection's write queue is full, until its `drain`: frames are queued above it. Unset while the frame queue is empty.
+        /// The connection's write queue is full, until its `drain`: further frames go to the frame queue. If it is not set, the frame queue is empty.
         const FULL = 1 << 1;
         /// A fragmented message is being sent.
         const FRAGMENTS = 1 << 2;

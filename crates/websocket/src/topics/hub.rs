@@ -223,7 +223,7 @@ impl Hub {
     /// Removes the subscriptions of a closed WebSocket.
     pub(crate) fn leave(self, names: &[Rc<str>], ws: WebSocket) {
         for name in names {
-            // A panicking listener must not keep the other subscriptions.
+            // A panicking listener must not prevent the removal of the other subscriptions.
             if let Err(message) = catch(|| self.remove(name, ws)) {
                 tracing::error!("a listener of a hub panicked: {message}");
             }

@@ -83,7 +83,7 @@ fn both_may_close_at_once() {
 }
 
 #[test]
-fn a_client_that_vanishes_has_closed_with_1006() {
+fn a_client_that_disconnects_without_a_close_frame_has_code_1006() {
     let (http, log, slot) = recording(WebSocketOptions::new());
     drop(Client::open(http, "/"));
     run_until(|| log.len() == 1);

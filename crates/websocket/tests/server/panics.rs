@@ -18,7 +18,7 @@ type Setup = fn(WebSocket);
 
 /// Checks that a panic closes its own WebSocket and no other.
 #[track_caller]
-fn ends_alone(setup: Setup, provoke: impl FnOnce(&mut Client)) {
+fn closes_only_its_own(setup: Setup, provoke: impl FnOnce(&mut Client)) {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -42,7 +42,7 @@ fn ends_alone(setup: Setup, provoke: impl FnOnce(&mut Client)) {
 }
 
 #[test]
-fn a_panic_in_open_ends_its_websocket_alone() {
+fn a_panic_in_open_closes_only_its_own_websocket() {
     let http = server();
     let log = Log::default();
     let seen = log.clone();
@@ -65,36 +65,36 @@ fn a_panic_in_open_ends_its_websocket_alone() {
 }
 
 #[test]
-fn a_panic_in_message_ends_its_websocket_alone() {
+fn a_panic_in_message_closes_only_its_own_websocket() {
     let on_message: Setup = |ws| _ = ws.on(WebSocket::MESSAGE, boom);
-    ends_alone(on_message, |bad| bad.text("x"));
+    closes_only_its_own(on_message, |bad| bad.text("x"));
 }
 
 #[test]
-fn a_panic_in_ping_or_pong_ends_its_websocket_alone() {
+fn a_panic_in_ping_or_pong_closes_only_its_own_websocket() {
     use uptick_websocket::protocol::frame::{Flags, Opcode};
     let on_ping: Setup = |ws| _ = ws.on(WebSocket::PING, boom);
-    ends_alone(on_ping, |bad| bad.frame(Opcode::Ping, Flags::FIN, "x"));
+    closes_only_its_own(on_ping, |bad| bad.frame(Opcode::Ping, Flags::FIN, "x"));
     let on_pong: Setup = |ws| _ = ws.on(WebSocket::PONG, boom);
-    ends_alone(on_pong, |bad| bad.frame(Opcode::Pong, Flags::FIN, "x"));
+    closes_only_its_own(on_pong, |bad| bad.frame(Opcode::Pong, Flags::FIN, "x"));
 }
 
 #[test]
-fn a_panic_in_error_or_close_ends_its_websocket_alone() {
+fn a_panic_in_error_or_close_closes_only_its_own_websocket() {
     let on_error: Setup = |ws| _ = ws.on(WebSocket::ERROR, boom);
-    ends_alone(on_error, |bad| bad.write(b"\xff\xff\xff\xff"));
+    closes_only_its_own(on_error, |bad| bad.write(b"\xff\xff\xff\xff"));
     let on_close: Setup = |ws| _ = ws.on(WebSocket::CLOSE, boom);
-    ends_alone(on_close, |bad| bad.close(None));
+    closes_only_its_own(on_close, |bad| bad.close(None));
 }
 
 #[test]
-fn a_panic_in_a_message_after_a_pause_ends_its_websocket_alone() {
+fn a_panic_in_a_message_after_a_pause_closes_only_its_own_websocket() {
     let resuming: Setup = |ws| {
         ws.pause();
         ws.on(WebSocket::MESSAGE, boom);
         uptick_event_loop::future_tick(move || ws.resume());
     };
-    ends_alone(resuming, |bad| bad.text("x"));
+    closes_only_its_own(resuming, |bad| bad.text("x"));
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_ping_is_answered_ahead_of_queued_messages() {
     );
     let (slot, payload) = pong.unwrap();
     assert_eq!(payload, "last");
-    // Before the pong were only messages in the connection's write queue: up to its limit, and the message that exceeded it.
+    // Only messages in the connection's write queue precede the pong: up to its limit, plus the message that exceeded it.
     let after = (before + 1 - slot) * LENGTH;
     assert!(after + 3 * LENGTH >= waiting, "{after} of {waiting}");
     assert_eq!((ws.buffered(), ws.send("end")), (0, Sent::Sent));

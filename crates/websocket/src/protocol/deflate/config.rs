@@ -105,8 +105,8 @@ impl Config {
         self.client_max_window_bits
     }
 
-    /// Returns the parameters negotiated by a server with this configuration, and the value of its `Sec-WebSocket-Extensions` header; `None` if there is
-    /// no valid offer of this extension. The first valid offer is accepted.
+    /// Returns the parameters negotiated by a server with this configuration, and the value of its `Sec-WebSocket-Extensions`
+    /// header; `None` if there is no valid offer of this extension. The first valid offer is accepted.
     pub fn accept(&self, offers: &[Extension<'_>]) -> Option<(Config, String)> {
         offers.iter().find_map(|offer| {
             let offered = Parameters::parse(offer)?;
