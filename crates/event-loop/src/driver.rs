@@ -223,7 +223,7 @@ pub fn reap_later(token: Token) {
 /// The loop polls for readiness before that call: events that arrived before `at` are handled first, even after a long callback or when
 /// the process was stopped.
 ///
-/// An object needs one deadline at a time: that of its earliest timeout. Activity does not move the deadline: store the time
+/// An object needs one deadline at a time, for its earliest timeout. Activity does not move the deadline: store the time
 /// of the activity, and arm again for the remaining time when the deadline expires. [`LazyDeadline`] does that.
 pub fn arm_deadline(token: Token, at: Duration) -> Option<DeadlineId> {
     with(|event_loop| event_loop.arm_deadline(token, at)).flatten()
@@ -259,7 +259,7 @@ pub fn elapsed() -> Duration {
 /// Calls `callback` once, after `interval`, unless the timer is cancelled. It is the timeout of an operation or of a wait for a
 /// peer.
 ///
-/// In contrast to [`add_timer`](crate::add_timer), the callback runs together with [`Driver::expired`]:
+/// Unlike with [`add_timer`](crate::add_timer), the callback runs together with [`Driver::expired`]:
 /// the loop polls for readiness first, so the timeout does not fire if the awaited event arrived in time.
 pub fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
     timer::add_timeout(interval, callback)

@@ -15,8 +15,8 @@ macro_rules! errno_names {
 /// Errno names that differ from the name of the constant.
 const RENAMED: &[(Errno, &str)] = &[(Errno::ACCESS, "EACCES"), (Errno::TOOBIG, "E2BIG")];
 
-/// Where two names share a number (EAGAIN and EWOULDBLOCK, EOPNOTSUPP and ENOTSUP), the first one
-/// listed is used.
+/// Errno names that exist on all systems. If two names share a number (EAGAIN and EWOULDBLOCK, EOPNOTSUPP and ENOTSUP), the
+/// first one listed is used.
 const COMMON: &[(Errno, &str)] = &errno_names![
     ADDRINUSE ADDRNOTAVAIL AFNOSUPPORT AGAIN ALREADY BADF BADMSG BUSY CANCELED CHILD CONNABORTED
     CONNREFUSED CONNRESET DEADLK DESTADDRREQ DOM DQUOT EXIST FAULT FBIG HOSTDOWN HOSTUNREACH IDRM

@@ -257,7 +257,7 @@ pub fn now() -> Instant {
 /// Returns a histogram of the event loop lag: the time for which callbacks kept this thread's loop busy between two waits for events, which
 /// is the longest delay of other events and timers.
 ///
-/// It is measured only while timers or deadlines are pending, which connections usually have. It reads no clock of its own: if no timer is
+/// It is measured only while timers or deadlines are pending, which connections usually have. It reads no additional clock: if no timer is
 /// pending, the times are from the system's coarse clock, which has a resolution of 1 ms to 10 ms.
 ///
 /// # Examples

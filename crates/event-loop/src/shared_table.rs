@@ -28,7 +28,7 @@ pub struct SharedTable<T> {
 
 struct SharedSlot<T> {
     generation: Cell<NonZeroU32>,
-    /// `true` if the generation belongs to a value. Otherwise it is that of the next value, which has no id yet.
+    /// `true` if the generation belongs to a value. Otherwise the next value gets it, and no id has it yet.
     taken: Cell<bool>,
     value: T,
 }

@@ -62,7 +62,7 @@ impl Timer {
 /// and the loop continues.
 ///
 /// # Limits
-/// 2³² pending timers of a loop. A further timer is dropped, and its handle is that of a timer that has fired.
+/// 2³² pending timers of a loop. A further timer is dropped, and its handle behaves as if the timer had fired.
 ///
 /// # Examples
 /// ```

@@ -114,7 +114,7 @@ pub enum Trigger {
     /// Once for each change. This is cheapest; the driver has to read until the read would block, or until a short read if
     /// [`Readiness::splits_reads`] is false.
     Edge,
-    /// In each wait, for as long as the condition holds.
+    /// Repeatedly, in each wait for as long as the condition holds.
     Level,
     /// Like [`Level`](Trigger::Level), for a socket watched by the pollers of several threads or processes: an event wakes one of the
     /// waiting pollers rather than all (`EPOLLEXCLUSIVE`). A poller that is not waiting at that moment may also report it.

@@ -12,7 +12,7 @@ use uptick_event_loop::{
 
 use crate::world::{Dropped, Log, World, ms};
 
-/// Lets other tasks run.
+/// Yields to other tasks.
 async fn yield_now() {
     let mut yielded = false;
     poll_fn(move |context| {

@@ -19,7 +19,7 @@ pub(crate) trait World: Clone + 'static {
     /// Makes the next wait report no events.
     fn expect_nothing(&self);
 
-    /// Lets the time pass inside a callback.
+    /// Simulates work of this duration inside a callback.
     fn work(&self, time: Duration);
 }
 
