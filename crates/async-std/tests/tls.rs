@@ -309,8 +309,7 @@ fn a_secure_connector_rejects_an_untrusted_async_tls_server() {
     let served = served.unwrap_err().to_string();
     assert!(served.contains("CertificateUnknown"), "{served}");
     let error = error.unwrap();
-    let reason =
-        "failed during the TLS handshake: its certificate is self-signed and not trusted";
+    let reason = "failed during the TLS handshake: its certificate is self-signed and not trusted";
     assert!(error.contains(reason), "{error}");
 }
 
