@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Measures what building costs, and prints it as a table: the README's first command, the tests, and the smallest HTTP server beside that on
-# axum. Everything is built in directories of its own, from nothing but downloaded sources.
+# Measures build times and sizes, and prints them as a table: the first command of the README, the
+# tests, and the smallest HTTP server next to the same on axum. Each build uses its own target
+# directory, and starts with nothing but downloaded sources.
 #
 #   benches/build-times.sh                # the servers three times each in turns, the chat and the tests once
 #   benches/build-times.sh servers        # one of: servers, chat, tests
 #   ROUNDS=1 benches/build-times.sh
 #
-# The times are those of the whole build. "CPU / 2" is its user and system time divided by two: the least that two processors need, and less
-# dependent on what else the machine does.
+# The times cover the whole build. "CPU / 2" is its user and system time divided by two: the minimum
+# on two processors. It depends less on other load of the machine than the wall time.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 what=${1:-all}
@@ -16,7 +17,7 @@ unset CARGO_INCREMENTAL CARGO_PROFILE_DEV_DEBUG RUSTFLAGS CARGO_TARGET_DIR
 dir="$root/target/build-times"
 mkdir -p "$dir"
 
-# Builds the smallest HTTP server of a package: NAME, the lines of its dependencies, its main.rs.
+# Creates a package for the smallest HTTP server: NAME, its dependency lines; main.rs on stdin.
 package() {
     mkdir -p "$dir/$1/src"
     cat >"$dir/$1/Cargo.toml" <<TOML
@@ -78,7 +79,7 @@ RS
     done
 }
 
-# Starts the chat as the README says, and waits until it listens.
+# Starts the chat as described in the README, and waits until it listens.
 start_chat() {
     cd "$root"
     CARGO_TARGET_DIR="$dir/chat" cargo run --example chat -- --listen 127.0.0.1:0 >"$dir/chat.out" &
@@ -87,7 +88,7 @@ start_chat() {
         kill -0 "$cargo" || return 1
         sleep 0.1
     done
-    # Cargo has become the program.
+    # Cargo has replaced itself with the program.
     kill -INT "$cargo"
     wait "$cargo" || true
 }

@@ -1,4 +1,4 @@
-//! Records the compiler's version, which the benchmark prints with its figures.
+//! Records the compiler version, which the benchmark prints with its results.
 
 use std::env;
 use std::process::Command;

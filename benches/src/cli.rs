@@ -23,25 +23,25 @@ commands:
   echo           CPU time, system calls and memory of the echo servers
   http           CPU time, system calls and memory of the HTTP servers
   instructions [echo|http|ws]
-                 user instructions for each round trip, under callgrind
+                 user instructions per round trip, under callgrind
   socketio       CPU time, system calls and memory of the Socket.IO servers
-  timers         what a timer costs while a million are pending
+  timers         the cost of a timer while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
   workers [requests|spread|bus|publish|idle]
                  CPU time of worker processes and threads, the spread of their
-                 connections, their bus beside Redis, and their cost at rest
+                 connections, the bus compared with Redis, and idle cost
   ws             CPU time, system calls and memory of the WebSocket servers
 
 options:
-  --quick        a smoke run: tiny counts, figures mean nothing
-  --rounds N     how often every server takes its turn
-  --trips N      round trips in one turn
+  --quick        a smoke test: tiny counts, meaningless results
+  --rounds N     the number of rounds of each server
+  --trips N      the number of round trips in a round
   --cpus WHERE   shared: servers and load on one CPU; split: on one CPU each;
-                 any: wherever the scheduler puts them (default: shared)
-  --help         this text
+                 any: left to the scheduler (default: shared)
+  --help         prints this help
 ";
 
-/// What the user asked for; `None` means the subcommand's own default.
+/// Command line options. `None` selects the default of the subcommand.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) quick: bool,
@@ -87,17 +87,17 @@ pub(crate) fn run() -> Result<()> {
         ["workers"] => workers::run(&options, None),
         ["workers", part] => workers::run(&options, Some(part)),
         ["ws"] => ws::run(&options),
-        // The clients of Redis, which are measured with it.
+        // A hidden command: the Redis clients, which are measured together with Redis.
         ["redis-clients", port] => {
             process::follow_parent()?;
             redis_clients(port.parse()?)
         }
-        // What this program counts the instructions of.
+        // A hidden command: the program whose instructions are counted.
         ["emit", events] => {
             instructions::emit(events.parse()?);
             Ok(())
         }
-        // How this program starts the servers it measures.
+        // A hidden command: the process of a measured server.
         ["serve", name] | ["serve", name, _] => {
             let server =
                 Server::by_name(name).with_context(|| format!("no server is called {name:?}"))?;

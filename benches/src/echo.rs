@@ -1,4 +1,4 @@
-//! The subcommand `echo`: what 64 bytes there and back cost.
+//! The subcommand `echo`: the cost of sending 64 bytes and receiving them back.
 
 use std::time::Instant;
 
@@ -17,12 +17,12 @@ use crate::table::{Table, cell, ratio};
 
 const MANY: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     trips: u64,

@@ -1,4 +1,4 @@
-//! The subcommand `http`: what a request over HTTP/1.1 costs, with and without TLS.
+//! The subcommand `http`: the cost of an HTTP/1.1 request, with and without TLS.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ use crate::table::{Table, cell, ratio};
 const MANY: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
 pub(crate) const DEPTH: usize = 16;
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     requests: u64,
@@ -53,19 +53,19 @@ impl Plan {
     }
 }
 
-/// `GET /hello`, `depth` times at once.
+/// Returns an exchange of `depth` pipelined `GET /hello`.
 pub(crate) fn hello(depth: usize) -> Exchange {
     let head = "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
     Exchange::http(head, depth, "Hello, World!")
 }
 
-/// A request that is the last one of its connection.
+/// Returns an exchange whose request is the last one on its connection.
 fn closing() -> Exchange {
     let head = "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n";
     Exchange::http(head, 1, "Hello, World!")
 }
 
-/// A request with a parameter in its path and ten fields, as a browser sends them.
+/// Returns a request with a path parameter and ten headers, as sent by a browser.
 pub(crate) fn routed() -> Exchange {
     let head = "GET /user/4711 HTTP/1.1\r\n\
         Host: localhost:8080\r\n\
@@ -81,7 +81,7 @@ pub(crate) fn routed() -> Exchange {
     Exchange::http(head, 1, "4711")
 }
 
-/// A table to be: its servers, of which the first is what the others are compared with, and the loads they meet.
+/// The contents of a table: the servers, of which the first is the base of the ratios, and their loads.
 struct Suite {
     servers: Vec<Server>,
     columns: &'static [&'static str],
@@ -126,8 +126,8 @@ impl Suite {
     }
 }
 
-/// Round trips on connections that have each served a request already, so that none is closed as a client that
-/// says nothing while the other servers take their turns.
+/// Round trips on connections that have each served a request already, so that no server closes them as silent
+/// clients while the other servers take their turns.
 fn trips(target: &Target, exchange: Exchange, units: u64) -> Result<Work> {
     let requests = exchange.requests();
     let mut load = RoundTrips::open(target, exchange, MANY)?;
@@ -263,7 +263,7 @@ fn header(suite: &Suite) -> Vec<String> {
 fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
         "CPU is user + system time of the server process for one request: on {MANY} connections, one at a time on each; \
-         {DEPTH} at a time on each; with a path parameter and ten fields; on a connection of its own ({SHORT_AT_A_TIME} \
+         {DEPTH} at a time on each; with a path parameter and ten headers; on a new connection ({SHORT_AT_A_TIME} \
          at a time: connect, one exchange, close; with TLS a full handshake), and the same with `Connection: close`. The {PERCENTILE}th percentile of {} rounds of \
          {} requests, {} where pipelined, {} new connections and {} with TLS; in brackets the median of the ratios to the \
          first row in the same round. System calls are {}. {}.",

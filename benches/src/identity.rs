@@ -18,8 +18,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 /// The name in the certificate.
 pub(crate) const NAME: &str = "localhost";
 
-/// A PEM file with a certificate for [`NAME`] that has signed itself, ECDSA with P-256, and with its key. It is removed
-/// when this is dropped.
+/// A PEM file with a self-signed ECDSA P-256 certificate for [`NAME`], and its key. The file is removed when this is
+/// dropped.
 pub(crate) struct Identity {
     file: PathBuf,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn new() -> Result<Self> {
         let own = rcgen::generate_simple_self_signed([NAME.to_owned()])
-            .context("making a certificate failed")?;
+            .context("creating a certificate failed")?;
         let file = env::temp_dir().join(format!("uptick-bench-{}.pem", process::id()));
         let identity = Self { file };
         let mut options = OpenOptions::new();
@@ -43,8 +43,8 @@ impl Identity {
         &self.file
     }
 
-    /// Clients that leave a server no choice: TLS 1.3, one cipher suite, one group for the key exchange, and
-    /// a full handshake for each connection.
+    /// Returns a client configuration with only one choice: TLS 1.3, one cipher suite, one key exchange group, and a
+    /// full handshake for each connection.
     pub(crate) fn client(&self) -> Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&self.file)?)?;
@@ -64,12 +64,12 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
+        // A file left in the temporary directory is harmless.
         let _ = fs::remove_file(&self.file);
     }
 }
 
-/// What rustls makes of the file of an [`Identity`] by default, as the peers use it.
+/// Returns the default rustls configuration for the file of an [`Identity`], as the peers use it.
 pub(crate) fn server(file: &Path, provider: CryptoProvider) -> Result<Arc<ServerConfig>> {
     let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?

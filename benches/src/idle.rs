@@ -1,4 +1,4 @@
-//! What an idle connection costs a server.
+//! The memory of idle connections.
 
 use anyhow::{Context as _, Result};
 
@@ -9,13 +9,14 @@ use crate::measure::memory::Resident;
 use crate::process::ServerProcess;
 use crate::servers::Server;
 
-/// Connections that come and go before memory is measured, so that what the first connections
-/// leave behind in the allocator and in the page tables is not counted.
+/// The number of connections opened and closed before memory is measured, so that memory kept by
+/// the allocator and in page tables after the first connections is not counted.
 const WARM_UP: usize = 64;
 
-/// Bytes in memory for each of `connections` idle connections that have done one exchange.
+/// Returns the memory per idle connection in bytes, for `connections` connections that have done
+/// one exchange.
 ///
-/// The total first and then the anonymous part; `None` where the system does not tell.
+/// The total and the anonymous part; `None` if the system does not report it.
 pub(crate) fn memory(
     server: Server,
     identity: Option<&Identity>,
@@ -27,7 +28,7 @@ pub(crate) fn memory(
     })
 }
 
-/// The same for connections that `open` opens.
+/// Like [`memory`], for connections opened by `open`.
 pub(crate) fn memory_of<C>(
     server: Server,
     identity: Option<&Identity>,

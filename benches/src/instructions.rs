@@ -1,5 +1,4 @@
-//! The subcommand `instructions`: user instructions for each round trip, a figure that noise
-//! does not change.
+//! The subcommand `instructions`: user instructions per round trip, a result without noise.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use crate::ws;
 
 const MANY: usize = 64;
 
-/// An emitter of the benchmark's own, to see what an event costs when no socket is behind it.
+/// An emitter, to measure the cost of an event without a socket.
 struct Source;
 
 uptick::emitter::events! {
@@ -31,7 +30,8 @@ uptick::emitter::events! {
     }
 }
 
-/// Emits events to one listener: the hidden subcommand that [`callback_layer`] counts.
+/// Emits events to one listener: the hidden subcommand whose instructions [`callback_layer`]
+/// counts.
 pub(crate) fn emit(events: u64) {
     let source = EventEmitter::<Source>::new();
     let total = Rc::new(Cell::new(0));
@@ -41,7 +41,7 @@ pub(crate) fn emit(events: u64) {
     for _ in 0..events {
         source.emit(Source::DATA, chunk.clone());
     }
-    // The sum is used, so that nothing is optimized away.
+    // The sum is used, so that the compiler does not remove the loop.
     std::process::exit(i32::from(total.get() as u64 != 5 * events));
 }
 
@@ -51,7 +51,7 @@ fn callback_layer(events: u64) -> Result<f64> {
     Ok(difference / events as f64)
 }
 
-/// What each table has a row for.
+/// The servers in the table of the echo servers.
 fn echo_servers() -> impl Iterator<Item = Server> {
     Server::ALL.iter().chain(Server::TLS).copied()
 }
@@ -71,7 +71,7 @@ fn websocket_servers() -> impl Iterator<Item = Server> {
         .filter(|server| server.is_native())
 }
 
-/// Prints all tables, or the one that was asked for: `echo`, `http` or `ws`.
+/// Prints all tables, or only one of them: `echo`, `http` or `ws`.
 pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     if !callgrind::is_available() {
         println!("not measured: valgrind is not installed");
@@ -130,7 +130,8 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// A row for each server; a column is what is asked of it, and on how many connections.
+/// Builds a table with a row for each server. A column has a title, a number of connections and an
+/// exchange.
 fn table(
     servers: impl Iterator<Item = Server>,
     columns: &[(&str, usize, Exchange)],
@@ -156,8 +157,8 @@ fn table(
                 })
                 .with_context(|| format!("running {} under callgrind", server.name()))
             };
-            // Two runs that differ only in the number of round trips: the start and the end of
-            // the process fall out of the difference.
+            // Two runs that differ only in the number of round trips: their difference excludes the
+            // start and the end of the process.
             let trips = trips.next_multiple_of(exchange.requests());
             let difference = count(2 * trips)? as f64 - count(trips)? as f64;
             row.push(format!("{:.0}", difference / trips as f64));

@@ -1,10 +1,10 @@
-//! What the figures depend on besides the code.
+//! A description of the machine and of the versions that the results depend on.
 
 use std::fs;
 
 const LOCK_FILE: &str = include_str!("../../Cargo.lock");
 
-/// One line with the CPU, its cores, the kernel, the compiler and the versions of `packages`.
+/// Returns a line with the CPU, its cores, the kernel, the compiler and the versions of `packages`.
 pub(crate) fn describe<'a>(packages: impl IntoIterator<Item = &'a str>) -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = cpuinfo
@@ -42,7 +42,7 @@ fn cpu_model(cpuinfo: &str) -> String {
         .unwrap_or_else(|| "unknown CPU".to_owned())
 }
 
-/// The version of a package; the newest, where there are several.
+/// Returns the version of a package; the newest one if there are several.
 pub(crate) fn version<'a>(lock_file: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock_file.lines();
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_that_of_the_package_with_exactly_this_name() {
+    fn only_the_package_with_exactly_this_name_counts() {
         let lock = "[[package]]\nname = \"mio-extras\"\nversion = \"2.0.6\"\n\n\
                     [[package]]\nname = \"mio\"\nversion = \"1.2.4\"\n";
         assert_eq!(version(lock, "mio"), Some("1.2.4"));

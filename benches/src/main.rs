@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks of Uptick and its peers. `README.md` says what is measured and how.
+//! Side-by-side benchmarks of Uptick and its peers. `README.md` describes the measurements.
 
 #![allow(
     clippy::print_stdout,
@@ -58,5 +58,5 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("uptick-bench compares against raw epoll, which only Linux has");
+    eprintln!("uptick-bench compares with raw epoll, which only Linux has");
 }

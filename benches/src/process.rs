@@ -17,22 +17,22 @@ use crate::identity::Identity;
 use crate::load::Target;
 use crate::servers::Server;
 
-/// How long a server may take to end when asked to.
+/// The time in which a server must end after it was asked to.
 const END_WITHIN: Duration = Duration::from_secs(60);
 
-/// The first and the last CPU that the benchmark may run on, before it was placed.
+/// The first and the last CPU that the benchmark could run on before it was pinned.
 static CPUS: OnceLock<(usize, usize)> = OnceLock::new();
 
-/// Which CPUs the servers and the load generator run on.
+/// The CPUs that the servers and the load generator run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// Everything on one CPU: server and load take turns, so how many requests a server finds
-    /// waiting depends on the code and not on a race between two CPUs.
+    /// All on one CPU: server and load take turns, so the number of requests that a server finds
+    /// pending depends on the code and not on a race between two CPUs.
     #[default]
     Shared,
     /// The servers on one CPU, the load generator on another.
     Split,
-    /// Wherever the scheduler likes.
+    /// Left to the scheduler.
     Any,
 }
 
@@ -54,12 +54,12 @@ impl Placement {
         match self {
             Self::Shared => "Servers and load generator share one CPU",
             Self::Split => "The servers are on one CPU, the load generator on another",
-            Self::Any => "Servers and load generator are wherever the scheduler puts them",
+            Self::Any => "The placement of servers and load generator is left to the scheduler",
         }
     }
 
-    /// Puts this thread where the servers belong, runs `spawn`, whose processes inherit the
-    /// place, and then puts this thread where the load generator belongs.
+    /// Moves this thread to the CPU of the servers, runs `spawn`, whose processes inherit the CPU,
+    /// and then moves this thread to the CPU of the load generator.
     pub(crate) fn spawning<T>(self, spawn: impl FnOnce() -> Result<T>) -> Result<T> {
         if self == Self::Any {
             return spawn();
@@ -80,11 +80,11 @@ impl Placement {
     }
 }
 
-/// The first and the last CPU that this thread may run on.
+/// Returns the first and the last CPU that this thread may run on.
 fn first_and_last_cpu() -> Result<(usize, usize)> {
-    let allowed = sched_getaffinity(None).context("asking for this thread's CPUs failed")?;
+    let allowed = sched_getaffinity(None).context("getting the CPU affinity of this thread failed")?;
     let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
-    let first = cpus.next().context("this thread may run on no CPU")?;
+    let first = cpus.next().context("this thread has no CPU")?;
     Ok((first, cpus.next_back().unwrap_or(first)))
 }
 
@@ -94,19 +94,19 @@ fn pin(cpu: usize) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("moving to CPU {cpu} failed"))
 }
 
-/// A child that does not outlive this value.
+/// A child process that is killed when this is dropped.
 #[derive(Debug)]
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may be gone already, which is just as well.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A server in a process of its own, killed when dropped.
+/// A server in its own process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Running,
@@ -114,12 +114,13 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `server` and waits until it listens. One that has TLS needs an identity.
+    /// Starts `server` and waits until it listens. A server with TLS needs an identity.
     pub(crate) fn start(server: Server, identity: Option<&Identity>) -> Result<Self> {
         Self::start_under(&[], server, identity)
     }
 
-    /// Starts `server` as the argument of the command `wrapper`, which must become that process.
+    /// Starts `server` under the command `wrapper`, which must execute the server in the same
+    /// process.
     pub(crate) fn start_under(
         wrapper: &[OsString],
         server: Server,
@@ -146,7 +147,7 @@ impl ServerProcess {
             .trim_start_matches("tcp://")
             .trim_start_matches("tls://")
             .parse()
-            .with_context(|| format!("{} said {line:?} instead of its address", server.name()))?;
+            .with_context(|| format!("{} printed {line:?} instead of its address", server.name()))?;
         let tls = identity.map(Identity::client).transpose()?;
         Ok(Self {
             child,
@@ -166,12 +167,12 @@ impl ServerProcess {
         )?)
     }
 
-    /// What clients need to know.
+    /// Returns the address and the TLS configuration for clients.
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Asks the process to terminate and waits until it has.
+    /// Sends SIGTERM to the process, and waits until it has ended.
     pub(crate) fn terminate(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let deadline = Instant::now() + END_WITHIN;
@@ -185,13 +186,13 @@ impl ServerProcess {
     }
 }
 
-/// Makes this process end when the one that started it does, however that happens.
+/// Makes this process end when its parent ends.
 pub(crate) fn follow_parent() -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .context("asking to end with the parent failed")
+        .context("setting the parent death signal failed")
 }
 
-/// Raises the limit on open files to at least `files` for this process and those it starts.
+/// Raises the limit on open files to at least `files` for this process and its children.
 pub(crate) fn allow_open_files(files: u64) -> Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= files) {

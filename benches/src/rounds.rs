@@ -1,4 +1,4 @@
-//! Measuring several servers in turns, so that what disturbs one disturbs all.
+//! Measurement of several servers in turns, so that disturbances affect all of them.
 
 use anyhow::{Context as _, Result};
 
@@ -8,13 +8,13 @@ use crate::measure::syscalls::Method;
 use crate::process::ServerProcess;
 use crate::servers::Server;
 
-/// A load and how much of it makes one measurement.
+/// A load, and the amount that makes one measurement.
 pub(crate) struct Work {
     pub(crate) load: Box<dyn Load>,
     pub(crate) units: u64,
 }
 
-/// A running server with everything it will be asked to do. All subjects have the same works.
+/// A running server with its loads. All subjects have the same loads.
 pub(crate) struct Subject {
     name: &'static str,
     process: ServerProcess,
@@ -45,10 +45,10 @@ impl Subject {
     }
 }
 
-/// Microseconds of CPU time for one unit, as `[work][subject][round]`.
+/// Returns the CPU time of a unit in microseconds, as `[work][subject][round]`.
 ///
-/// Every subject takes its turn in every round, in an order that rotates. A round before the
-/// first warms everything up and is not counted.
+/// Every subject takes its turn in every round, in an order that rotates. A warm-up round before
+/// the first one is not counted.
 pub(crate) fn cpu_time(subjects: &mut [Subject], rounds: usize) -> Result<Vec<Vec<Vec<f64>>>> {
     let works = subjects.first().map_or(0, |subject| subject.works.len());
     let mut samples = vec![vec![Vec::with_capacity(rounds); subjects.len()]; works];
@@ -69,7 +69,7 @@ pub(crate) fn cpu_time(subjects: &mut [Subject], rounds: usize) -> Result<Vec<Ve
     Ok(samples)
 }
 
-/// System calls for one unit, as `[subject][work]`; `None` where they could not be counted.
+/// Returns the system calls of a unit, as `[subject][work]`; `None` if they could not be counted.
 pub(crate) fn system_calls(
     subjects: &mut [Subject],
     method: Method,

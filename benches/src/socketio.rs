@@ -1,4 +1,4 @@
-//! The subcommand `socketio`: what an event of Socket.IO costs, and what a client costs that is silent.
+//! The subcommand `socketio`: the cost of a Socket.IO event, and of an idle client.
 
 use std::time::Instant;
 
@@ -16,14 +16,14 @@ use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
 const MANY: usize = 64;
-/// Events that are broadcast at a time in the second column.
+/// The number of events that are broadcast at a time in the second column.
 const BURST: u64 = 50;
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     clients: usize,
@@ -85,9 +85,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let method = Method::detect();
     println!("{}", table(&plan, options, method)?);
     println!(
-        "CPU is user + system time of the server process: for one event of 20 bytes that one of {} clients receives, broadcast alone, and {BURST} at a \
-         time; for one event that is acknowledged, on {MANY} clients, one at a time on each; for one client that connects, joins the namespace and \
-         goes. The {PERCENTILE}th percentile of {} rounds; in brackets the median of the ratios to the first row in the same round. System calls \
+        "CPU is user + system time of the server process: for one event of 20 bytes received by one of {} clients, broadcast alone, and {BURST} at a \
+         time; for one acknowledged event, on {MANY} clients, one at a time on each; for one client that connects, joins the namespace and \
+         disconnects. The {PERCENTILE}th percentile of {} rounds; in brackets the median of the ratios to the first row in the same round. System calls \
          are {}. {}.",
         plan.clients,
         plan.rounds,

@@ -1,6 +1,7 @@
 //! Robust summaries of noisy samples.
 
-/// The smallest sample that at least `percent` of all samples do not exceed; `None` without samples.
+/// Returns the smallest sample that at least `percent` of all samples do not exceed; `None` without
+/// samples.
 pub(crate) fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -8,8 +9,8 @@ pub(crate) fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// The median of `samples[i] / base[i]`: what a sample costs compared with the base of its own
-/// round, so that noise which lasts longer than a round falls out.
+/// Returns the median of `samples[i] / base[i]`: each sample compared with the base in the same
+/// round, so that noise which lasts longer than a round cancels out.
 pub(crate) fn median_ratio(samples: &[f64], base: &[f64]) -> Option<f64> {
     let ratios: Vec<f64> = samples
         .iter()
@@ -33,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn no_samples_have_no_percentile() {
+    fn there_is_no_percentile_without_samples() {
         assert_eq!(percentile(&[], 20.0), None);
     }
 

@@ -1,8 +1,8 @@
-//! Tables in Markdown that are readable as plain text too.
+//! Markdown tables that are readable as plain text as well.
 
 use std::fmt;
 
-/// Rows of cells; the first column is aligned left and all others right.
+/// A table; the first column is left-aligned and all others are right-aligned.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -66,7 +66,7 @@ pub(crate) fn ratio(value: Option<f64>, base: Option<f64>) -> Option<f64> {
     Some(value? / base?)
 }
 
-/// A figure and, in brackets, how it compares with the base.
+/// Formats a value and, in parentheses, its ratio to the base.
 pub(crate) fn cell(value: Option<f64>, ratio: Option<f64>, decimals: usize) -> String {
     match (value, ratio.filter(|ratio| ratio.is_finite())) {
         (Some(value), Some(ratio)) => format!("{value:.decimals$} ({ratio:.2}×)"),

@@ -1,4 +1,5 @@
-//! The subcommand `timers`: what adding, cancelling and firing a timer costs while a million are pending.
+//! The subcommand `timers`: the cost of adding, cancelling and firing a timer while a million are
+//! pending.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::table::Table;
 
 const PENDING: usize = 1_000_000;
 
-/// How the deadlines lie.
+/// The distributions of the deadlines.
 const SPREADS: [(&str, Duration); 3] = [
     ("uniform over 1 h", Duration::from_secs(3600)),
     ("uniform over 1 s", Duration::from_secs(1)),
@@ -36,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Duration::from_secs(1) + spread.mul_f64(part)
         };
         let filled = fill(pending, &mut interval);
-        // With all of them pending: as many again, each of which replaces one that is cancelled.
+        // While all timers are pending, the same number is added and cancelled in pairs.
         let (added, extra) = timed(|| fill(pending / 2, &mut interval));
         let mut shuffled = filled;
         random.shuffle(&mut shuffled);
@@ -52,7 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 .iter()
                 .chain(&shuffled)
                 .all(|timer| !timer.is_pending()),
-            "a timer that was due has not fired"
+            "a due timer has not fired"
         );
         let each =
             |time: Duration, count: usize| format!("{:.0}", time.as_nanos() as f64 / count as f64);
@@ -66,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{table}");
     println!(
         "CPU time of this process, through add_timer and cancel_timer with a closure that does nothing; \
-         cancelled in random order; the clock is a manual one.\n\nMachine: {}",
+         cancelled in random order; with a manual clock.\n\nMachine: {}",
         machine::describe(["uptick"].into_iter())
     );
     Ok(())
@@ -76,7 +77,7 @@ fn fill(count: usize, interval: &mut impl FnMut() -> Duration) -> Vec<Timer> {
     (0..count).map(|_| add_timer(interval(), || ())).collect()
 }
 
-/// The CPU time that `f` takes.
+/// Returns the CPU time of `f`.
 fn timed<R>(f: impl FnOnce() -> R) -> (Duration, R) {
     let cpu =
         || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from);
@@ -85,7 +86,7 @@ fn timed<R>(f: impl FnOnce() -> R) -> (Duration, R) {
     (cpu().saturating_sub(before), result)
 }
 
-/// A small generator (xorshift64): the same numbers in every run.
+/// A small random number generator (xorshift64) with the same sequence in every run.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The subcommand `tls`: what TLS costs, beside tokio-rustls with the same library of cryptography.
+//! The subcommand `tls`: the cost of TLS, compared with tokio-rustls with the same cryptography library.
 
 use std::time::Instant;
 
@@ -18,12 +18,12 @@ use crate::table::{Table, cell, ratio};
 
 const MANY: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     trips: u64,
@@ -48,7 +48,7 @@ impl Plan {
     }
 }
 
-/// The rows: those with TLS, of which the first is what the others are compared with, and below them the floor.
+/// The rows: the servers with TLS, of which the first is the base of the ratios, and below them the floor.
 fn rows() -> impl Iterator<Item = Server> {
     Server::TLS.iter().copied().chain([Server::Floor])
 }

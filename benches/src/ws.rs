@@ -1,4 +1,4 @@
-//! The subcommand `ws`: what a message over a WebSocket costs.
+//! The subcommand `ws`: the cost of a WebSocket message.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ const MANY: usize = 64;
 pub(crate) const SHORT: usize = 20;
 pub(crate) const MEDIUM: usize = 1024;
 const LONG: usize = 64 * 1024;
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     messages: u64,
@@ -63,8 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("One message to {} subscribers:\n", plan.subscribers);
     println!("{}", publish(&plan, options, method)?);
     println!(
-        "CPU is user + system time of the server process for one message that comes back, on {MANY} connections, one at a \
-         time on each; in the second table for one message that one of the subscribers gets. The {PERCENTILE}th percentile of {} \
+        "CPU is user + system time of the server process for one echoed message, on {MANY} connections, one at a \
+         time on each; in the second table for one message received by one of the subscribers. The {PERCENTILE}th percentile of {} \
          rounds of {} messages, {} of 64 KiB and {} that are published; in brackets the median of the ratios to the first row \
          in the same round. System calls are {}. {}.",
         plan.rounds,
@@ -89,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Servers that echo, side by side.
+/// Measures the echo servers.
 fn echo(plan: &Plan, options: &Options, method: Method) -> Result<Table> {
     let (servers, absent): (Vec<_>, Vec<_>) = Server::WEBSOCKET
         .iter()
@@ -144,7 +144,7 @@ fn echo(plan: &Plan, options: &Options, method: Method) -> Result<Table> {
     Ok(table)
 }
 
-/// What publishing costs beside the writes alone.
+/// Measures publishing, compared with the bare writes.
 fn publish(plan: &Plan, options: &Options, method: Method) -> Result<Table> {
     let mut subjects = start(Server::PUBLISHING, options, |process| {
         let exchange = Exchange::WebSocket(SHORT);
@@ -182,7 +182,7 @@ fn start(
         .collect()
 }
 
-/// The name, the CPU time and the system calls of a server.
+/// Returns the name, the CPU time and the system calls of a server.
 fn row_of(
     server: Server,
     index: usize,

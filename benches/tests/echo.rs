@@ -1,4 +1,4 @@
-//! The benchmark's own servers and its command line.
+//! The servers of the benchmark, and its command line.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -35,7 +35,7 @@ fn start(name: &str) -> (Server, TcpStream) {
     let stdout = server.0.stdout.take().expect("stdout is a pipe");
     BufReader::new(stdout)
         .read_line(&mut line)
-        .expect("the server says where it listens");
+        .expect("the server prints its address");
     let address = line.trim().trim_start_matches("tcp://");
     let client = TcpStream::connect(address)
         .unwrap_or_else(|error| panic!("connecting to {name} at {line:?}: {error}"));
@@ -53,14 +53,14 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn every_server_returns_what_it_was_sent() {
+fn every_server_echoes_the_bytes_sent_to_it() {
     for name in SERVERS {
         let (_server, mut client) = start(name);
         for round in 0..3 {
             let request = [round; 64];
             client
                 .write_all(&request)
-                .expect("the server takes a request");
+                .expect("the request is sent");
             let mut answer = [0xff; 64];
             client
                 .read_exact(&mut answer)
@@ -74,8 +74,8 @@ fn every_server_returns_what_it_was_sent() {
 fn every_server_sends_everything_to_a_client_that_reads_late() {
     for name in SERVERS {
         let (_server, mut client) = start(name);
-        // Write until the buffers of both directions are full, so that the server is stalled. One that goes on reading,
-        // as a listener without back-pressure does, is within its limits up to here.
+        // Write until the buffers of both directions are full, so that the server stalls. A server without
+        // backpressure, which continues to read, is within its limits up to here.
         const MOST: usize = 12 * 1024 * 1024;
         client
             .set_write_timeout(Some(Duration::from_millis(100)))
@@ -91,7 +91,7 @@ fn every_server_sends_everything_to_a_client_that_reads_late() {
         }
         client
             .shutdown(Shutdown::Write)
-            .expect("the client ends its side");
+            .expect("the client shuts down writing");
         let mut answer = Vec::new();
         client
             .read_to_end(&mut answer)
@@ -128,7 +128,7 @@ fn a_quick_run_prints_a_row_for_each_server() {
     assert!(text.contains("Machine: "), "{text}");
 }
 
-/// The servers with TLS also answer: the load of such a run compares what comes back with what was sent.
+/// The load of such a run compares each response with its request, so the TLS servers work as well.
 #[test]
 fn a_quick_run_with_tls_prints_a_row_for_each_server() {
     let output = run(&["tls", "--quick"]);
@@ -151,7 +151,7 @@ fn a_quick_run_with_tls_prints_a_row_for_each_server() {
     assert!(text.contains("Machine: "), "{text}");
 }
 
-/// The same goes for HTTP: every answer of such a run has been looked at. Node and Bun are not everywhere.
+/// The load of such a run checks every response. Node and Bun may be missing.
 #[test]
 fn a_quick_run_over_http_prints_a_row_for_each_server() {
     let output = run(&["http", "--quick"]);
@@ -201,6 +201,6 @@ fn a_wrong_command_line_is_refused_with_a_reason() {
         let output = run(arguments);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{arguments:?}");
-        assert!(text.contains(reason), "{arguments:?} said {text}");
+        assert!(text.contains(reason), "{arguments:?} printed {text}");
     }
 }

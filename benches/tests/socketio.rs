@@ -1,4 +1,4 @@
-//! The Socket.IO servers of the benchmark, by its own command line.
+//! The Socket.IO servers of the benchmark, started through its command line.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -9,7 +9,7 @@
 
 use std::process::Command;
 
-/// The load of such a run compares every byte that clients receive with what has to come. Node and socketioxide are not everywhere.
+/// The load of such a run compares every byte that clients receive with the expected one. Node and socketioxide may be missing.
 #[test]
 fn a_quick_run_prints_a_row_for_each_socketio_server() {
     let output = Command::new(env!("CARGO_BIN_EXE_uptick-bench"))
@@ -25,7 +25,7 @@ fn a_quick_run_prints_a_row_for_each_socketio_server() {
             .find(|line| line.starts_with(&format!("| {name} ")));
         row.unwrap_or_else(|| panic!("{name} is missing in:\n{text}"))
     };
-    // Without the columns of system calls, which not every machine counts.
+    // The columns of system calls are left out, because not every machine can count them.
     let own = row("uptick-socketio");
     let figures = own.split('|').skip(2).filter(|cell| cell.contains('×'));
     assert!(figures.count() >= 5, "{own}");

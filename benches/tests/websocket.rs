@@ -1,4 +1,4 @@
-//! The WebSocket servers of the benchmark, by its own command line.
+//! The WebSocket servers of the benchmark, started through its command line.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -18,7 +18,8 @@ fn a_quick_run_prints_a_row_for_each_websocket_server() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8_lossy(&output.stdout);
-    // Of each row the columns without those of system calls, which not every machine counts.
+    // Checks the columns of each row except those of system calls, which not every machine can
+    // count.
     for (name, columns) in [
         ("uptick-websocket", 4),
         ("tokio-tungstenite", 4),
@@ -34,7 +35,7 @@ fn a_quick_run_prints_a_row_for_each_websocket_server() {
         let figures = row.split('|').skip(2).filter(|cell| cell.contains('×'));
         assert!(figures.count() >= columns, "{row}");
     }
-    // What is not installed is in the table, too.
+    // A peer that is not installed has a row, too.
     assert!(text.contains("| node-ws "), "{text}");
     assert!(text.contains("| bun-ws "), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The workers of the benchmark, by its own command line.
+//! The worker benchmarks, started through the command line.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -55,12 +55,12 @@ fn a_quick_run_prints_all_tables_of_workers() {
             assert_eq!(found.matches('|').count(), columns, "{found} in {text}");
         }
     }
-    // What is not installed is in the table, too.
+    // A peer that is not installed has a row, too.
     assert!(text.contains("| redis "), "{text}");
 }
 
 #[test]
-fn a_part_that_does_not_exist_is_refused() {
+fn an_unknown_part_is_refused() {
     let output = Command::new(env!("CARGO_BIN_EXE_uptick-bench"))
         .args(["workers", "teapots"])
         .output()

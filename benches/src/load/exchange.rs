@@ -1,4 +1,4 @@
-//! What a client says, and what it wants to hear.
+//! The requests of a client, and the expected responses.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use anyhow::{Context as _, Result, bail};
 use super::frames::{self, Frames};
 use super::{REQUEST, request};
 
-/// Room for each answer of an HTTP server, head and body.
+/// The maximum length of a response of an HTTP server, head and body.
 const ANSWER: usize = 512;
 
-/// Fields in an answer's head.
+/// The maximum number of headers of a response.
 const FIELDS: usize = 16;
 
-/// One exchange, which a client does again and again.
+/// An exchange that a client repeats.
 #[derive(Clone, Debug)]
 pub(crate) enum Exchange {
-    /// 64 bytes, no two times the same, which the server sends back.
+    /// 64 bytes that differ each time, which the server sends back.
     Echo,
-    /// Requests in one piece, and the body that each of the answers has.
+    /// Pipelined requests, and the body that each response must have.
     Http(Arc<Http>),
-    /// A message of so many bytes over a WebSocket, no two times the same, which the server sends back.
+    /// A WebSocket message of this number of bytes, which differs each time and which the server sends back.
     WebSocket(usize),
 }
 
@@ -32,7 +32,8 @@ pub(crate) struct Http {
 }
 
 impl Exchange {
-    /// `depth` requests with this head, pipelined; each is answered with 200 and `body`.
+    /// Returns an exchange of `depth` pipelined requests with this head. Each response must have the status
+    /// 200 and `body`.
     pub(crate) fn http(head: &str, depth: usize, body: &str) -> Self {
         Self::Http(Arc::new(Http {
             requests: head.repeat(depth).into_bytes(),
@@ -41,7 +42,7 @@ impl Exchange {
         }))
     }
 
-    /// How many requests one exchange is.
+    /// Returns the number of requests in one exchange.
     pub(crate) fn requests(&self) -> u64 {
         match self {
             Self::Echo | Self::WebSocket(_) => 1,
@@ -76,12 +77,12 @@ impl Conversation {
         }
     }
 
-    /// What is to be sent on a new connection before the first exchange, if anything is.
+    /// Returns the bytes to send on a new connection before the first exchange, if any.
     pub(super) fn opening(&self) -> Option<String> {
         self.frames.as_ref().map(|_| frames::request(frames::PATH))
     }
 
-    /// Begins the next exchange where others ask, and this client only hears.
+    /// Starts the next exchange, which another client starts: this client only receives.
     pub(super) fn expect(&mut self) {
         self.sequence += 1;
         self.received = 0;
@@ -90,7 +91,7 @@ impl Conversation {
         }
     }
 
-    /// Begins the next exchange, and passes what is to be sent to `send`.
+    /// Starts the next exchange, and passes the bytes of the request to `send`.
     pub(super) fn ask(&mut self, send: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         self.sequence += 1;
         self.received = 0;
@@ -101,12 +102,12 @@ impl Conversation {
         }
     }
 
-    /// Where the rest of the answer belongs.
+    /// Returns the buffer for the rest of the response.
     pub(super) fn room(&mut self) -> &mut [u8] {
         &mut self.answer[self.received..]
     }
 
-    /// Takes note of `length` more bytes there, and says whether the answer is complete.
+    /// Adds `length` received bytes; returns whether the response is complete.
     pub(super) fn received(&mut self, length: usize) -> Result<bool> {
         self.received += length;
         let answer = &self.answer[..self.received];
@@ -116,19 +117,19 @@ impl Conversation {
             _ => is_echo(answer, &request(self.sequence))?,
         };
         if !complete && self.received == self.answer.len() {
-            bail!("an answer is longer than {ANSWER} bytes");
+            bail!("a response is longer than {ANSWER} bytes");
         }
         Ok(complete)
     }
 }
 
-/// Whether an answer is complete; one that is has to be `expected`.
+/// Returns whether a response is complete. A complete response must equal `expected`.
 fn is_echo(answer: &[u8], expected: &[u8]) -> Result<bool> {
     if answer.len() < expected.len() {
         return Ok(false);
     }
     if answer != expected {
-        bail!("an answer differs from its request");
+        bail!("a response differs from its request");
     }
     Ok(true)
 }
@@ -142,18 +143,18 @@ impl Http {
             }
         }
         if !answers.is_empty() {
-            bail!("more came than was asked for");
+            bail!("more responses than requests");
         }
         Ok(true)
     }
 }
 
-/// What comes after the first answer of `bytes`, which must have this body; `None` if it is not complete yet.
+/// Returns the bytes after the first response, which must have this body; `None` if it is incomplete.
 fn after_one<'a>(bytes: &'a [u8], body: &[u8]) -> Result<Option<&'a [u8]>> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let parsed = response.parse(bytes);
-    let httparse::Status::Complete(head) = parsed.context("an answer is not HTTP")? else {
+    let httparse::Status::Complete(head) = parsed.context("a response is not HTTP")? else {
         return Ok(None);
     };
     let length = response
@@ -163,7 +164,7 @@ fn after_one<'a>(bytes: &'a [u8], body: &[u8]) -> Result<Option<&'a [u8]>> {
         .and_then(|field| str::from_utf8(field.value).ok()?.parse::<usize>().ok());
     if response.code != Some(200) || length != Some(body.len()) {
         bail!(
-            "an answer has the status {:?} and the length {length:?}",
+            "a response has the status {:?} and the length {length:?}",
             response.code
         );
     }
@@ -172,7 +173,7 @@ fn after_one<'a>(bytes: &'a [u8], body: &[u8]) -> Result<Option<&'a [u8]>> {
         return Ok(None);
     }
     if !rest.starts_with(body) {
-        bail!("an answer has another body");
+        bail!("a response has a different body");
     }
     Ok(Some(&rest[body.len()..]))
 }
@@ -183,7 +184,7 @@ mod tests {
 
     const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-    /// What a client that wants to hear `ok` twice says of this.
+    /// Passes responses to a client that expects `ok` twice.
     fn hears(answers: &str) -> Result<bool> {
         let mut conversation = Conversation::new(Exchange::http("", 2, "ok"));
         conversation.room()[..answers.len()].copy_from_slice(answers.as_bytes());
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_complete_with_the_last_byte_of_the_last() {
+    fn an_exchange_is_complete_with_the_last_byte_of_the_last_response() {
         let both = ANSWER.repeat(2);
         for end in 0..both.len() {
             assert!(!hears(&both[..end]).unwrap_or(true), "{end}");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_answer_is_an_error() {
+    fn a_wrong_response_is_an_error() {
         for wrong in [
             "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nok",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok!",

@@ -1,4 +1,4 @@
-//! One message to many: one of the clients sends it, and all of them get it.
+//! One message to many clients: one of them sends it, and all receive it.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Load, Target};
 
-/// A fixed number of open connections; one unit is one message that one of them gets.
+/// A fixed number of open connections. One unit is one message received by one of them.
 pub(crate) struct FanOut {
     waiter: Waiter,
     clients: Vec<Client>,

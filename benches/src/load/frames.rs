@@ -1,21 +1,21 @@
-//! Messages of a client of WebSockets, and what a server that echoes them says.
+//! The frames of a WebSocket client, and the expected echoes.
 
 use anyhow::{Result, bail};
 
-/// Where the clients want a WebSocket.
+/// The path of the WebSocket endpoint.
 pub(crate) const PATH: &str = "/ws";
 
-/// The mask of all frames: what it is makes no difference to a server.
+/// The mask of all frames. Its value makes no difference to a server.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// FIN, and text.
 const TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
 
-/// Digits at the beginning of a message, which tell it from the others.
+/// The digits at the beginning of a message, which distinguish it from the others.
 const DIGITS: usize = 16;
 
-/// Returns the request for a WebSocket at a path.
+/// Returns the WebSocket handshake request for a path.
 pub(super) fn request(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\n\
@@ -27,28 +27,28 @@ pub(super) fn request(path: &str) -> String {
     )
 }
 
-/// Whether the head of the answer is complete, after which nothing may have come.
+/// Returns whether the response head is complete. No bytes may follow it.
 pub(super) fn is_open(answer: &[u8]) -> Result<bool> {
     if !answer.ends_with(b"\r\n\r\n") {
         return Ok(false);
     }
     if !answer.starts_with(b"HTTP/1.1 101 ") {
-        bail!("the server opens no WebSocket");
+        bail!("the server refused the WebSocket handshake");
     }
     Ok(true)
 }
 
-/// One message after the other, of the same length.
+/// A sequence of messages of the same length.
 pub(super) struct Frames {
-    /// The frame, masked.
+    /// The frame of the client, masked.
     asked: Vec<u8>,
-    /// The same without a mask.
+    /// The frame of the server, unmasked.
     answered: Vec<u8>,
     length: usize,
 }
 
 impl Frames {
-    /// Messages of `length` bytes, at least 16.
+    /// Creates messages of `length` bytes, at least 16.
     pub(super) fn new(length: usize) -> Self {
         let length = length.max(DIGITS);
         let payload = vec![b'x'; length];
@@ -59,12 +59,12 @@ impl Frames {
         }
     }
 
-    /// What a server answers with.
+    /// Returns the frame that the server echoes.
     pub(super) fn answer(&self) -> &[u8] {
         &self.answered
     }
 
-    /// The next message is this one; gives the frame that is to be sent.
+    /// Sets the number of the message; returns the frame to send.
     pub(super) fn number(&mut self, sequence: u64) -> &[u8] {
         let digits = format!("{sequence:0DIGITS$x}");
         let asked = self.asked.len() - self.length;
@@ -77,7 +77,7 @@ impl Frames {
     }
 }
 
-/// A frame of text as a client sends it.
+/// Returns a text frame of a client.
 pub(super) fn from_client(payload: &[u8]) -> Vec<u8> {
     let mut frame = head(payload.len(), MASKED);
     frame.extend(MASK);
@@ -86,14 +86,14 @@ pub(super) fn from_client(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A frame of text as a server sends it.
+/// Returns a text frame of a server.
 pub(super) fn from_server(payload: &[u8]) -> Vec<u8> {
     let mut frame = head(payload.len(), 0);
     frame.extend(payload);
     frame
 }
 
-/// The head of a frame of text, without its mask.
+/// Returns the head of a text frame, without its mask.
 fn head(length: usize, masked: u8) -> Vec<u8> {
     match length {
         0..126 => vec![TEXT, masked | length as u8],
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_what_they_say() {
+    fn frames_are_valid_text_frames_with_their_number() {
         for length in [20, 125, 126, 65_535, 65_536] {
             let mut frames = Frames::new(length);
             for sequence in [1, 0xabc] {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_101_opens() {
+    fn only_a_101_response_opens_a_websocket() {
         assert!(is_open(b"HTTP/1.1 101 Yes\r\n\r\n").is_ok_and(|open| open));
         assert!(is_open(b"HTTP/1.1 101 Yes\r\n").is_ok_and(|open| !open));
         assert!(is_open(b"HTTP/1.1 200 OK\r\n\r\n").is_err());

@@ -1,4 +1,4 @@
-//! Many connections that have done one exchange and then stay silent.
+//! Many connections that have done one exchange and then stay idle.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Target};
 
-/// Connections kept open by keeping this value.
+/// Idle connections, which are closed when this is dropped.
 pub(crate) struct IdleConnections {
     _clients: Vec<Client>,
 }

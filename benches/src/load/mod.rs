@@ -1,4 +1,5 @@
-//! The load generator: one thread that keeps one small request, or one batch of them, outstanding on each connection.
+//! The load generator: one thread that keeps one small request, or one batch of requests, outstanding on each
+//! connection.
 
 mod exchange;
 mod fan_out;
@@ -25,27 +26,27 @@ pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;
 pub(crate) use self::socketio::{Acks, Broadcasts, Clients, Connects};
 
-/// Bytes in a request to an echo server, and in its answer.
+/// The length of a request to an echo server, and of its response, in bytes.
 pub(crate) const REQUEST: usize = 64;
 
-/// How long an answer may take before the run is given up.
+/// The time after which a missing response ends the run.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A server, as its clients see it.
+/// The address of a server, and the TLS configuration of its clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddrV4,
-    /// How to speak TLS with it, if it does.
+    /// The TLS configuration; `None` without TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
-/// Work for a server, in units that are all alike.
+/// A load for a server, in equal units.
 pub(crate) trait Load {
-    /// Does `units` of it and returns when the last is done.
+    /// Runs `units` units, and returns when the last one is complete.
     fn run(&mut self, units: u64) -> Result<()>;
 }
 
-/// The request number `sequence`: no two in a row are alike, so a wrong answer is noticed.
+/// Returns the request number `sequence`. Consecutive requests differ, so a wrong response is noticed.
 fn request(sequence: u64) -> [u8; REQUEST] {
     let mut bytes = [0; REQUEST];
     for (word, index) in bytes.chunks_exact_mut(8).zip(0..) {

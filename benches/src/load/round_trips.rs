@@ -1,4 +1,4 @@
-//! Requests and answers over connections that stay open.
+//! Requests and responses on connections that stay open.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Load, PATIENCE, Target};
 
-/// A fixed number of open connections; one unit is one request. Those of an exchange travel together.
+/// A fixed number of open connections. One unit is one request; the requests of an exchange are
+/// pipelined.
 pub(crate) struct RoundTrips {
     requests_at_once: u64,
     waiter: Waiter,
@@ -88,7 +89,7 @@ impl Waiter {
         )?)
     }
 
-    /// The keys of the clients that have something to read.
+    /// Waits; returns the keys of the readable clients.
     pub(super) fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
         let patience = Timespec {
             tv_sec: PATIENCE.as_secs() as i64,
@@ -101,7 +102,7 @@ impl Waiter {
             }
         };
         if ready == 0 {
-            bail!("no answer within {PATIENCE:?}");
+            bail!("no response within {PATIENCE:?}");
         }
         Ok(self.events[..ready].iter().map(|event| {
             let data = event.data;

@@ -1,4 +1,4 @@
-//! The client's side of TLS on one connection, without I/O.
+//! The client's TLS session of a connection, without I/O.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
@@ -22,34 +22,34 @@ impl Session {
         })
     }
 
-    /// Encrypts; what is to be sent now is what this returns. Before the handshake is done that is its next step, and
-    /// the bytes wait for its end.
+    /// Encrypts `bytes`; returns the bytes to send now. Before the handshake is complete, these are its next step,
+    /// and `bytes` are sent at its end.
     pub(super) fn seal(&mut self, bytes: &[u8]) -> Result<&[u8]> {
         self.tls.writer().write_all(bytes)?;
         self.outgoing()
     }
 
-    /// Takes what has come; says how much of `plaintext` has been filled.
+    /// Decrypts received bytes; returns the number of bytes written to `plaintext`.
     pub(super) fn open(&mut self, mut bytes: &[u8], plaintext: &mut [u8]) -> Result<usize> {
         while !bytes.is_empty() {
             self.tls.read_tls(&mut bytes)?;
             self.tls.process_new_packets()?;
         }
         match self.tls.reader().read(plaintext) {
-            Ok(0) => bail!("the server closed a connection that waits for an answer"),
+            Ok(0) => bail!("the server closed a connection before its response"),
             Ok(length) => Ok(length),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the session; returns the `close_notify` alert.
     pub(super) fn close(&mut self) -> Result<&[u8]> {
         self.tls.send_close_notify();
         self.outgoing()
     }
 
-    /// What is to be sent now.
+    /// Returns the bytes to send now.
     pub(super) fn outgoing(&mut self) -> Result<&[u8]> {
         self.outgoing.clear();
         while self.tls.wants_write() {

@@ -1,4 +1,4 @@
-//! Connections that serve one request: connect, send, read the answer, close.
+//! Connections with one request each: connect, send, read the response, close.
 
 use anyhow::Result;
 
@@ -6,7 +6,8 @@ use super::round_trips::Waiter;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Load, Target};
 
-/// A fixed number of such connections at a time; one unit is one connection from connect to close.
+/// A fixed number of concurrent short connections. One unit is one connection from connect to
+/// close.
 pub(crate) struct ShortConnections {
     waiter: Waiter,
     dialer: Dialer,

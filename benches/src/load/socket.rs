@@ -1,4 +1,4 @@
-//! A client socket that sends requests and collects answers.
+//! A client socket that sends requests and collects responses.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,14 +15,14 @@ use super::session::Session;
 /// The last source address of 127.0.0.0/24 that is tried.
 const LAST_SOURCE: u8 = 254;
 
-/// Bytes read at a time where there is TLS.
+/// The number of bytes read at a time with TLS.
 const RECORDS: usize = 4096;
 
-/// A message of so many bytes needs more room than sockets have by themselves, to be sent at once.
+/// The message length from which a socket needs a larger send buffer to send the message at once.
 const LARGE: usize = 4096;
 const SEND_BUFFER: usize = 512 * 1024;
 
-/// Opens connections to one server, from further addresses of 127.0.0.0/24 once the ports of
+/// A connector to one server, which uses further source addresses of 127.0.0.0/24 once the ports of
 /// the first are used up.
 pub(super) struct Dialer {
     target: Target,
@@ -84,13 +84,13 @@ impl Dialer {
             let source = Ipv4Addr::new(127, 0, 0, self.source);
             rustix::net::bind(&socket, &SocketAddrV4::new(source, 0))?;
         }
-        // Blocking, but over loopback the handshake is done before the call returns.
+        // A blocking connect: over loopback, the TCP handshake is complete before the call returns.
         rustix::net::connect(&socket, &self.target.address)?;
         Ok(socket)
     }
 }
 
-/// One connection with at most one exchange at a time.
+/// A connection with at most one exchange at a time.
 pub(super) struct Client {
     socket: OwnedFd,
     tls: Option<Session>,
@@ -104,7 +104,7 @@ impl AsFd for Client {
 }
 
 impl Client {
-    /// Begins the next exchange. With TLS the first one begins the handshake.
+    /// Starts the next exchange. With TLS, the first exchange starts the handshake.
     pub(super) fn ask(&mut self) -> Result<()> {
         let (socket, tls) = (&self.socket, &mut self.tls);
         self.conversation.ask(|requests| match tls {
@@ -113,12 +113,12 @@ impl Client {
         })
     }
 
-    /// Begins the next exchange, in which this client sends nothing.
+    /// Starts the next exchange, in which this client sends nothing.
     pub(super) fn expect(&mut self) {
         self.conversation.expect();
     }
 
-    /// Reads what has come and says whether the answer is complete.
+    /// Reads received bytes; returns whether the response is complete.
     pub(super) fn collect(&mut self) -> Result<bool> {
         let room = self.conversation.room();
         let length = match &mut self.tls {
@@ -138,7 +138,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if let Some(Ok(last)) = self.tls.as_mut().map(Session::close) {
-            // The server may have gone before.
+            // The server may have closed the connection already.
             let _ = send(&self.socket, last);
         }
     }
@@ -151,33 +151,33 @@ pub(super) fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = rustix::net::send(socket, bytes, flags).context("sending to the server failed")?;
     if sent != bytes.len() {
-        bail!("only {sent} of {} bytes were taken", bytes.len());
+        bail!("only {sent} of {} bytes were sent", bytes.len());
     }
     Ok(())
 }
 
-/// Asks for a WebSocket and waits for the answer, which is at once.
+/// Performs a WebSocket handshake and waits for the response, which follows at once.
 fn open_websocket(socket: &OwnedFd, request: &[u8]) -> Result<()> {
     send(socket, request)?;
     let mut answer = [0; 1024];
     let mut length = 0;
     while !frames::is_open(&answer[..length])? {
         match rustix::net::recv(socket, &mut answer[length..], RecvFlags::empty()) {
-            Ok((0, _)) => bail!("the server closed a connection, or answered at length"),
+            Ok((0, _)) => bail!("the server closed a connection, or its response is too long"),
             Ok((more, _)) => length += more,
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error).context("reading an answer failed"),
+            Err(error) => return Err(error).context("reading a response failed"),
         }
     }
     Ok(())
 }
 
-/// How many bytes have come: none if there are none yet.
+/// Returns the number of received bytes; 0 if there are none yet.
 pub(super) fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize> {
     match rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT) {
-        Ok((0, _)) => bail!("the server closed a connection that waits for an answer"),
+        Ok((0, _)) => bail!("the server closed a connection before its response"),
         Ok((length, _)) => Ok(length),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(error) => Err(error).context("reading an answer failed"),
+        Err(error) => Err(error).context("reading a response failed"),
     }
 }

@@ -13,7 +13,7 @@ use crate::load::Load;
 use crate::process::ServerProcess;
 use crate::servers::Server;
 
-/// Whether valgrind is installed.
+/// Returns whether valgrind is installed.
 pub(crate) fn is_available() -> bool {
     let valgrind = Command::new("valgrind")
         .arg("--version")
@@ -23,7 +23,8 @@ pub(crate) fn is_available() -> bool {
     valgrind.is_ok_and(|status| status.success())
 }
 
-/// All user instructions of `server` from its start to its end, with `units` of the load in between.
+/// Returns all user instructions of `server` from its start to its end, with `units` of the load in
+/// between.
 pub(crate) fn instructions<L: Load>(
     server: Server,
     identity: Option<&Identity>,
@@ -46,7 +47,7 @@ pub(crate) fn instructions<L: Load>(
     total(&text).context("callgrind's profile has no total")
 }
 
-/// All user instructions of this program, started anew with other arguments.
+/// Returns all user instructions of this program, run with other arguments.
 pub(crate) fn instructions_of_self(arguments: &[&str]) -> Result<u64> {
     let profile = Profile::new();
     let mut out = OsString::from("--callgrind-out-file=");
@@ -57,7 +58,7 @@ pub(crate) fn instructions_of_self(arguments: &[&str]) -> Result<u64> {
         .arg(env::current_exe()?)
         .args(arguments)
         .status()
-        .context("valgrind cannot be started")?;
+        .context("starting valgrind failed")?;
     anyhow::ensure!(status.success(), "valgrind ended with {status}");
     let text = fs::read_to_string(&profile.0).context("reading callgrind's profile failed")?;
     total(&text).context("callgrind's profile has no total")

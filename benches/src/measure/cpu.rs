@@ -9,12 +9,12 @@ use nix::unistd::Pid;
 
 use super::tree;
 
-/// How long the processes must have stood still to count as resting.
+/// The time without CPU use after which processes count as idle.
 const REST: Duration = Duration::from_millis(1);
 const RESTS: usize = 5_000;
 
-/// The CPU-time clocks of a server's processes: user and system time of all their threads, those that have
-/// ended included, in nanoseconds.
+/// The CPU-time clocks of a server's processes: user and system time of all their threads, including ended
+/// ones, in nanoseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuClock(Vec<ClockId>);
 
@@ -24,7 +24,7 @@ impl CpuClock {
         Self::of_all(&[pid])
     }
 
-    /// Opens the clocks of a process and of its descendants that exist now.
+    /// Opens the clocks of a process and of its current descendants.
     pub(crate) fn of_tree(root: u32) -> Result<Self> {
         Self::of_all(&tree::members(root)?)
     }
@@ -38,8 +38,8 @@ impl CpuClock {
         Ok(Self(pids.iter().map(clock).collect::<Result<_>>()?))
     }
 
-    /// Waits until the processes rest, so that the work it still does for the last answers counts
-    /// as well, and reads the clock.
+    /// Waits until the processes are idle, so that their work after the last responses counts as well, and
+    /// reads the clocks.
     pub(crate) fn at_rest(&self) -> Result<Duration> {
         let mut before = self.read()?;
         for _ in 0..RESTS {
@@ -50,10 +50,10 @@ impl CpuClock {
             }
             before = now;
         }
-        bail!("a server without work does not come to rest")
+        bail!("a server without work does not become idle")
     }
 
-    /// Reads the sum of the clocks.
+    /// Returns the sum of the clocks.
     pub(crate) fn read(&self) -> Result<Duration> {
         let mut sum = Duration::ZERO;
         for clock in &self.0 {

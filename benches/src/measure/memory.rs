@@ -4,12 +4,12 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// Bytes a process has in memory.
+/// The resident memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resident {
-    /// Everything, mapped files included.
+    /// The total, including mapped files.
     pub(crate) total: u64,
-    /// Heap, stacks and other pages that are no file's.
+    /// Heap, stacks and other pages that belong to no file.
     pub(crate) anonymous: u64,
 }
 
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sums_are_read_in_bytes() {
+    fn the_sums_are_returned_in_bytes() {
         let text = "55cf-7ffc ---p 00000000 00:00 0 [rollup]\nRss:                1052 kB\n\
                     Pss:                 224 kB\nAnonymous:            80 kB\n";
         assert_eq!(

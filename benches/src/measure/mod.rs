@@ -1,4 +1,4 @@
-//! What a server used: CPU time, system calls, memory, instructions.
+//! The resources used by a server: CPU time, system calls, memory, instructions.
 
 pub(crate) mod callgrind;
 pub(crate) mod cpu;

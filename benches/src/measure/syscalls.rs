@@ -1,4 +1,4 @@
-//! How many system calls another process makes.
+//! The number of system calls of another process.
 
 use std::env;
 use std::fs;
@@ -16,19 +16,19 @@ const TRACEPOINT_ID: [&str; 2] = [
     "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id",
 ];
 
-/// What this machine lets us count with.
+/// The available method of counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     /// A perf counter on the tracepoint with this number.
     Tracepoint(u64),
     /// `strace -c`, which slows the server down and so changes how its work is batched.
     Strace,
-    /// Nothing.
+    /// No method is available.
     None,
 }
 
 impl Method {
-    /// The best that works here.
+    /// Returns the best available method.
     pub(crate) fn detect() -> Self {
         if let Some(id) = tracepoint_id()
             && counter(id, process::id()).is_ok()
@@ -75,7 +75,7 @@ fn tracepoint_id() -> Option<u64> {
 
 fn counter(id: u64, thread: u32) -> Result<Counter> {
     let mut builder = Builder::new(Tracepoint::with_id(id));
-    // Entering a system call is the kernel's doing, which a counter leaves out by default.
+    // A counter excludes the kernel by default, and the tracepoint is hit in the kernel.
     builder
         .observe_pid(thread.try_into()?)
         .any_cpu()
@@ -127,7 +127,7 @@ fn count_with_strace(pid: u32, work: impl FnOnce() -> Result<()>) -> Result<u64>
     calls_in(&text).context("strace's summary is in an unknown format")
 }
 
-/// The sum of the column `calls` of `strace -c`.
+/// Returns the sum of the column `calls` of `strace -c`.
 fn calls_in(summary: &str) -> Option<u64> {
     let rule = |line: &&str| line.starts_with("------");
     let rows = summary.lines().skip_while(|line| !rule(line)).skip(1);

@@ -1,4 +1,4 @@
-//! Processes and their descendants, as `/proc` shows them.
+//! Processes and their descendants, from `/proc`.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub(crate) fn members(root: u32) -> Result<Vec<u32>> {
     Ok(members)
 }
 
-/// All processes with their parents.
+/// Returns all processes with their parents.
 fn parents() -> Result<Vec<(u32, u32)>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").context("reading /proc failed")? {
@@ -25,7 +25,7 @@ fn parents() -> Result<Vec<(u32, u32)>> {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // A process may end meanwhile.
+        // A process may end in the meantime.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         if let Some(parent) = parent_in(&stat) {
             parents.push((pid, parent));
@@ -34,7 +34,7 @@ fn parents() -> Result<Vec<(u32, u32)>> {
     Ok(parents)
 }
 
-/// The parent of a process that lives. The name of the program, in brackets, may contain anything.
+/// Returns the parent of a live process. The program name, in parentheses, may contain any character.
 fn parent_in(stat: &str) -> Option<u32> {
     let (_, after_name) = stat.rsplit_once(") ")?;
     let mut fields = after_name.split(' ');
@@ -43,7 +43,8 @@ fn parent_in(stat: &str) -> Option<u32> {
     (state != "Z").then_some(parent)
 }
 
-/// Returns how often the threads of a process have been given a CPU: each time they woke up, and each time after others ran.
+/// Returns the number of context switches of a process: each time a thread got a CPU, after waking up or after other threads
+/// ran.
 pub(crate) fn context_switches(pid: u32) -> Result<u64> {
     let tasks = format!("/proc/{pid}/task");
     let mut sum = 0;
@@ -64,7 +65,7 @@ fn switches_in(status: &str) -> u64 {
         .sum()
 }
 
-/// Returns how many files a process has open.
+/// Returns the number of open files of a process.
 pub(crate) fn open_files(pid: u32) -> Result<usize> {
     let path = format!("/proc/{pid}/fd");
     let files = fs::read_dir(&path).with_context(|| format!("reading {path} failed"))?;
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parent_stands_behind_the_name() {
+    fn the_parent_follows_the_name_and_the_state() {
         assert_eq!(parent_in("12 (a) R 1 (b)) S 7 12 12 0 -1"), Some(7));
         assert_eq!(parent_in("12 (a) Z 7 12 12 0 -1"), None);
         assert_eq!(parent_in(""), None);

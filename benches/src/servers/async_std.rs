@@ -1,4 +1,4 @@
-//! async-std on its own executor, with as many threads as it starts by itself.
+//! async-std on its own executor, with its default number of threads.
 
 use anyhow::Result;
 use async_std::io::{ReadExt as _, WriteExt as _};

@@ -1,5 +1,5 @@
-//! One connection on an edge-triggered poller, the habits that the floors and `mio` share: a
-//! short read ends the drain, and answers go straight from one buffer to the socket.
+//! A connection on an edge-triggered poller, shared by the floors and `mio`: a short read ends the
+//! drain, and responses are sent directly from one buffer.
 
 use std::io;
 
@@ -9,12 +9,13 @@ pub(super) trait Socket {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-/// What is said on a connection; the value is what one connection has to remember.
+/// A protocol of a server, with its state for one connection.
 pub(super) trait Protocol: Default {
-    /// What all connections have in common.
+    /// The state shared by all connections.
     type Shared: Default;
 
-    /// The answer to what has come, if there is one yet. An error closes the connection.
+    /// Returns the response to received bytes, empty if they are incomplete. An error closes the
+    /// connection.
     fn answer<'a>(
         &'a mut self,
         received: &'a [u8],
@@ -22,7 +23,7 @@ pub(super) trait Protocol: Default {
     ) -> io::Result<&'a [u8]>;
 }
 
-/// Sends back what has come.
+/// Sends received bytes back.
 #[derive(Default)]
 pub(super) struct Echo;
 
@@ -34,7 +35,7 @@ impl Protocol for Echo {
     }
 }
 
-/// What there is once for all connections.
+/// The state shared by all connections.
 pub(super) struct Common<P: Protocol> {
     buffer: Vec<u8>,
     shared: P::Shared,
@@ -52,18 +53,18 @@ impl<P: Protocol> Common<P> {
 pub(super) struct Connection<S, P> {
     pub(super) socket: S,
     protocol: P,
-    /// What the socket did not take; nothing more is read until it has.
+    /// The bytes that the socket did not accept. Nothing is read until they are sent.
     unsent: Vec<u8>,
 }
 
-/// What becomes of a connection.
+/// The state of a connection after an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Open,
     Closed,
 }
 
-/// How one read ended.
+/// The result of a read.
 enum Received {
     Bytes(usize),
     Nothing,
@@ -79,8 +80,8 @@ impl<S: Socket, P: Protocol> Connection<S, P> {
         }
     }
 
-    /// The first request has often arrived with the connection: one read before registering
-    /// saves a wait. Whatever that read leaves behind, registering reports at once.
+    /// Serves the first request, which has often arrived with the connection: one read before
+    /// registering saves a wait. Registering reports remaining bytes immediately.
     pub(super) fn begin(&mut self, common: &mut Common<P>) -> State {
         match self.receive_and_answer(common) {
             Ok(Received::Bytes(_) | Received::Nothing) => State::Open,
@@ -88,7 +89,7 @@ impl<S: Socket, P: Protocol> Connection<S, P> {
         }
     }
 
-    /// Does what an event asks for.
+    /// Handles an event.
     pub(super) fn ready(&mut self, readable: bool, hung_up: bool, common: &mut Common<P>) -> State {
         self.drain(readable, hung_up, common)
             .unwrap_or(State::Closed)
@@ -106,7 +107,7 @@ impl<S: Socket, P: Protocol> Connection<S, P> {
         } else if !readable && !hung_up {
             return Ok(State::Open);
         }
-        // Edges that came during a stall are gone, so after one only "would block" ends the drain.
+        // Edges during a stall are lost, so after a stall only "would block" ends the drain.
         let to_the_end = hung_up || stalled;
         while self.unsent.is_empty() {
             match self.receive_and_answer(common)? {
@@ -144,14 +145,14 @@ impl<S: Socket, P: Protocol> Connection<S, P> {
         let sent = send(&mut self.socket, &self.unsent)?;
         self.unsent.drain(..sent);
         if self.unsent.is_empty() {
-            // A connection at rest keeps no memory.
+            // An idle connection holds no memory.
             self.unsent = Vec::new();
         }
         Ok(())
     }
 }
 
-/// Sends until the socket takes no more, and says how much it took.
+/// Sends until the socket accepts no more; returns the number of bytes sent.
 fn send<S: Socket>(socket: &mut S, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
@@ -171,8 +172,8 @@ mod tests {
 
     use super::*;
 
-    /// A socket that has `arrived` to give, a piece for each read and then nothing or the end,
-    /// and room for `room` bytes.
+    /// A socket with scripted input, one piece for each read and then nothing or the end of the
+    /// stream, and space for `room` bytes of output.
     #[derive(Default)]
     struct Script {
         arrived: VecDeque<&'static [u8]>,
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_came_during_a_stall_is_found_after_it() {
+    fn an_end_of_stream_during_a_stall_is_found_after_it() {
         let mut connection = connection(&[b"abcd", b"ef"], 2);
         connection.socket.ended = true;
         assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);

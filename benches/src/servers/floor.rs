@@ -39,8 +39,8 @@ pub(super) fn serve<P: Protocol>() -> Result<()> {
 struct Floor<P: Protocol> {
     epoll: OwnedFd,
     listener: TcpListener,
-    /// How many connections to accept at the next chance. A refused accept costs more than a
-    /// successful one, so this begins at one and grows only while there are more to take.
+    /// The number of connections to accept at the next opportunity. A refused accept costs more
+    /// than a successful one, so this starts at one and grows only while connections are pending.
     accepts: usize,
     connections: Slab<Connection<OwnedFd, P>>,
     common: Common<P>,

@@ -1,4 +1,4 @@
-//! mio with the floor's habits: what its portability costs.
+//! The floor on mio: the cost of its portability.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 
@@ -51,7 +51,7 @@ pub(super) fn serve() -> Result<()> {
     }
 }
 
-/// mio registers listeners edge-triggered as well, so this accepts until there are no more.
+/// mio registers listeners edge-triggered as well, so this accepts all pending connections.
 fn accept(
     poll: &Poll,
     listener: &TcpListener,

@@ -1,5 +1,5 @@
-//! The servers that are compared. Each runs in a process of its own, or in several, so that the system's
-//! accounting of these processes is the accounting of the server.
+//! The servers that are compared. Each runs in its own process, or in several, so that the system accounts for each server
+//! separately.
 
 mod async_std;
 mod connection;
@@ -32,10 +32,10 @@ pub(crate) use self::websocket::node::version as node_ws_version;
 pub(crate) use self::workers::redis::{clients as redis_clients, version as redis_version};
 pub(crate) use self::workers::{DONE as BUS_DONE, Setup as WorkersSetup};
 
-/// Bytes read at a time by the servers that have one buffer for all connections.
+/// The number of bytes read at a time by servers with one buffer for all connections.
 const BUFFER: usize = 64 * 1024;
 
-/// Events taken from the kernel at a time.
+/// The number of events received from the kernel at a time.
 const EVENTS: usize = 1024;
 
 /// One of the servers.
@@ -74,7 +74,7 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// The echo servers without TLS, in the order of the table; the floor, to which the others are compared, first.
+    /// The echo servers without TLS, in the order of the table; the first is the floor, the base of the ratios.
     pub(crate) const ALL: &[Self] = &[
         Self::Floor,
         Self::Mio,
@@ -83,10 +83,10 @@ impl Server {
         Self::AsyncStd,
     ];
 
-    /// The echo servers with TLS, in the order of the table; the one to which the others are compared first.
+    /// The echo servers with TLS, in the order of the table; the first is the base of the ratios.
     pub(crate) const TLS: &[Self] = &[Self::TokioRustls, Self::UptickTls, Self::TokioRustlsRing];
 
-    /// The HTTP servers without TLS, in the order of the table; the floor first.
+    /// The HTTP servers without TLS, in the order of the table; the first is the floor.
     pub(crate) const HTTP: &[Self] = &[
         Self::HttpFloor,
         Self::UptickHttp,
@@ -97,10 +97,10 @@ impl Server {
         Self::Bun,
     ];
 
-    /// The HTTP servers with TLS, in the order of the table; the one to which the others are compared first.
+    /// The HTTP servers with TLS, in the order of the table; the first is the base of the ratios.
     pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls, Self::UptickHttps];
 
-    /// The WebSocket servers, in the order of the table; ours, to which the others are compared, first.
+    /// The WebSocket servers, in the order of the table; the first is Uptick, the base of the ratios.
     pub(crate) const WEBSOCKET: &[Self] = &[
         Self::UptickWebSocket,
         Self::TokioTungstenite,
@@ -110,14 +110,14 @@ impl Server {
         Self::BunWs,
     ];
 
-    /// The servers that send one message to many, in the order of the table; the floor first.
+    /// The servers that publish to many clients, in the order of the table; the first is the floor.
     pub(crate) const PUBLISHING: &[Self] = &[Self::Writes, Self::UptickPublish];
 
-    /// The Socket.IO servers, in the order of the table; ours, to which the others are compared, first.
+    /// The Socket.IO servers, in the order of the table; the first is Uptick, the base of the ratios.
     pub(crate) const SOCKETIO: &[Self] =
         &[Self::UptickSocketIo, Self::Socketioxide, Self::NodeSocketIo];
 
-    /// The name in tables and on the command line.
+    /// Returns the name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -153,7 +153,7 @@ impl Server {
         }
     }
 
-    /// The server of that name, if there is one.
+    /// Returns the server with a name, if there is one.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         let tables = [
             Self::ALL,
@@ -170,7 +170,7 @@ impl Server {
         servers.find(|server| server.name() == name)
     }
 
-    /// The package whose version the figures of this server depend on, if it is one of ours to choose.
+    /// Returns the package whose version the results of this server depend on, if it is in the lock file of this workspace.
     pub(crate) fn package(self) -> Option<&'static str> {
         match self {
             Self::Floor | Self::HttpFloor | Self::Writes => Some("rustix"),
@@ -180,13 +180,13 @@ impl Server {
             Self::UptickPublish => Some("uptick-websocket"),
             Self::Workers(_) => Some("uptick-workers"),
             Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis => None,
-            // They have dependencies of their own.
+            // These servers have their own dependencies.
             Self::Socketioxide | Self::NodeSocketIo => None,
             _ => Some(self.name()),
         }
     }
 
-    /// Returns whether its instructions can be counted: those of node and Bun come into being as they run.
+    /// Returns whether its instructions can be counted: node and Bun generate theirs at run time.
     pub(crate) fn is_native(self) -> bool {
         !matches!(
             self,
@@ -194,7 +194,8 @@ impl Server {
         )
     }
 
-    /// Returns whether this machine has what the server needs: all are in this program, except node, its packages, socketioxide, Bun and Redis.
+    /// Returns whether the requirements of the server are installed. All servers are part of this program, except node, its
+    /// packages, socketioxide, Bun and Redis.
     pub(crate) fn is_installed(self) -> bool {
         match self {
             Self::Node => node_version().is_some(),
@@ -207,12 +208,12 @@ impl Server {
         }
     }
 
-    /// The identity that this server is to be started with: those without TLS have none.
+    /// Returns the identity to start this server with; `None` for servers without TLS.
     pub(crate) fn identity(self, identity: &Identity) -> Option<&Identity> {
         (Self::TLS.contains(&self) || Self::HTTPS.contains(&self)).then_some(identity)
     }
 
-    /// Serves until the process is killed. The servers with TLS need the file of an identity.
+    /// Serves until the process is killed. Servers with TLS need the file of an identity.
     pub(crate) fn serve(self, identity: Option<&Path>) -> Result<()> {
         let identity = || identity.with_context(|| format!("{} needs a PEM file", self.name()));
         match self {
@@ -250,10 +251,9 @@ impl Server {
     }
 }
 
-/// A non-blocking listener on a free port of 127.0.0.1.
+/// Creates a non-blocking listener on a free port of 127.0.0.1.
 ///
-/// `TCP_NODELAY` is set on the listener: accepted sockets inherit it, which saves every server
-/// one system call for each connection.
+/// `TCP_NODELAY` is set on the listener: accepted sockets inherit it, which saves every server one system call per connection.
 fn listen() -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
@@ -261,7 +261,7 @@ fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Tells the parent process where this server listens.
+/// Prints the address of this server for the parent process.
 fn announce(address: impl fmt::Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{address}")?;

@@ -1,4 +1,4 @@
-//! tokio on its current-thread runtime, with the loop its documentation shows.
+//! tokio on its current-thread runtime, with the loop shown in its documentation.
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -34,11 +34,12 @@ async fn echo(acceptor: TlsAcceptor, socket: TcpStream) {
     };
     let mut buffer = [0; 1024];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        // What is written may wait inside of the stream, so it has to be flushed.
+        // Written bytes may be buffered in the stream, so it has to be flushed.
         if stream.write_all(&buffer[..length]).await.is_err() || stream.flush().await.is_err() {
             return;
         }
     }
-    // The client's close_notify is answered, as Uptick does by itself. The client may be gone already.
+    // The server answers the client's close_notify, as Uptick does. The client may have closed the
+    // connection already.
     let _ = stream.shutdown().await;
 }

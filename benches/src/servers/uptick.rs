@@ -1,4 +1,4 @@
-//! Uptick, written the way its README shows.
+//! Uptick, as shown in its README.
 
 use anyhow::{Context as _, Result};
 use uptick::prelude::*;

@@ -1,4 +1,5 @@
-//! Messages between four workers, over the bus of processes, that of threads, and Redis.
+//! Messages between four workers: over the bus of processes, over the bus of threads, and over
+//! Redis.
 
 use anyhow::Result;
 
@@ -10,13 +11,14 @@ use crate::rounds::{self, Work};
 use crate::servers::{BUS_DONE, Server, WorkersSetup};
 use crate::table::Table;
 
-/// Messages published at once. The next follow when all workers have them.
+/// The number of messages published at once. The next ones follow when all workers have received
+/// them.
 const WINDOW: u64 = 256;
 
 const SHORT: u64 = 20;
 const LONG: u64 = 1024;
 
-/// A message that is published alone costs more: there are fewer of them.
+/// The factor by which there are fewer messages that are published alone, because each costs more.
 const ALONE: u64 = 20;
 
 const SERVERS: &[Server] = &[
@@ -69,8 +71,8 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
     }
     println!("{table}");
     println!(
-        "CPU of all processes for one message that four workers get, of which one publishes it: {WINDOW} published at once, or \
-         one alone, and the next when all have them; {} in a round. With Redis: four subscribers that only count bytes, and a \
+        "CPU of all processes for one message that four workers receive and one of them publishes: {WINDOW} published at once, or \
+         one alone, the next when all have received them; {} in a round. With Redis: four subscribers that only count bytes, and a \
          publisher that pipelines.\n",
         plan.messages,
     );

@@ -1,4 +1,4 @@
-//! The cost of an idle service, and of reloads to its master.
+//! The cost of an idle service, and the effect of reloads on its master.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::table::Table;
 
 const WORKERS: usize = 4;
 
-/// For how long a service that has just started is left alone before it is looked at.
+/// The time that a new service is left alone before it is measured.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// How long a reload may take.
+/// The maximum duration of a reload.
 const RELOAD: Duration = Duration::from_secs(60);
 
 pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
@@ -36,7 +36,7 @@ fn start(setup: WorkersSetup, options: &Options) -> Result<ServerProcess> {
 }
 
 fn rest(plan: &Plan, options: &Options) -> Result<()> {
-    eprintln!("looking at services without work");
+    eprintln!("measuring idle services");
     let processes = start(WorkersSetup::Processes(WORKERS), options)?;
     let threads = start(WorkersSetup::Threads(WORKERS), options)?;
     let members = tree::members(processes.pid())?;
@@ -77,7 +77,7 @@ fn rest(plan: &Plan, options: &Options) -> Result<()> {
     }
     println!("{table}");
     println!(
-        "Over {elapsed:.1} s without a connection; a worker process is the mean of {WORKERS}. Resident memory includes pages that \
+        "Over {elapsed:.1} s without a connection; the row of a worker process is the mean of {WORKERS}. Resident memory includes pages that \
          processes share.\n"
     );
     Ok(())
@@ -156,7 +156,7 @@ fn reloads(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all workers are others than before.
+/// Waits until all workers have been replaced.
 fn wait_for_reload(master: u32, before: &[u32]) -> Result<()> {
     let deadline = Instant::now() + RELOAD;
     loop {
@@ -166,7 +166,7 @@ fn wait_for_reload(master: u32, before: &[u32]) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("{} processes are there after {RELOAD:?}", now.len());
+            bail!("there are {} processes after {RELOAD:?}", now.len());
         }
         thread::sleep(Duration::from_millis(10));
     }

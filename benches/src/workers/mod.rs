@@ -1,4 +1,4 @@
-//! The subcommand `workers`: what worker processes and threads cost.
+//! The subcommand `workers`: the cost of worker processes and threads.
 
 mod bus;
 mod idle;
@@ -17,17 +17,17 @@ use crate::servers::{Server, redis_version};
 use crate::statistics::{median_ratio, percentile};
 use crate::table::cell;
 
-/// Of the CPU samples of a server this percentile is shown: the rounds that were disturbed least.
+/// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
-/// Files besides the connections.
+/// Open files in addition to the connections.
 const SPARE_FILES: u64 = 256;
 
-/// How much of everything.
+/// The amount of work.
 struct Plan {
     rounds: usize,
     requests: u64,
     short: u64,
-    /// Numbers of connections whose spread is looked at, and how often.
+    /// The numbers of connections whose distribution is measured.
     spread: [usize; 2],
     repetitions: usize,
     messages: u64,
@@ -92,8 +92,8 @@ pub(crate) fn run(options: &Options, part: Option<&str>) -> Result<()> {
         }
     }
     println!(
-        "CPU is user + system time of all processes of a service together, the master included: the {PERCENTILE}th percentile \
-         of {} rounds; in brackets the median of the ratios to the row that has 1.00 in the same round. {}.",
+        "CPU is user + system time of all processes of a service, including the master: the {PERCENTILE}th percentile \
+         of {} rounds; in brackets the median of the ratios to the row with 1.00 in the same round. {}.",
         plan.rounds,
         options.placement.description(),
     );
@@ -123,7 +123,7 @@ fn start(
         .collect()
 }
 
-/// The CPU time of a server, compared with that of another.
+/// Formats the CPU time of a server and its ratio to that of another.
 fn cpu_cell(samples: &[Vec<f64>], index: usize, base: usize) -> String {
     let (own, base) = (&samples[index], &samples[base]);
     cell(percentile(own, PERCENTILE), median_ratio(own, base), 2)

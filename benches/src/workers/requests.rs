@@ -1,4 +1,5 @@
-//! Requests, short connections and published messages: one server beside several workers.
+//! Requests, short connections and published messages: a single server compared with several
+//! workers.
 
 use anyhow::Result;
 
@@ -17,7 +18,7 @@ const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 const CLOSE: &str = "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n";
 const BODY: &str = "Hello, World!";
 
-/// The single server without a master first, then one worker.
+/// The servers: the single server without a master first, then one worker.
 const SERVERS: &[Server] = &[
     Server::UptickHttp,
     Server::Workers(WorkersSetup::Processes(1)),
@@ -36,7 +37,7 @@ const PUBLISHING: &[Server] = &[
     Server::Workers(WorkersSetup::Threads(2)),
 ];
 
-/// The rows that others are compared with.
+/// The rows that are the base of the ratios.
 const SINGLE: usize = 0;
 const ONE_WORKER: usize = 1;
 
@@ -76,7 +77,7 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The cost of publishing to subscribers in several workers.
+/// Measures publishing to subscribers in several workers.
 pub(super) fn publish(plan: &Plan, options: &Options) -> Result<()> {
     let mut subjects = start(PUBLISHING, options, |process| {
         let load = FanOut::open(
@@ -101,7 +102,7 @@ pub(super) fn publish(plan: &Plan, options: &Options) -> Result<()> {
     }
     println!("{table}");
     println!(
-        "One WebSocket message of {SHORT} bytes to {} subscribers in all workers together; the next when all have it.\n",
+        "One WebSocket message of {SHORT} bytes to {} subscribers in all workers together; the next when all have received it.\n",
         plan.subscribers
     );
     Ok(())

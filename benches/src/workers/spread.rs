@@ -1,4 +1,4 @@
-//! How evenly long connections are spread over four workers.
+//! The distribution of long-lived connections over four workers.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -17,10 +17,10 @@ use crate::table::Table;
 
 const REQUEST: &[u8] = b"GET /worker HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
-/// Room for an answer: a head, and the number of the worker.
+/// The maximum length of a response: a head, and the number of the worker.
 const ANSWER: usize = 512;
 
-/// How long an answer may take.
+/// The timeout of a response.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const WORKERS: usize = 4;
@@ -30,7 +30,7 @@ const SERVERS: &[WorkersSetup] = &[
     WorkersSetup::ReusePort,
 ];
 
-/// Connections that each of the workers has.
+/// The numbers of connections of the least and the most loaded worker.
 struct Spread {
     least: usize,
     most: usize,
@@ -66,8 +66,8 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
     }
     println!("{table}");
     println!(
-        "Connections of the worker that has most by those of the one that has least of {WORKERS}: the median of {} new services, \
-         and the worst with its numbers. One by one: each is answered before the next is opened; at once: all are opened and then served.\n",
+        "Connections of the most loaded worker divided by those of the least loaded one of {WORKERS}: the median of {} new services, \
+         and the worst with its numbers. One by one: each connection has a response before the next is opened; at once: all are opened and then served.\n",
         plan.repetitions
     );
     Ok(())
@@ -112,14 +112,14 @@ fn spread(target: &Target, count: usize, at_once: bool) -> Result<Spread> {
     })
 }
 
-/// Asks for the number of the worker that has a connection.
+/// Returns the number of the worker that serves a connection.
 fn worker_of(stream: &mut TcpStream) -> Result<usize> {
     stream.write_all(REQUEST)?;
     let mut answer = [0; ANSWER];
     let mut length = 0;
     loop {
         match stream.read(&mut answer[length..])? {
-            0 => bail!("the server closed a connection, or answered at length"),
+            0 => bail!("the server closed a connection, or its response is too long"),
             more => length += more,
         }
         let text = str::from_utf8(&answer[..length])?;

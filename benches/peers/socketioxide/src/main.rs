@@ -1,7 +1,7 @@
 //! socketioxide in axum on tokio's current-thread runtime.
 //!
-//! It does what the benchmark's other Socket.IO servers do: acknowledges `echo` with its argument, and broadcasts numbered events when the
-//! namespace `/control` receives `burst`.
+//! Same behaviour as the other Socket.IO servers of the benchmark: it acknowledges `echo` with its argument, and broadcasts
+//! numbered events when the namespace `/control` receives `burst`.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::runtime::Builder;
 
-/// No heartbeat falls into a measurement.
+/// An interval long enough that no heartbeat falls into a measurement.
 const PING_INTERVAL: Duration = Duration::from_secs(3600);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -44,7 +44,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit the option.
     rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut stdout = std::io::stdout();

@@ -8,13 +8,13 @@ use super::super::{Load, frames};
 use super::client::Client;
 use super::{Clients, SharedClients};
 
-/// Clients with at most one event each that is not acknowledged. One unit is one acknowledgement.
+/// Clients with at most one unacknowledged event each. One unit is one acknowledgement.
 pub(crate) struct Acks {
     clients: SharedClients,
     waits: Vec<Wait>,
 }
 
-/// The acknowledgement that a client waits for.
+/// The acknowledgement that a client expects.
 #[derive(Clone, Default)]
 struct Wait {
     id: u64,
@@ -22,7 +22,7 @@ struct Wait {
 }
 
 impl Acks {
-    /// The first `count` of the clients send events.
+    /// Creates a load in which the first `count` clients send events.
     pub(crate) fn new(clients: &SharedClients, count: usize) -> Self {
         Self {
             clients: Rc::clone(clients),
@@ -32,7 +32,7 @@ impl Acks {
 }
 
 impl Wait {
-    /// Sends an event with an argument of 20 bytes, which comes back.
+    /// Sends an event with an argument of 20 bytes, which the acknowledgement returns.
     fn ask(&mut self, client: &Client) -> Result<()> {
         self.id += 1;
         let id = self.id;
@@ -60,7 +60,7 @@ impl Load for Acks {
             for key in waiter.wait()? {
                 let client = &mut all[key];
                 let Some(wait) = self.waits.get_mut(key) else {
-                    // A ping is all that may come to another client.
+                    // The other clients may only receive pings.
                     client.collect(&[], buffer)?;
                     continue;
                 };

@@ -7,14 +7,15 @@ use anyhow::Result;
 use super::super::{Load, frames};
 use super::{CONTROL, Clients, SharedClients};
 
-/// Broadcasts to all clients. One unit is one event that one of them receives.
+/// Broadcasts to all clients. One unit is one event received by one of them.
 pub(crate) struct Broadcasts {
     clients: SharedClients,
     burst: u64,
 }
 
 impl Broadcasts {
-    /// `burst` events are broadcast at a time, the next when all clients have all of them.
+    /// Creates a load that broadcasts `burst` events at a time. The next burst starts when all
+    /// clients have received all of them.
     pub(crate) fn new(clients: &SharedClients, burst: u64) -> Self {
         Self {
             clients: Rc::clone(clients),
@@ -35,12 +36,12 @@ impl Load for Broadcasts {
 }
 
 impl Clients {
-    /// Asks for events, and returns when all clients have them.
+    /// Requests events, and returns when all clients have received them.
     fn broadcast(&mut self, count: u64) -> Result<()> {
         let first = self.next;
         self.next += count;
         let expected: Vec<u8> = (first..self.next).flat_map(event).collect();
-        // It answers a ping, which is all that may come to it.
+        // The control client may only receive pings, and answers them.
         self.control.collect(&[], &mut self.buffer)?;
         self.control
             .send(&format!(r#"42{CONTROL}["burst",{first},{count}]"#))?;
@@ -56,7 +57,7 @@ impl Clients {
     }
 }
 
-/// The frame of an event: its argument has 20 bytes.
+/// Returns the frame of an event whose argument has 20 bytes.
 fn event(number: u64) -> Vec<u8> {
     frames::from_server(format!(r#"42["message","{number:020}"]"#).as_bytes())
 }

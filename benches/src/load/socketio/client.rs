@@ -1,4 +1,4 @@
-//! One client: its handshake, and the packets that it expects.
+//! A client: its handshake, and the packets that it expects.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,14 +12,14 @@ use super::super::{PATIENCE, frames};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
-/// Bytes read at a time.
+/// The number of bytes read at a time.
 const BUFFER: usize = 64 * 1024;
 
-/// The frames of a ping and a pong of Engine.IO. One server sends its first ping at once.
+/// The frames of an Engine.IO ping and pong. One of the servers sends its first ping immediately.
 const PING: &[u8] = b"\x81\x012";
 const PONG: &[u8] = b"3";
 
-/// Everything in a handshake is shorter.
+/// The maximum length of the messages in a handshake.
 const HANDSHAKE: usize = 4096;
 
 /// A client that has not joined a namespace yet.
@@ -40,7 +40,7 @@ impl Opening {
         })
     }
 
-    /// Waits for the packet that opens the session, and sends the one that joins a namespace.
+    /// Waits for the packet that opens the session, and joins a namespace.
     pub(super) fn join(&mut self, namespace: &str) -> Result<()> {
         let head = loop {
             match memchr::memmem::find(&self.received, b"\r\n\r\n") {
@@ -50,11 +50,11 @@ impl Opening {
         };
         ensure!(
             frames::is_open(&self.received[..head])?,
-            "the WebSocket is not open"
+            "the WebSocket handshake failed"
         );
         self.received.drain(..head);
         let opened = self.message()?;
-        ensure!(opened.starts_with(b"0{"), "no packet opens the session");
+        ensure!(opened.starts_with(b"0{"), "the first packet does not open the session");
         let packet = format!("40{namespace}");
         send(&self.socket, &frames::from_client(packet.as_bytes()))
     }
@@ -65,14 +65,14 @@ impl Opening {
         let expected = format!("40{namespace}{{\"sid\":\"");
         ensure!(
             joined.starts_with(expected.as_bytes()),
-            "the namespace is not joined: {}",
+            "joining the namespace failed: {}",
             String::from_utf8_lossy(&joined)
         );
         if self.received == PING {
             self.received.clear();
             self.pong()?;
         }
-        ensure!(self.received.is_empty(), "more came than was asked for");
+        ensure!(self.received.is_empty(), "more packets than expected");
         Ok(Client {
             socket: self.socket,
             received: 0,
@@ -83,7 +83,7 @@ impl Opening {
         send(&self.socket, &frames::from_client(PONG))
     }
 
-    /// The next message, pings aside.
+    /// Returns the next message other than a ping.
     fn message(&mut self) -> Result<Vec<u8>> {
         loop {
             if self.received.starts_with(PING) {
@@ -96,7 +96,7 @@ impl Opening {
                     Some((4, usize::from(u16::from_be_bytes([high, low]))))
                 }
                 [] | [0x81] | [0x81, 126, ..] => None,
-                _ => bail!("a frame is not text, or long"),
+                _ => bail!("a frame is not text, or too long"),
             };
             if let Some((head, length)) = bounds
                 && self.received.len() >= head + length
@@ -126,7 +126,7 @@ impl Opening {
 /// A client that has joined a namespace.
 pub(super) struct Client {
     socket: OwnedFd,
-    /// The number of expected bytes that have come.
+    /// The number of received bytes of the expected ones.
     received: usize,
 }
 
@@ -136,7 +136,7 @@ impl AsFd for Client {
     }
 }
 
-/// Where received bytes are compared with the expected ones; all clients share it.
+/// The buffer in which received bytes are compared with the expected ones, shared by all clients.
 pub(super) struct Buffer(Box<[u8]>);
 
 impl Buffer {
@@ -146,7 +146,7 @@ impl Buffer {
 }
 
 impl Client {
-    /// Opens a client in a namespace: `""`, or a name with a comma behind it.
+    /// Opens a client in a namespace: `""`, or a name followed by a comma.
     pub(super) fn open(dialer: &mut Dialer, namespace: &str) -> Result<Self> {
         let mut opening = Opening::connect(dialer)?;
         opening.join(namespace)?;
@@ -158,7 +158,8 @@ impl Client {
         send(&self.socket, &frames::from_client(packet.as_bytes()))
     }
 
-    /// Reads what has come, which has to be the next part of `expected`. Returns whether all of it has come; the next call then begins anew.
+    /// Reads received bytes, which must be the next part of `expected`. Returns whether `expected` is complete; the next call
+    /// then starts at its beginning.
     pub(super) fn collect(&mut self, expected: &[u8], buffer: &mut Buffer) -> Result<bool> {
         let length = receive(&self.socket, &mut buffer.0)?;
         let bytes = &buffer.0[..length];
@@ -169,7 +170,7 @@ impl Client {
         let Some(at) = ping else {
             return self.received(bytes, expected);
         };
-        // Events are ASCII, so that nothing else has these bytes.
+        // Events are ASCII, so no event contains these bytes.
         let rest = [&bytes[..at], &bytes[at + PING.len()..]].concat();
         send(&self.socket, &frames::from_client(PONG))?;
         self.received(&rest, expected)
@@ -179,7 +180,7 @@ impl Client {
         let end = self.received + bytes.len();
         if expected.get(self.received..end) != Some(bytes) {
             bail!(
-                "{} bytes are not what had to come: {:?}",
+                "{} bytes are not the expected ones: {:?}",
                 bytes.len(),
                 String::from_utf8_lossy(&bytes[..bytes.len().min(200)])
             );

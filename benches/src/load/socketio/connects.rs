@@ -1,4 +1,4 @@
-//! Clients that connect, join the namespace, and go.
+//! Clients that connect, join the namespace, and disconnect.
 
 use anyhow::Result;
 
@@ -6,10 +6,11 @@ use super::super::socket::Dialer;
 use super::super::{Exchange, Load, Target};
 use super::client::Opening;
 
-/// Clients that connect at a time.
+/// The number of clients that connect at a time.
 const AT_ONCE: u64 = 64;
 
-/// One unit is a client that connects, joins the namespace, and closes its connection.
+/// A load of short sessions. One unit is a client that connects, joins the namespace, and closes
+/// its connection.
 pub(crate) struct Connects {
     dialer: Dialer,
 }
@@ -34,7 +35,7 @@ impl Load for Connects {
                 opening.join("")?;
             }
             let joined = openings.into_iter().map(|opening| opening.joined(""));
-            // All of them close at once.
+            // All of them close their connections at once.
             drop(joined.collect::<Result<Vec<_>>>()?);
         }
         Ok(())

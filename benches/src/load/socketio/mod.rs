@@ -1,5 +1,5 @@
-//! Clients of Socket.IO over WebSockets, which know just enough of Engine.IO 4 and Socket.IO 5. They compare every byte that they receive
-//! after the handshake with what has to come: nothing may be missing, twice, or in another order.
+//! Socket.IO clients over WebSockets, with a minimal implementation of Engine.IO 4 and Socket.IO 5. They compare every byte that
+//! they receive after the handshake with the expected one: nothing may be missing, duplicated, or out of order.
 
 mod acks;
 mod broadcasts;
@@ -19,10 +19,10 @@ use super::round_trips::Waiter;
 use super::socket::Dialer;
 use super::{Exchange, Load, Target};
 
-/// The namespace in which a client asks for broadcasts.
+/// The namespace in which a client requests broadcasts.
 const CONTROL: &str = "/control,";
 
-/// Clients that have joined the namespace `/`, and one more that asks for broadcasts to them.
+/// Clients that have joined the namespace `/`, and one more that requests broadcasts to them.
 pub(crate) struct Clients {
     waiter: Waiter,
     buffer: Buffer,
@@ -32,7 +32,7 @@ pub(crate) struct Clients {
     next: u64,
 }
 
-/// Clients that several loads share: a broadcast reaches them all.
+/// Clients shared by several loads: a broadcast reaches all of them.
 pub(crate) type SharedClients = Rc<RefCell<Clients>>;
 
 impl Clients {
@@ -54,10 +54,10 @@ impl Clients {
         })))
     }
 
-    /// Opens clients that have sent an event each.
+    /// Opens clients, each of which has sent an event.
     pub(crate) fn open_idle(target: &Target, count: usize) -> Result<SharedClients> {
         let clients = Self::open(target, count)?;
-        // The first event of each is sent before any second one.
+        // Each client sends its first event before any client sends a second one.
         Acks::new(&clients, count).run(count as u64)?;
         Ok(clients)
     }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::super::{announce, listen};
 use super::HELLO;
 
-/// Connections rest while the other servers take their turns.
+/// Connections are idle while the other servers take their turns.
 const KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
 pub(in super::super) fn serve() -> Result<()> {

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-/// Where `npm install --prefix target/tools bun` puts the program.
+/// The path of Bun after `npm install --prefix target/tools bun`.
 const INSTALLED: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../target/tools/node_modules/.bin/bun"
 );
 
-/// Bun adds `Content-Length` and `Date`. Connections rest while the other servers take their turns, hence no limit on that.
+/// Bun adds `Content-Length` and `Date`. Connections are idle while the other servers take their turns, so there is no idle
+/// timeout.
 const SCRIPT: &str = "
 const headers = { 'Content-Type': 'text/plain; charset=utf-8' };
 const server = Bun.serve({
@@ -29,7 +30,7 @@ const server = Bun.serve({
 console.log(`127.0.0.1:${server.port}`);
 ";
 
-/// Version of Bun; `None` where it is not installed.
+/// Returns the version of Bun; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
     let bun = Command::new(program())
         .arg("--version")
@@ -40,18 +41,18 @@ pub(crate) fn version() -> Option<String> {
     bun.status.success().then(|| version.trim().to_owned())
 }
 
-/// Becomes Bun.
+/// Replaces this process with Bun.
 pub(in super::super) fn serve() -> Result<()> {
     run(SCRIPT)
 }
 
-/// Replaces this process by Bun, which runs `script`.
+/// Replaces this process with Bun, which runs `script`.
 pub(in super::super) fn run(script: &str) -> Result<()> {
     let error = Command::new(program()).args(["-e", script]).exec();
     Err(error).context("starting Bun failed")
 }
 
-/// The program that npm has installed, otherwise the one in `PATH`.
+/// Returns the program installed by npm, or the one in `PATH`.
 fn program() -> &'static str {
     match Path::new(INSTALLED).exists() {
         true => INSTALLED,

@@ -1,4 +1,4 @@
-//! The least that an HTTP server can do: find the end of each head, look at the path, and write the answer.
+//! The minimum of an HTTP server: find the end of each head, compare the path, and write the response.
 
 use std::io::{self, ErrorKind, Write as _};
 use std::mem;
@@ -9,16 +9,16 @@ use nix::time::{ClockId, clock_gettime};
 use super::super::connection::Protocol;
 use super::{HELLO, USER};
 
-/// The largest head that is waited for.
+/// The maximum length of a request head, in bytes.
 const LARGEST_HEAD: usize = 64 * 1024;
 
-/// What has come of a request's head.
+/// The received part of a request head.
 #[derive(Default)]
 pub(in super::super) struct Http {
     partial: Vec<u8>,
 }
 
-/// The answers to what was read last, and the time as they tell it.
+/// The responses to the last read, and the formatted date.
 #[derive(Default)]
 pub(in super::super) struct Answers {
     bytes: Vec<u8>,
@@ -61,7 +61,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Answers all requests whose heads are complete; what is left is the beginning of the next.
+    /// Responds to all requests whose heads are complete; returns the beginning of the next one.
     fn requests<'a>(&mut self, mut bytes: &'a [u8]) -> io::Result<&'a [u8]> {
         while let Some(end) = end_of_head(bytes) {
             let (head, rest) = bytes.split_at(end);
@@ -83,7 +83,7 @@ impl Answers {
         self.bytes.extend_from_slice(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ",
         );
-        // Writing into a vector does not fail.
+        // Writing to a vector does not fail.
         let _ = write!(self.bytes, "{}", body.len());
         self.bytes.extend_from_slice(b"\r\nDate: ");
         self.bytes.extend_from_slice(self.date.as_bytes());
@@ -93,7 +93,7 @@ impl Answers {
     }
 }
 
-/// Where the first head ends, behind its empty line.
+/// Returns the end of the first head, after its empty line.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     memchr::memchr_iter(b'\n', bytes)
         .find(|&end| bytes[..=end].ends_with(b"\r\n\r\n"))
@@ -104,7 +104,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// The bodies of the answers to what comes in these pieces.
+    /// Returns the bodies of the responses to a request that arrives in these pieces.
     fn bodies(pieces: &[&[u8]]) -> io::Result<Vec<String>> {
         let (mut http, mut shared) = (Http::default(), Answers::default());
         let mut answers = Vec::new();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn malformed_requests_are_refused() {
         assert!(bodies(&[b"GET /elsewhere HTTP/1.1\r\n\r\n"]).is_err());
         assert!(bodies(&[b"POST /hello HTTP/1.1\r\n\r\n"]).is_err());
         assert!(bodies(&[&[b'a'; LARGEST_HEAD + 1]]).is_err());

@@ -1,4 +1,4 @@
-//! hyper on tokio's current-thread runtime, as its guide shows it, and the same behind tokio-rustls.
+//! hyper on tokio's current-thread runtime, as shown in its guide, and the same behind tokio-rustls.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -40,7 +40,7 @@ pub(in super::super) fn serve_tls(identity: &Path) -> Result<()> {
             let (socket, _) = listener.accept().await?;
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A handshake that fails is the client's affair.
+                // A failed handshake is a problem of the client.
                 if let Ok(stream) = acceptor.accept(socket).await {
                     connection(stream).await;
                 }
@@ -61,7 +61,7 @@ fn listener() -> Result<TcpListener> {
 
 async fn connection(io: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(answer);
-    // A connection that the client has broken off is no error to the benchmark.
+    // A connection reset by the client is no error here.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(io), service)
         .await;

@@ -1,5 +1,5 @@
-//! The HTTP servers. All of them answer `GET /hello` with [`HELLO`] and `GET /user/{id}` with the id, as
-//! `text/plain; charset=utf-8`, with `Content-Length` and `Date`.
+//! The HTTP servers. All of them respond to `GET /hello` with [`HELLO`] and to `GET /user/{id}` with the
+//! id, as `text/plain; charset=utf-8`, with `Content-Length` and `Date`.
 
 pub(super) mod actix;
 pub(super) mod axum;
@@ -9,8 +9,8 @@ pub(super) mod hyper;
 pub(super) mod node;
 pub(super) mod uptick;
 
-/// The body at `/hello`.
+/// The response body of `/hello`.
 pub(super) const HELLO: &str = "Hello, World!";
 
-/// What the path of a user begins with.
+/// The prefix of the path of a user.
 const USER: &str = "/user/";

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-/// Connections rest while the other servers take their turns, hence no limit on that.
+/// Connections are idle while the other servers take their turns, so there is no idle timeout.
 const SCRIPT: &str = "
 const server = require('node:http').createServer((request, response) => {
   let status = 200;
@@ -25,7 +25,7 @@ server.keepAliveTimeout = 0;
 server.listen(0, '127.0.0.1', () => console.log(`127.0.0.1:${server.address().port}`));
 ";
 
-/// What `node --version` says; `None` where there is no node.
+/// Returns the output of `node --version`; `None` if node is not installed.
 pub(crate) fn version() -> Option<String> {
     let node = Command::new("node")
         .arg("--version")
@@ -36,7 +36,7 @@ pub(crate) fn version() -> Option<String> {
     node.status.success().then(|| version.trim().to_owned())
 }
 
-/// Becomes node.
+/// Replaces this process with node.
 pub(in super::super) fn serve() -> Result<()> {
     let error = Command::new("node").args(["-e", SCRIPT]).exec();
     Err(error).context("starting node failed")

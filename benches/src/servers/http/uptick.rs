@@ -1,4 +1,4 @@
-//! Uptick's HTTP server, written the way its README shows, and the same behind a `SecureServer`.
+//! Uptick's HTTP server, as shown in its README, and the same behind a `SecureServer`.
 
 use std::path::Path;
 

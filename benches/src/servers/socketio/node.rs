@@ -1,4 +1,4 @@
-//! The official server, npm's `socket.io`, if node and it are installed.
+//! The official server, npm's `socket.io`, if it and node are installed.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::PING_INTERVAL;
 
-/// Where `npm install --prefix target/tools socket.io` puts it.
+/// The path of the package after `npm install --prefix target/tools socket.io`.
 const PACKAGE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../target/tools/node_modules/socket.io"
@@ -31,14 +31,14 @@ io.of('/control').on('connection', (socket) => {
 http.listen(0, '127.0.0.1', () => console.log(`127.0.0.1:${http.address().port}`));
 ";
 
-/// The version of the package; `None` where it is not installed.
+/// Returns the version of the package; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
     let package = fs::read_to_string(format!("{PACKAGE}/package.json")).ok()?;
     let (_, rest) = package.split_once("\"version\": \"")?;
     rest.split('"').next().map(str::to_owned)
 }
 
-/// Becomes node.
+/// Replaces this process with node.
 pub(in super::super) fn serve() -> Result<()> {
     let interval = PING_INTERVAL.as_millis().to_string();
     let error = Command::new("node")

@@ -1,4 +1,4 @@
-//! Uptick's Socket.IO server, written the way its documentation shows it.
+//! Uptick's Socket.IO server, as shown in its documentation.
 
 use anyhow::{Context as _, Result};
 use uptick::prelude::*;

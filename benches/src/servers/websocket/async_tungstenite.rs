@@ -1,4 +1,4 @@
-//! async-tungstenite on async-std's executor, with as many threads as it starts by itself.
+//! async-tungstenite on async-std's executor, with its default number of threads.
 
 use anyhow::Result;
 use async_std::net::{TcpListener, TcpStream};

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::http::bun;
 
-/// WebSockets rest while the other servers take their turns, hence no limit on that.
+/// WebSockets are idle while the other servers take their turns, so there is no idle timeout.
 const SCRIPT: &str = "
 const server = Bun.serve({
   hostname: '127.0.0.1',
@@ -22,7 +22,7 @@ const server = Bun.serve({
 console.log(`127.0.0.1:${server.port}`);
 ";
 
-/// Becomes Bun.
+/// Replaces this process with Bun.
 pub(in super::super) fn serve() -> Result<()> {
     bun::run(SCRIPT)
 }

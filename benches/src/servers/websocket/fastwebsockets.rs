@@ -1,4 +1,4 @@
-//! fastwebsockets behind hyper on tokio's current-thread runtime, as its example shows it.
+//! fastwebsockets behind hyper on tokio's current-thread runtime, as shown in its example.
 
 use anyhow::Result;
 use fastwebsockets::upgrade::{UpgradeFut, upgrade};

@@ -1,4 +1,4 @@
-//! The WebSocket servers. All of them send every message of text or bytes back, at any path and without compression.
+//! The WebSocket servers. All of them echo every text or binary message, at any path and without compression.
 
 pub(super) mod async_tungstenite;
 pub(super) mod bun;

@@ -1,4 +1,4 @@
-//! The package `ws` of npm, if node and it are installed.
+//! npm's package `ws`, if it and node are installed.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-/// Where `npm install --prefix target/tools ws` puts it.
+/// The path of the package after `npm install --prefix target/tools ws`.
 const PACKAGE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../target/tools/node_modules/ws"
@@ -22,14 +22,14 @@ server.on('connection', (ws) => {
 server.on('listening', () => console.log(`127.0.0.1:${server.address().port}`));
 ";
 
-/// The version of the package; `None` where it is not installed.
+/// Returns the version of the package; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
     let package = fs::read_to_string(format!("{PACKAGE}/package.json")).ok()?;
     let (_, rest) = package.split_once("\"version\": \"")?;
     rest.split('"').next().map(str::to_owned)
 }
 
-/// Becomes node.
+/// Replaces this process with node.
 pub(in super::super) fn serve() -> Result<()> {
     let error = Command::new("node").args(["-e", SCRIPT, PACKAGE]).exec();
     Err(error).context("starting node failed")

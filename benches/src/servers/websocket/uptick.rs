@@ -1,4 +1,4 @@
-//! Uptick's WebSockets, written the way their README shows it: one server that echoes, and one that publishes.
+//! Uptick's WebSockets, as shown in their README: a server that echoes, and one that publishes.
 
 use anyhow::{Context as _, Result};
 use uptick::prelude::*;
@@ -14,7 +14,7 @@ pub(in super::super) fn serve() -> Result<()> {
     run(http)
 }
 
-/// Every message goes to all.
+/// Serves WebSockets whose messages are published to all.
 pub(in super::super) fn publish() -> Result<()> {
     let http = HttpServer::new();
     http.websocket(PATH, move |ws: WebSocket| {

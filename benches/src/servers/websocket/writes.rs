@@ -1,5 +1,5 @@
-//! The least that publishing takes: a frame, and one system call that writes it for each of the clients. It knows nothing of
-//! WebSockets but what it is asked here.
+//! The minimum of publishing: a frame, and one system call per client that writes it. It implements only the part of WebSockets
+//! than the load needs.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use super::super::{EVENTS, announce, listen};
 
 const LISTENER: u64 = u64::MAX;
 
-/// A client's frame has a head, a mask and a payload of fewer than 126 bytes.
+/// The lengths of the head and the mask of a client's frame with a payload of fewer than 126 bytes.
 const HEAD: usize = 2;
 const MASK: usize = 4;
 
@@ -72,7 +72,7 @@ fn publish(key: usize, clients: &mut [TcpStream]) -> Result<()> {
     if received.is_empty() {
         return Ok(());
     }
-    ensure!(length > HEAD + MASK, "a frame came in pieces");
+    ensure!(length > HEAD + MASK, "a frame arrived in pieces");
     let (head, rest) = received.split_at(HEAD);
     let (mask, payload) = rest.split_at(MASK);
     let mut frame = vec![head[0], payload.len() as u8];

@@ -1,7 +1,8 @@
-//! Messages over the bus, on request: `GET /bus/COUNT/LENGTH/WINDOW` is answered when all workers have got `COUNT` messages.
+//! Messages over the bus, on request: the response to `GET /bus/COUNT/LENGTH/WINDOW` is sent when all workers have received
+//! `COUNT` messages.
 //!
-//! `WINDOW` messages are published at once. The last of them carries the number of the worker that publishes, to which each
-//! worker then confirms how many it has got; the next window begins when all have.
+//! `WINDOW` messages are published at once. The last one carries the number of the publishing worker, to which each worker
+//! then confirms the number of messages that it has received. The next window begins when all workers have confirmed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,21 +14,21 @@ use uptick::prelude::*;
 use uptick::workers::Worker;
 use uptick::workers::bus::Bus;
 
-/// The topic of the messages that are measured.
+/// The topic of the measured messages.
 const DATA: &str = "bench";
 
-/// How long to wait until the other workers are asked for again.
+/// The interval at which the other workers are looked up.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// A request that is being served.
+/// A request in progress.
 struct Run {
     responder: Responder,
-    /// Messages that are still to be published.
+    /// The number of messages still to publish.
     left: u64,
     window: u64,
-    /// The size of the window that is on its way.
+    /// The size of the current window.
     sent: u64,
-    /// Workers that have not confirmed it.
+    /// The number of workers that have not confirmed it.
     missing: usize,
     message: Bytes,
     last: Bytes,
@@ -83,7 +84,7 @@ pub(super) fn add_route(http: HttpServer, worker: Worker) {
     );
 }
 
-/// The topic of what is confirmed to a worker.
+/// Returns the topic of the confirmations to a worker.
 fn confirmations(publisher: u8) -> String {
     format!("bench/{publisher}")
 }

@@ -11,22 +11,22 @@ use super::announce;
 use super::http::HELLO;
 use crate::load::PATH;
 
-/// The body of an answer when all messages of a request for them have arrived.
+/// The response body after all messages of a request have arrived.
 pub(crate) const DONE: &str = "done";
 
-/// The workers of a service, and how they accept.
+/// The workers of a service, and their way of accepting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setup {
-    /// So many processes, which share a socket.
+    /// This number of processes, which share a socket.
     Processes(usize),
-    /// So many threads, which share a socket.
+    /// This number of threads, which share a socket.
     Threads(usize),
     /// Four processes with a socket each.
     ReusePort,
 }
 
 impl Setup {
-    /// All that are measured.
+    /// All measured setups.
     pub(crate) const ALL: &[Self] = &[
         Self::Processes(1),
         Self::Processes(2),
@@ -37,7 +37,7 @@ impl Setup {
         Self::ReusePort,
     ];
 
-    /// The name in tables and on the command line.
+    /// Returns the name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Processes(1) => "processes-1",
@@ -66,7 +66,7 @@ pub(super) fn serve(setup: Setup) -> Result<()> {
         .listen("tcp://127.0.0.1:0")
         .on_event(|event| match event {
             WorkerEvent::Listening { addresses } => {
-                // If nobody listens to it, the benchmark has ended.
+                // If the pipe is closed, the benchmark has ended.
                 let _ = announce(addresses.join(","));
             }
             WorkerEvent::Started(_) | WorkerEvent::Ready(_) => {}

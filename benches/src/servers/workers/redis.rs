@@ -1,6 +1,6 @@
-//! Redis as a bus: a server with four subscribers and one publisher, which do the least that such clients can do.
+//! Redis as a bus: a server with four subscribers and one publisher, with the minimum of work in the clients.
 //!
-//! The clients are a child of the server, so that its tree of processes is all that is involved.
+//! The clients are a child process of the server, so that its process tree contains everything involved.
 
 use std::env;
 use std::io::{Read, Write as _};
@@ -20,13 +20,13 @@ use super::DONE;
 
 const SUBSCRIBERS: u64 = 4;
 
-/// The longest head of a request from the benchmark.
+/// The maximum length of a request head of the benchmark.
 const HEAD: usize = 1024;
 
-/// How long Redis may take to start.
+/// The time in which Redis must start.
 const START: Duration = Duration::from_secs(10);
 
-/// Version of Redis; `None` where it is not installed.
+/// Returns the version of Redis; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
     let output = Command::new("redis-server")
         .arg("--version")
@@ -39,7 +39,7 @@ pub(crate) fn version() -> Option<String> {
     Some(version.to_owned())
 }
 
-/// Starts the clients and becomes Redis, which keeps nothing on disk.
+/// Starts the clients and replaces this process with Redis, without persistence.
 pub(in super::super) fn serve() -> Result<()> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -49,7 +49,7 @@ pub(in super::super) fn serve() -> Result<()> {
         .args(["redis-clients", &port])
         .stdin(Stdio::null())
         .spawn()
-        .context("starting the clients of Redis failed")?;
+        .context("starting the Redis clients failed")?;
     let error = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
@@ -66,7 +66,7 @@ struct Progress {
     publisher: Thread,
 }
 
-/// Serves the benchmark's requests, `GET /bus/COUNT/LENGTH/WINDOW`, by messages over Redis.
+/// Serves the benchmark's requests, `GET /bus/COUNT/LENGTH/WINDOW`, with messages over Redis.
 pub(crate) fn clients(port: u16) -> Result<()> {
     let mut publisher = connect(port)?;
     let progress = Arc::new(Progress {
@@ -116,7 +116,7 @@ fn connect(port: u16) -> Result<TcpStream> {
     }
 }
 
-/// Counts bytes, which is less than a real client does.
+/// Counts bytes, which is less work than that of a real client.
 fn receive(mut subscriber: TcpStream, progress: &Progress) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(length @ 1..) = subscriber.read(&mut buffer) {
@@ -127,7 +127,8 @@ fn receive(mut subscriber: TcpStream, progress: &Progress) {
     }
 }
 
-/// Publishes `window` messages at a time, and waits until Redis has answered and all subscribers have them.
+/// Publishes `window` messages at a time, and waits until Redis has responded and all subscribers have received
+/// them.
 fn publish(
     redis: &mut TcpStream,
     progress: &Progress,
@@ -159,15 +160,15 @@ fn publish(
             thread::park();
         }
         let received = progress.received.load(Ordering::Acquire);
-        ensure!(received == target, "more came than was published");
+        ensure!(received == target, "more messages were received than published");
     }
     Ok(())
 }
 
-/// A request: where to answer, and the numbers in its path.
+/// A request: the stream for its response, and the numbers in its path.
 type Messages = (TcpStream, [u64; 3]);
 
-/// Reads the requests of one of the benchmark's connections.
+/// Reads the requests on one of the benchmark's connections.
 fn read_requests(mut benchmark: TcpStream, requests: &Sender<Messages>) -> Result<()> {
     benchmark.set_nodelay(true)?;
     while let Some(numbers) = read_request(&mut benchmark)? {
@@ -176,7 +177,7 @@ fn read_requests(mut benchmark: TcpStream, requests: &Sender<Messages>) -> Resul
     Ok(())
 }
 
-/// Reads the numbers in the path of the next request; `None` at the end of the connection.
+/// Returns the numbers in the path of the next request; `None` at the end of the connection.
 fn read_request(benchmark: &mut TcpStream) -> Result<Option<[u64; 3]>> {
     let mut head = [0; HEAD];
     let mut length = 0;
@@ -191,6 +192,6 @@ fn read_request(benchmark: &mut TcpStream) -> Result<Option<[u64; 3]>> {
     let numbers = path.split('/').skip(2).map(str::parse);
     match numbers.collect::<Result<Vec<_>, _>>()?[..] {
         [count, length, window] => Ok(Some([count, length, window])),
-        _ => bail!("{path:?} is no request for messages"),
+        _ => bail!("{path:?} is not a request for messages"),
     }
 }
