@@ -15,7 +15,7 @@ use crate::servers::Server;
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
 /// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
@@ -86,7 +86,7 @@ fn start(plan: &Plan, placement: Placement) -> Result<Vec<Subject>> {
         let target = process.target();
         Ok(vec![
             Work {
-                load: Box::new(RoundTrips::open(target, Exchange::Echo, MANY)?),
+                load: Box::new(RoundTrips::open(target, Exchange::Echo, CONNECTIONS)?),
                 units: plan.trips,
             },
             Work {
@@ -118,10 +118,10 @@ fn table(
 ) -> Table {
     let mut table = Table::new([
         "server".to_owned(),
-        format!("CPU µs: {MANY} conns"),
+        format!("CPU µs: {CONNECTIONS} conns"),
         "1 conn".to_owned(),
         "short conn".to_owned(),
-        format!("syscalls: {MANY} conns"),
+        format!("syscalls: {CONNECTIONS} conns"),
         "1 conn".to_owned(),
         "short conn".to_owned(),
         format!("bytes per idle conn at {idle}: resident"),
@@ -152,7 +152,7 @@ fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
         "CPU is user + system time of the server process for one round trip of {REQUEST} bytes, or for one short \
          connection ({SHORT_AT_A_TIME} at a time: connect, one exchange, close): the {PERCENTILE}th percentile of {} \
-         rounds of {}, {} and {} units; in brackets the median of the ratios to the floor in the same round. System \
+         rounds of {}, {} and {} units; in parentheses the median of the ratios to the floor in the same round. System \
          calls are {}. {}.",
         plan.rounds,
         plan.trips,

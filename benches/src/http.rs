@@ -16,7 +16,7 @@ use crate::servers::{Server, bun_version, node_version};
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
 pub(crate) const DEPTH: usize = 16;
 /// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
@@ -130,8 +130,8 @@ impl Suite {
 /// clients while the other servers take their turns.
 fn trips(target: &Target, exchange: Exchange, units: u64) -> Result<Work> {
     let requests = exchange.requests();
-    let mut load = RoundTrips::open(target, exchange, MANY)?;
-    load.run(MANY as u64 * requests)?;
+    let mut load = RoundTrips::open(target, exchange, CONNECTIONS)?;
+    load.run(CONNECTIONS as u64 * requests)?;
     Ok(Work {
         load: Box::new(load),
         units,
@@ -262,10 +262,10 @@ fn header(suite: &Suite) -> Vec<String> {
 
 fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
-        "CPU is user + system time of the server process for one request: on {MANY} connections, one at a time on each; \
+        "CPU is user + system time of the server process for one request: on {CONNECTIONS} connections, one at a time on each; \
          {DEPTH} at a time on each; with a path parameter and ten headers; on a new connection ({SHORT_AT_A_TIME} \
          at a time: connect, one exchange, close; with TLS a full handshake), and the same with `Connection: close`. The {PERCENTILE}th percentile of {} rounds of \
-         {} requests, {} where pipelined, {} new connections and {} with TLS; in brackets the median of the ratios to the \
+         {} requests, {} where pipelined, {} new connections and {} with TLS; in parentheses the median of the ratios to the \
          first row in the same round. System calls are {}. {}.",
         plan.rounds,
         plan.requests,

@@ -38,7 +38,7 @@ pub(crate) fn memory_of<C>(
     let process = ServerProcess::start(server, identity)?;
     let clock = CpuClock::of(process.pid())?;
     let resident = || {
-        clock.at_rest()?;
+        clock.read_when_idle()?;
         let resident = Resident::of(process.pid());
         anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
     };

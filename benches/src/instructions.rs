@@ -16,7 +16,7 @@ use crate::servers::Server;
 use crate::table::Table;
 use crate::ws;
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 
 /// An emitter, to measure the cost of an event without a socket.
 struct Source;
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
 
     if wanted("echo") {
         let columns = [
-            ("round trip: 64 conns", MANY, Exchange::Echo),
+            ("round trip: 64 conns", CONNECTIONS, Exchange::Echo),
             ("1 conn", 1, Exchange::Echo),
         ];
         println!("{}", table(echo_servers(), &columns, trips, &identity)?);
@@ -98,9 +98,9 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     }
     if wanted("http") {
         let columns = [
-            ("request over HTTP: 64 conns", MANY, http::hello(1)),
-            ("pipelined", MANY, http::hello(http::DEPTH)),
-            ("routed", MANY, http::routed()),
+            ("request over HTTP: 64 conns", CONNECTIONS, http::hello(1)),
+            ("pipelined", CONNECTIONS, http::hello(http::DEPTH)),
+            ("routed", CONNECTIONS, http::routed()),
         ];
         println!("{}", table(http_servers(), &columns, trips, &identity)?);
         measured.extend(http_servers().filter(|server| *server != Server::HttpFloor));
@@ -109,11 +109,15 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
         let columns = [
             (
                 "message of 20 B: 64 conns",
-                MANY,
+                CONNECTIONS,
                 Exchange::WebSocket(ws::SHORT),
             ),
             ("1 conn", 1, Exchange::WebSocket(ws::SHORT)),
-            ("of 1 KiB: 64 conns", MANY, Exchange::WebSocket(ws::MEDIUM)),
+            (
+                "of 1 KiB: 64 conns",
+                CONNECTIONS,
+                Exchange::WebSocket(ws::MEDIUM),
+            ),
         ];
         println!(
             "{}",

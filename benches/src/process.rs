@@ -18,7 +18,7 @@ use crate::load::Target;
 use crate::servers::Server;
 
 /// The time in which a server must end after it was asked to.
-const END_WITHIN: Duration = Duration::from_secs(60);
+const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first and the last CPU that the benchmark could run on before it was pinned.
 static CPUS: OnceLock<(usize, usize)> = OnceLock::new();
@@ -82,7 +82,8 @@ impl Placement {
 
 /// Returns the first and the last CPU that this thread may run on.
 fn first_and_last_cpu() -> Result<(usize, usize)> {
-    let allowed = sched_getaffinity(None).context("getting the CPU affinity of this thread failed")?;
+    let allowed =
+        sched_getaffinity(None).context("getting the CPU affinity of this thread failed")?;
     let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
     let first = cpus.next().context("this thread has no CPU")?;
     Ok((first, cpus.next_back().unwrap_or(first)))
@@ -96,9 +97,9 @@ fn pin(cpu: usize) -> Result<()> {
 
 /// A child process that is killed when this is dropped.
 #[derive(Debug)]
-struct Running(Child);
+struct KillOnDrop(Child);
 
-impl Drop for Running {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // The process may have ended already.
         let _ = self.0.kill();
@@ -109,7 +110,7 @@ impl Drop for Running {
 /// A server in its own process, which is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
-    child: Running,
+    child: KillOnDrop,
     target: Target,
 }
 
@@ -137,7 +138,7 @@ impl ServerProcess {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {} failed", words[0].display()))?;
-        let mut child = Running(child);
+        let mut child = KillOnDrop(child);
         let mut line = String::new();
         if let Some(stdout) = child.0.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -147,7 +148,9 @@ impl ServerProcess {
             .trim_start_matches("tcp://")
             .trim_start_matches("tls://")
             .parse()
-            .with_context(|| format!("{} printed {line:?} instead of its address", server.name()))?;
+            .with_context(|| {
+                format!("{} printed {line:?} instead of its address", server.name())
+            })?;
         let tls = identity.map(Identity::client).transpose()?;
         Ok(Self {
             child,
@@ -175,10 +178,10 @@ impl ServerProcess {
     /// Sends SIGTERM to the process, and waits until it has ended.
     pub(crate) fn terminate(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
-        let deadline = Instant::now() + END_WITHIN;
+        let deadline = Instant::now() + END_TIMEOUT;
         while self.child.0.try_wait()?.is_none() {
             if Instant::now() > deadline {
-                bail!("a server did not end within {END_WITHIN:?}");
+                bail!("a server did not end within {END_TIMEOUT:?}");
             }
             thread::sleep(Duration::from_millis(5));
         }

@@ -57,9 +57,9 @@ pub(crate) fn cpu_time(subjects: &mut [Subject], rounds: usize) -> Result<Vec<Ve
             for turn in 0..subjects.len() {
                 let index = (turn + round) % subjects.len();
                 let subject = &mut subjects[index];
-                let before = subject.clock.at_rest()?;
+                let before = subject.clock.read_when_idle()?;
                 let units = subject.run(work)?;
-                let spent = subject.clock.at_rest()?.saturating_sub(before);
+                let spent = subject.clock.read_when_idle()?.saturating_sub(before);
                 if round > 0 {
                     samples[index].push(spent.as_secs_f64() * 1e6 / units as f64);
                 }
@@ -79,7 +79,7 @@ pub(crate) fn system_calls(
         let mut units = 0;
         let counted = method.count(pid, || {
             units = subject.run(work)?;
-            clock.at_rest().map(drop)
+            clock.read_when_idle().map(drop)
         });
         match counted {
             Ok(calls) => calls.map(|calls| calls as f64 / units as f64),

@@ -15,7 +15,7 @@ use crate::servers::{SOCKETIOXIDE_LOCK_FILE, Server, node_socketio_version, node
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 /// The number of events that are broadcast at a time in the second column.
 const BURST: u64 = 50;
 /// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
@@ -68,7 +68,7 @@ impl Plan {
                 self.bursts * BURST * count,
             ),
             (
-                Box::new(Acks::new(&clients, MANY.min(self.clients))),
+                Box::new(Acks::new(&clients, CONNECTIONS.min(self.clients))),
                 self.acks,
             ),
             (Box::new(Connects::new(target)), self.connects),
@@ -86,8 +86,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("{}", table(&plan, options, method)?);
     println!(
         "CPU is user + system time of the server process: for one event of 20 bytes received by one of {} clients, broadcast alone, and {BURST} at a \
-         time; for one acknowledged event, on {MANY} clients, one at a time on each; for one client that connects, joins the namespace and \
-         disconnects. The {PERCENTILE}th percentile of {} rounds; in brackets the median of the ratios to the first row in the same round. System calls \
+         time; for one acknowledged event, on {CONNECTIONS} clients, one at a time on each; for one client that connects, joins the namespace and \
+         disconnects. The {PERCENTILE}th percentile of {} rounds; in parentheses the median of the ratios to the first row in the same round. System calls \
          are {}. {}.",
         plan.clients,
         plan.rounds,

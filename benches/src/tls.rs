@@ -16,7 +16,7 @@ use crate::servers::Server;
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 const SHORT_AT_A_TIME: usize = 16;
 /// The percentile of the CPU samples that the tables show, low enough to exclude disturbed rounds.
 const PERCENTILE: f64 = 20.0;
@@ -97,7 +97,7 @@ fn start(plan: &Plan, placement: Placement, identity: &Identity) -> Result<Vec<S
         let target = process.target();
         Ok(vec![
             Work {
-                load: Box::new(RoundTrips::open(target, Exchange::Echo, MANY)?),
+                load: Box::new(RoundTrips::open(target, Exchange::Echo, CONNECTIONS)?),
                 units: plan.trips,
             },
             Work {
@@ -124,9 +124,9 @@ fn table(
 ) -> Table {
     let mut table = Table::new([
         "server".to_owned(),
-        format!("CPU µs: {MANY} conns"),
+        format!("CPU µs: {CONNECTIONS} conns"),
         "handshake".to_owned(),
-        format!("syscalls: {MANY} conns"),
+        format!("syscalls: {CONNECTIONS} conns"),
         "handshake".to_owned(),
         format!("resident bytes per idle conn at {idle}"),
     ]);
@@ -154,7 +154,7 @@ fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
     format!(
         "CPU is user + system time of the server process for one round trip of {REQUEST} bytes, or for one connection \
          with a full handshake ({SHORT_AT_A_TIME} at a time: connect, handshake, one exchange, close): the \
-         {PERCENTILE}th percentile of {} rounds of {} and {} units; in brackets the median of the ratios to {} in the \
+         {PERCENTILE}th percentile of {} rounds of {} and {} units; in parentheses the median of the ratios to {} in the \
          same round. TLS 1.3, ECDSA with P-256, X25519, TLS_AES_128_GCM_SHA256, no resumption; the floor has no TLS. System calls \
          are {}. {}.",
         plan.rounds,

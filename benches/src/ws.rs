@@ -15,7 +15,7 @@ use crate::servers::{Server, bun_version, node_version, node_ws_version};
 use crate::statistics::{median_ratio, percentile};
 use crate::table::{Table, cell, ratio};
 
-const MANY: usize = 64;
+const CONNECTIONS: usize = 64;
 pub(crate) const SHORT: usize = 20;
 pub(crate) const MEDIUM: usize = 1024;
 const LONG: usize = 64 * 1024;
@@ -63,9 +63,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("One message to {} subscribers:\n", plan.subscribers);
     println!("{}", publish(&plan, options, method)?);
     println!(
-        "CPU is user + system time of the server process for one echoed message, on {MANY} connections, one at a \
+        "CPU is user + system time of the server process for one echoed message, on {CONNECTIONS} connections, one at a \
          time on each; in the second table for one message received by one of the subscribers. The {PERCENTILE}th percentile of {} \
-         rounds of {} messages, {} of 64 KiB and {} that are published; in brackets the median of the ratios to the first row \
+         rounds of {} messages, {} of 64 KiB and {} that are published; in parentheses the median of the ratios to the first row \
          in the same round. System calls are {}. {}.",
         plan.rounds,
         plan.messages,
@@ -106,7 +106,7 @@ fn echo(plan: &Plan, options: &Options, method: Method) -> Result<Table> {
         ];
         let works = units.map(|(length, units)| {
             let exchange = Exchange::WebSocket(length);
-            let load = Box::new(RoundTrips::open(process.target(), exchange, MANY)?);
+            let load = Box::new(RoundTrips::open(process.target(), exchange, CONNECTIONS)?);
             Ok(Work { load, units })
         });
         works.into_iter().collect()

@@ -58,9 +58,7 @@ fn every_server_echoes_the_bytes_sent_to_it() {
         let (_server, mut client) = start(name);
         for round in 0..3 {
             let request = [round; 64];
-            client
-                .write_all(&request)
-                .expect("the request is sent");
+            client.write_all(&request).expect("the request is sent");
             let mut answer = [0xff; 64];
             client
                 .read_exact(&mut answer)

@@ -8,10 +8,10 @@ use super::frames::{self, Frames};
 use super::{REQUEST, request};
 
 /// The maximum length of a response of an HTTP server, head and body.
-const ANSWER: usize = 512;
+const MAX_RESPONSE: usize = 512;
 
 /// The maximum number of headers of a response.
-const FIELDS: usize = 16;
+const MAX_HEADERS: usize = 16;
 
 /// An exchange that a client repeats.
 #[derive(Clone, Debug)]
@@ -19,13 +19,13 @@ pub(crate) enum Exchange {
     /// 64 bytes that differ each time, which the server sends back.
     Echo,
     /// Pipelined requests, and the body that each response must have.
-    Http(Arc<Http>),
+    Http(Arc<HttpExchange>),
     /// A WebSocket message of this number of bytes, which differs each time and which the server sends back.
     WebSocket(usize),
 }
 
 #[derive(Debug)]
-pub(crate) struct Http {
+pub(crate) struct HttpExchange {
     requests: Vec<u8>,
     depth: usize,
     body: Vec<u8>,
@@ -35,7 +35,7 @@ impl Exchange {
     /// Returns an exchange of `depth` pipelined requests with this head. Each response must have the status
     /// 200 and `body`.
     pub(crate) fn http(head: &str, depth: usize, body: &str) -> Self {
-        Self::Http(Arc::new(Http {
+        Self::Http(Arc::new(HttpExchange {
             requests: head.repeat(depth).into_bytes(),
             depth,
             body: body.as_bytes().to_vec(),
@@ -52,33 +52,33 @@ impl Exchange {
 }
 
 /// The exchanges of one connection.
-pub(super) struct Conversation {
+pub(super) struct ExchangeState {
     exchange: Exchange,
     frames: Option<Frames>,
     sequence: u64,
-    answer: Vec<u8>,
+    response: Vec<u8>,
     received: usize,
 }
 
-impl Conversation {
+impl ExchangeState {
     pub(super) fn new(exchange: Exchange) -> Self {
         let mut frames = None;
-        let room = match &exchange {
+        let buffer = match &exchange {
             Exchange::Echo => REQUEST,
-            Exchange::Http(http) => http.depth * ANSWER,
-            Exchange::WebSocket(length) => frames.insert(Frames::new(*length)).answer().len(),
+            Exchange::Http(http) => http.depth * MAX_RESPONSE,
+            Exchange::WebSocket(length) => frames.insert(Frames::new(*length)).echo().len(),
         };
         Self {
             exchange,
             frames,
             sequence: 0,
-            answer: vec![0; room],
+            response: vec![0; buffer],
             received: 0,
         }
     }
 
     /// Returns the bytes to send on a new connection before the first exchange, if any.
-    pub(super) fn opening(&self) -> Option<String> {
+    pub(super) fn handshake_request(&self) -> Option<String> {
         self.frames.as_ref().map(|_| frames::request(frames::PATH))
     }
 
@@ -87,62 +87,62 @@ impl Conversation {
         self.sequence += 1;
         self.received = 0;
         if let Some(frames) = &mut self.frames {
-            frames.number(self.sequence);
+            frames.set_number(self.sequence);
         }
     }
 
     /// Starts the next exchange, and passes the bytes of the request to `send`.
-    pub(super) fn ask(&mut self, send: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+    pub(super) fn send_request(&mut self, send: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         self.sequence += 1;
         self.received = 0;
         match (&self.exchange, &mut self.frames) {
             (Exchange::Http(http), _) => send(&http.requests),
-            (_, Some(frames)) => send(frames.number(self.sequence)),
+            (_, Some(frames)) => send(frames.set_number(self.sequence)),
             _ => send(&request(self.sequence)),
         }
     }
 
     /// Returns the buffer for the rest of the response.
-    pub(super) fn room(&mut self) -> &mut [u8] {
-        &mut self.answer[self.received..]
+    pub(super) fn buffer(&mut self) -> &mut [u8] {
+        &mut self.response[self.received..]
     }
 
     /// Adds `length` received bytes; returns whether the response is complete.
     pub(super) fn received(&mut self, length: usize) -> Result<bool> {
         self.received += length;
-        let answer = &self.answer[..self.received];
+        let response = &self.response[..self.received];
         let complete = match (&self.exchange, &self.frames) {
-            (Exchange::Http(http), _) => http.is_answered(answer)?,
-            (_, Some(frames)) => is_echo(answer, frames.answer())?,
-            _ => is_echo(answer, &request(self.sequence))?,
+            (Exchange::Http(http), _) => http.is_complete(response)?,
+            (_, Some(frames)) => is_echo(response, frames.echo())?,
+            _ => is_echo(response, &request(self.sequence))?,
         };
-        if !complete && self.received == self.answer.len() {
-            bail!("a response is longer than {ANSWER} bytes");
+        if !complete && self.received == self.response.len() {
+            bail!("a response is longer than {MAX_RESPONSE} bytes");
         }
         Ok(complete)
     }
 }
 
 /// Returns whether a response is complete. A complete response must equal `expected`.
-fn is_echo(answer: &[u8], expected: &[u8]) -> Result<bool> {
-    if answer.len() < expected.len() {
+fn is_echo(response: &[u8], expected: &[u8]) -> Result<bool> {
+    if response.len() < expected.len() {
         return Ok(false);
     }
-    if answer != expected {
+    if response != expected {
         bail!("a response differs from its request");
     }
     Ok(true)
 }
 
-impl Http {
-    fn is_answered(&self, mut answers: &[u8]) -> Result<bool> {
+impl HttpExchange {
+    fn is_complete(&self, mut responses: &[u8]) -> Result<bool> {
         for _ in 0..self.depth {
-            match after_one(answers, &self.body)? {
-                Some(rest) => answers = rest,
+            match after_one(responses, &self.body)? {
+                Some(rest) => responses = rest,
                 None => return Ok(false),
             }
         }
-        if !answers.is_empty() {
+        if !responses.is_empty() {
             bail!("more responses than requests");
         }
         Ok(true)
@@ -151,7 +151,7 @@ impl Http {
 
 /// Returns the bytes after the first response, which must have this body; `None` if it is incomplete.
 fn after_one<'a>(bytes: &'a [u8], body: &[u8]) -> Result<Option<&'a [u8]>> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut fields);
     let parsed = response.parse(bytes);
     let httparse::Status::Complete(head) = parsed.context("a response is not HTTP")? else {
@@ -182,22 +182,22 @@ fn after_one<'a>(bytes: &'a [u8], body: &[u8]) -> Result<Option<&'a [u8]>> {
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
     /// Passes responses to a client that expects `ok` twice.
-    fn hears(answers: &str) -> Result<bool> {
-        let mut conversation = Conversation::new(Exchange::http("", 2, "ok"));
-        conversation.room()[..answers.len()].copy_from_slice(answers.as_bytes());
-        conversation.received(answers.len())
+    fn receive(responses: &str) -> Result<bool> {
+        let mut state = ExchangeState::new(Exchange::http("", 2, "ok"));
+        state.buffer()[..responses.len()].copy_from_slice(responses.as_bytes());
+        state.received(responses.len())
     }
 
     #[test]
     fn an_exchange_is_complete_with_the_last_byte_of_the_last_response() {
-        let both = ANSWER.repeat(2);
+        let both = RESPONSE.repeat(2);
         for end in 0..both.len() {
-            assert!(!hears(&both[..end]).unwrap_or(true), "{end}");
+            assert!(!receive(&both[..end]).unwrap_or(true), "{end}");
         }
-        assert!(hears(&both).is_ok_and(|complete| complete));
+        assert!(receive(&both).is_ok_and(|complete| complete));
     }
 
     #[test]
@@ -209,8 +209,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\r\nok",
             "hello",
         ] {
-            assert!(hears(wrong).is_err(), "{wrong}");
+            assert!(receive(wrong).is_err(), "{wrong}");
         }
-        assert!(hears(&ANSWER.repeat(3)).is_err());
+        assert!(receive(&RESPONSE.repeat(3)).is_err());
     }
 }

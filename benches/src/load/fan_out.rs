@@ -2,27 +2,27 @@
 
 use anyhow::Result;
 
-use super::round_trips::Waiter;
+use super::round_trips::ReadinessPoller;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Load, Target};
 
 /// A fixed number of open connections. One unit is one message received by one of them.
 pub(crate) struct FanOut {
-    waiter: Waiter,
+    poller: ReadinessPoller,
     clients: Vec<Client>,
 }
 
 impl FanOut {
     pub(crate) fn open(target: &Target, exchange: Exchange, connections: usize) -> Result<Self> {
-        let waiter = Waiter::new()?;
+        let poller = ReadinessPoller::new()?;
         let mut dialer = Dialer::new(target.clone(), exchange);
         let mut clients = Vec::with_capacity(connections);
         for key in 0..connections {
             let client = dialer.dial()?;
-            waiter.watch(&client, key)?;
+            poller.watch(&client, key)?;
             clients.push(client);
         }
-        Ok(Self { waiter, clients })
+        Ok(Self { poller, clients })
     }
 }
 
@@ -33,10 +33,10 @@ impl Load for FanOut {
             for client in self.clients.iter_mut().skip(1) {
                 client.expect();
             }
-            self.clients[0].ask()?;
+            self.clients[0].send_request()?;
             let mut missing = all;
             while missing > 0 {
-                for key in self.waiter.wait()? {
+                for key in self.poller.wait()? {
                     if self.clients[key].collect()? {
                         missing -= 1;
                     }

@@ -28,11 +28,11 @@ pub(super) fn request(path: &str) -> String {
 }
 
 /// Returns whether the response head is complete. No bytes may follow it.
-pub(super) fn is_open(answer: &[u8]) -> Result<bool> {
-    if !answer.ends_with(b"\r\n\r\n") {
+pub(super) fn is_open(response: &[u8]) -> Result<bool> {
+    if !response.ends_with(b"\r\n\r\n") {
         return Ok(false);
     }
-    if !answer.starts_with(b"HTTP/1.1 101 ") {
+    if !response.starts_with(b"HTTP/1.1 101 ") {
         bail!("the server refused the WebSocket handshake");
     }
     Ok(true)
@@ -41,9 +41,9 @@ pub(super) fn is_open(answer: &[u8]) -> Result<bool> {
 /// A sequence of messages of the same length.
 pub(super) struct Frames {
     /// The frame of the client, masked.
-    asked: Vec<u8>,
+    client_frame: Vec<u8>,
     /// The frame of the server, unmasked.
-    answered: Vec<u8>,
+    server_frame: Vec<u8>,
     length: usize,
 }
 
@@ -53,27 +53,27 @@ impl Frames {
         let length = length.max(DIGITS);
         let payload = vec![b'x'; length];
         Self {
-            asked: from_client(&payload),
-            answered: from_server(&payload),
+            client_frame: from_client(&payload),
+            server_frame: from_server(&payload),
             length,
         }
     }
 
     /// Returns the frame that the server echoes.
-    pub(super) fn answer(&self) -> &[u8] {
-        &self.answered
+    pub(super) fn echo(&self) -> &[u8] {
+        &self.server_frame
     }
 
     /// Sets the number of the message; returns the frame to send.
-    pub(super) fn number(&mut self, sequence: u64) -> &[u8] {
+    pub(super) fn set_number(&mut self, sequence: u64) -> &[u8] {
         let digits = format!("{sequence:0DIGITS$x}");
-        let asked = self.asked.len() - self.length;
-        let answered = self.answered.len() - self.length;
+        let client_offset = self.client_frame.len() - self.length;
+        let server_offset = self.server_frame.len() - self.length;
         for (index, digit) in digits.bytes().enumerate() {
-            self.asked[asked + index] = digit ^ MASK[index % MASK.len()];
-            self.answered[answered + index] = digit;
+            self.client_frame[client_offset + index] = digit ^ MASK[index % MASK.len()];
+            self.server_frame[server_offset + index] = digit;
         }
-        &self.asked
+        &self.client_frame
     }
 }
 
@@ -113,10 +113,13 @@ mod tests {
         for length in [20, 125, 126, 65_535, 65_536] {
             let mut frames = Frames::new(length);
             for sequence in [1, 0xabc] {
-                let asked = frames.number(sequence).to_vec();
+                let client_frame = frames.set_number(sequence).to_vec();
                 let text = format!("{sequence:016x}{}", "x".repeat(length - 16));
                 let message = Some(Event::Message(text.into()));
-                for (role, bytes) in [(Role::Server, &asked[..]), (Role::Client, frames.answer())] {
+                for (role, bytes) in [
+                    (Role::Server, &client_frame[..]),
+                    (Role::Client, frames.echo()),
+                ] {
                     let mut decoder = Decoder::new(role);
                     decoder.push(bytes.into());
                     assert!(

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::round_trips::Waiter;
+use super::round_trips::ReadinessPoller;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Target};
 
@@ -15,14 +15,14 @@ impl IdleConnections {
     /// Opens `count` connections one after the other, each with one exchange.
     pub(crate) fn open(target: &Target, exchange: Exchange, count: usize) -> Result<Self> {
         let mut dialer = Dialer::new(target.clone(), exchange);
-        let mut waiter = Waiter::new()?;
+        let mut poller = ReadinessPoller::new()?;
         let mut clients = Vec::with_capacity(count);
         for key in 0..count {
             let mut client = dialer.dial()?;
-            waiter.watch(&client, key)?;
-            client.ask()?;
+            poller.watch(&client, key)?;
+            client.send_request()?;
             loop {
-                waiter.wait()?.for_each(drop);
+                poller.wait()?.for_each(drop);
                 if client.collect()? {
                     break;
                 }

@@ -30,7 +30,7 @@ pub(crate) use self::socketio::{Acks, Broadcasts, Clients, Connects};
 pub(crate) const REQUEST: usize = 64;
 
 /// The time after which a missing response ends the run.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The address of a server, and the TLS configuration of its clients.
 #[derive(Clone, Debug)]

@@ -8,29 +8,29 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
 use super::socket::{Client, Dialer};
-use super::{Exchange, Load, PATIENCE, Target};
+use super::{Exchange, Load, RESPONSE_TIMEOUT, Target};
 
 /// A fixed number of open connections. One unit is one request; the requests of an exchange are
 /// pipelined.
 pub(crate) struct RoundTrips {
     requests_at_once: u64,
-    waiter: Waiter,
+    poller: ReadinessPoller,
     clients: Vec<Client>,
 }
 
 impl RoundTrips {
     pub(crate) fn open(target: &Target, exchange: Exchange, connections: usize) -> Result<Self> {
-        let waiter = Waiter::new()?;
+        let poller = ReadinessPoller::new()?;
         let mut dialer = Dialer::new(target.clone(), exchange.clone());
         let mut clients = Vec::with_capacity(connections);
         for key in 0..connections {
             let client = dialer.dial()?;
-            waiter.watch(&client, key)?;
+            poller.watch(&client, key)?;
             clients.push(client);
         }
         Ok(Self {
             requests_at_once: exchange.requests(),
-            waiter,
+            poller,
             clients,
         })
     }
@@ -42,17 +42,17 @@ impl Load for RoundTrips {
         let mut unanswered = unasked;
         for client in &mut self.clients {
             if unasked > 0 {
-                client.ask()?;
+                client.send_request()?;
                 unasked -= 1;
             }
         }
         while unanswered > 0 {
-            for key in self.waiter.wait()? {
+            for key in self.poller.wait()? {
                 let client = &mut self.clients[key];
                 if client.collect()? {
                     unanswered -= 1;
                     if unasked > 0 {
-                        client.ask()?;
+                        client.send_request()?;
                         unasked -= 1;
                     }
                 }
@@ -63,12 +63,12 @@ impl Load for RoundTrips {
 }
 
 /// Waits for clients to become readable.
-pub(super) struct Waiter {
+pub(super) struct ReadinessPoller {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
 }
 
-impl Waiter {
+impl ReadinessPoller {
     pub(super) fn new() -> Result<Self> {
         let nothing = epoll::Event {
             flags: EventFlags::empty(),
@@ -92,7 +92,7 @@ impl Waiter {
     /// Waits; returns the keys of the readable clients.
     pub(super) fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
         let patience = Timespec {
-            tv_sec: PATIENCE.as_secs() as i64,
+            tv_sec: RESPONSE_TIMEOUT.as_secs() as i64,
             tv_nsec: 0,
         };
         let ready = loop {
@@ -102,7 +102,7 @@ impl Waiter {
             }
         };
         if ready == 0 {
-            bail!("no response within {PATIENCE:?}");
+            bail!("no response within {RESPONSE_TIMEOUT:?}");
         }
         Ok(self.events[..ready].iter().map(|event| {
             let data = event.data;

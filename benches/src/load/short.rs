@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::round_trips::Waiter;
+use super::round_trips::ReadinessPoller;
 use super::socket::{Client, Dialer};
 use super::{Exchange, Load, Target};
 
 /// A fixed number of concurrent short connections. One unit is one connection from connect to
 /// close.
 pub(crate) struct ShortConnections {
-    waiter: Waiter,
+    poller: ReadinessPoller,
     dialer: Dialer,
     clients: Vec<Option<Client>>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct ShortConnections {
 impl ShortConnections {
     pub(crate) fn new(target: &Target, exchange: Exchange, at_a_time: usize) -> Result<Self> {
         Ok(Self {
-            waiter: Waiter::new()?,
+            poller: ReadinessPoller::new()?,
             dialer: Dialer::new(target.clone(), exchange),
             clients: (0..at_a_time).map(|_| None).collect(),
         })
@@ -25,8 +25,8 @@ impl ShortConnections {
 
     fn start(&mut self, key: usize) -> Result<()> {
         let mut client = self.dialer.dial()?;
-        client.ask()?;
-        self.waiter.watch(&client, key)?;
+        client.send_request()?;
+        self.poller.watch(&client, key)?;
         self.clients[key] = Some(client);
         Ok(())
     }
@@ -45,7 +45,7 @@ impl Load for ShortConnections {
         }
         while unanswered > 0 {
             finished.clear();
-            for key in self.waiter.wait()? {
+            for key in self.poller.wait()? {
                 if let Some(client) = &mut self.clients[key]
                     && client.collect()?
                 {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::Target;
-use super::exchange::{Conversation, Exchange};
+use super::exchange::{Exchange, ExchangeState};
 use super::frames;
 use super::session::Session;
 
@@ -16,10 +16,10 @@ use super::session::Session;
 const LAST_SOURCE: u8 = 254;
 
 /// The number of bytes read at a time with TLS.
-const RECORDS: usize = 4096;
+const TLS_BUFFER: usize = 4096;
 
 /// The message length from which a socket needs a larger send buffer to send the message at once.
-const LARGE: usize = 4096;
+const LARGE_MESSAGE: usize = 4096;
 const SEND_BUFFER: usize = 512 * 1024;
 
 /// A connector to one server, which uses further source addresses of 127.0.0.0/24 once the ports of
@@ -58,15 +58,11 @@ impl Dialer {
     pub(super) fn dial(&mut self) -> Result<Client> {
         let socket = self.connect()?;
         let tls = self.target.tls.clone().map(Session::new).transpose()?;
-        let conversation = Conversation::new(self.exchange.clone());
-        if let Some(request) = conversation.opening() {
+        let state = ExchangeState::new(self.exchange.clone());
+        if let Some(request) = state.handshake_request() {
             open_websocket(&socket, request.as_bytes())?;
         }
-        Ok(Client {
-            socket,
-            tls,
-            conversation,
-        })
+        Ok(Client { socket, tls, state })
     }
 
     fn try_dial(&self) -> rustix::io::Result<OwnedFd> {
@@ -77,7 +73,7 @@ impl Dialer {
             None,
         )?;
         sockopt::set_tcp_nodelay(&socket, true)?;
-        if let Exchange::WebSocket(LARGE..) = self.exchange {
+        if let Exchange::WebSocket(LARGE_MESSAGE..) = self.exchange {
             sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
         }
         if self.source > 1 {
@@ -94,7 +90,7 @@ impl Dialer {
 pub(super) struct Client {
     socket: OwnedFd,
     tls: Option<Session>,
-    conversation: Conversation,
+    state: ExchangeState,
 }
 
 impl AsFd for Client {
@@ -105,9 +101,9 @@ impl AsFd for Client {
 
 impl Client {
     /// Starts the next exchange. With TLS, the first exchange starts the handshake.
-    pub(super) fn ask(&mut self) -> Result<()> {
+    pub(super) fn send_request(&mut self) -> Result<()> {
         let (socket, tls) = (&self.socket, &mut self.tls);
-        self.conversation.ask(|requests| match tls {
+        self.state.send_request(|requests| match tls {
             None => send(socket, requests),
             Some(tls) => send(socket, tls.seal(requests)?),
         })
@@ -115,23 +111,23 @@ impl Client {
 
     /// Starts the next exchange, in which this client sends nothing.
     pub(super) fn expect(&mut self) {
-        self.conversation.expect();
+        self.state.expect();
     }
 
     /// Reads received bytes; returns whether the response is complete.
     pub(super) fn collect(&mut self) -> Result<bool> {
-        let room = self.conversation.room();
+        let buffer = self.state.buffer();
         let length = match &mut self.tls {
-            None => receive(&self.socket, room)?,
+            None => receive(&self.socket, buffer)?,
             Some(tls) => {
-                let mut records = [0; RECORDS];
+                let mut records = [0; TLS_BUFFER];
                 let length = receive(&self.socket, &mut records)?;
-                let length = tls.open(&records[..length], room)?;
+                let length = tls.open(&records[..length], buffer)?;
                 send(&self.socket, tls.outgoing()?)?;
                 length
             }
         };
-        self.conversation.received(length)
+        self.state.received(length)
     }
 }
 
@@ -159,10 +155,10 @@ pub(super) fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<()> {
 /// Performs a WebSocket handshake and waits for the response, which follows at once.
 fn open_websocket(socket: &OwnedFd, request: &[u8]) -> Result<()> {
     send(socket, request)?;
-    let mut answer = [0; 1024];
+    let mut response = [0; 1024];
     let mut length = 0;
-    while !frames::is_open(&answer[..length])? {
-        match rustix::net::recv(socket, &mut answer[length..], RecvFlags::empty()) {
+    while !frames::is_open(&response[..length])? {
+        match rustix::net::recv(socket, &mut response[length..], RecvFlags::empty()) {
             Ok((0, _)) => bail!("the server closed a connection, or its response is too long"),
             Ok((more, _)) => length += more,
             Err(Errno::INTR) => {}

@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use super::tree;
 
 /// The time without CPU use after which processes count as idle.
-const REST: Duration = Duration::from_millis(1);
-const RESTS: usize = 5_000;
+const IDLE_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_IDLE_CHECKS: usize = 5_000;
 
 /// The CPU-time clocks of a server's processes: user and system time of all their threads, including ended
 /// ones, in nanoseconds.
@@ -40,10 +40,10 @@ impl CpuClock {
 
     /// Waits until the processes are idle, so that their work after the last responses counts as well, and
     /// reads the clocks.
-    pub(crate) fn at_rest(&self) -> Result<Duration> {
+    pub(crate) fn read_when_idle(&self) -> Result<Duration> {
         let mut before = self.read()?;
-        for _ in 0..RESTS {
-            thread::sleep(REST);
+        for _ in 0..MAX_IDLE_CHECKS {
+            thread::sleep(IDLE_INTERVAL);
             let now = self.read()?;
             if now == before {
                 return Ok(now);

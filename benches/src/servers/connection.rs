@@ -16,7 +16,7 @@ pub(super) trait Protocol: Default {
 
     /// Returns the response to received bytes, empty if they are incomplete. An error closes the
     /// connection.
-    fn answer<'a>(
+    fn respond<'a>(
         &'a mut self,
         received: &'a [u8],
         shared: &'a mut Self::Shared,
@@ -30,18 +30,18 @@ pub(super) struct Echo;
 impl Protocol for Echo {
     type Shared = ();
 
-    fn answer<'a>(&'a mut self, received: &'a [u8], (): &'a mut ()) -> io::Result<&'a [u8]> {
+    fn respond<'a>(&'a mut self, received: &'a [u8], (): &'a mut ()) -> io::Result<&'a [u8]> {
         Ok(received)
     }
 }
 
 /// The state shared by all connections.
-pub(super) struct Common<P: Protocol> {
+pub(super) struct SharedState<P: Protocol> {
     buffer: Vec<u8>,
     shared: P::Shared,
 }
 
-impl<P: Protocol> Common<P> {
+impl<P: Protocol> SharedState<P> {
     pub(super) fn new(buffer: usize) -> Self {
         Self {
             buffer: vec![0; buffer],
@@ -59,7 +59,7 @@ pub(super) struct Connection<S, P> {
 
 /// The state of a connection after an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     Open,
     Closed,
 }
@@ -82,53 +82,58 @@ impl<S: Socket, P: Protocol> Connection<S, P> {
 
     /// Serves the first request, which has often arrived with the connection: one read before
     /// registering saves a wait. Registering reports remaining bytes immediately.
-    pub(super) fn begin(&mut self, common: &mut Common<P>) -> State {
-        match self.receive_and_answer(common) {
-            Ok(Received::Bytes(_) | Received::Nothing) => State::Open,
-            Ok(Received::End) | Err(_) => State::Closed,
+    pub(super) fn begin(&mut self, common: &mut SharedState<P>) -> ConnectionState {
+        match self.receive_and_respond(common) {
+            Ok(Received::Bytes(_) | Received::Nothing) => ConnectionState::Open,
+            Ok(Received::End) | Err(_) => ConnectionState::Closed,
         }
     }
 
     /// Handles an event.
-    pub(super) fn ready(&mut self, readable: bool, hung_up: bool, common: &mut Common<P>) -> State {
+    pub(super) fn ready(
+        &mut self,
+        readable: bool,
+        hung_up: bool,
+        common: &mut SharedState<P>,
+    ) -> ConnectionState {
         self.drain(readable, hung_up, common)
-            .unwrap_or(State::Closed)
+            .unwrap_or(ConnectionState::Closed)
     }
 
     fn drain(
         &mut self,
         readable: bool,
         hung_up: bool,
-        common: &mut Common<P>,
-    ) -> io::Result<State> {
+        common: &mut SharedState<P>,
+    ) -> io::Result<ConnectionState> {
         let stalled = !self.unsent.is_empty();
         if stalled {
             self.flush()?;
         } else if !readable && !hung_up {
-            return Ok(State::Open);
+            return Ok(ConnectionState::Open);
         }
         // Edges during a stall are lost, so after a stall only "would block" ends the drain.
         let to_the_end = hung_up || stalled;
         while self.unsent.is_empty() {
-            match self.receive_and_answer(common)? {
+            match self.receive_and_respond(common)? {
                 Received::Bytes(length) if length == common.buffer.len() || to_the_end => {}
                 Received::Bytes(_) | Received::Nothing => break,
-                Received::End => return Ok(State::Closed),
+                Received::End => return Ok(ConnectionState::Closed),
             }
         }
-        Ok(State::Open)
+        Ok(ConnectionState::Open)
     }
 
-    fn receive_and_answer(&mut self, common: &mut Common<P>) -> io::Result<Received> {
+    fn receive_and_respond(&mut self, common: &mut SharedState<P>) -> io::Result<Received> {
         loop {
             match self.socket.receive(&mut common.buffer) {
                 Ok(0) => return Ok(Received::End),
                 Ok(length) => {
                     let received = &common.buffer[..length];
-                    let answer = self.protocol.answer(received, &mut common.shared)?;
-                    let sent = send(&mut self.socket, answer)?;
-                    if sent < answer.len() {
-                        self.unsent.extend_from_slice(&answer[sent..]);
+                    let response = self.protocol.respond(received, &mut common.shared)?;
+                    let sent = send(&mut self.socket, response)?;
+                    if sent < response.len() {
+                        self.unsent.extend_from_slice(&response[sent..]);
                     }
                     return Ok(Received::Bytes(length));
                 }
@@ -175,7 +180,7 @@ mod tests {
     /// A socket with scripted input, one piece for each read and then nothing or the end of the
     /// stream, and space for `room` bytes of output.
     #[derive(Default)]
-    struct Script {
+    struct ScriptedSocket {
         arrived: VecDeque<&'static [u8]>,
         ended: bool,
         room: usize,
@@ -183,7 +188,7 @@ mod tests {
         reads: usize,
     }
 
-    impl Socket for Script {
+    impl Socket for ScriptedSocket {
         fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             self.reads += 1;
             match self.arrived.pop_front() {
@@ -207,18 +212,18 @@ mod tests {
         }
     }
 
-    fn connection(arrived: &[&'static [u8]], room: usize) -> Connection<Script, Echo> {
-        Connection::new(Script {
+    fn connection(arrived: &[&'static [u8]], room: usize) -> Connection<ScriptedSocket, Echo> {
+        Connection::new(ScriptedSocket {
             arrived: arrived.iter().copied().collect(),
             room,
-            ..Script::default()
+            ..ScriptedSocket::default()
         })
     }
 
     #[test]
     fn a_short_read_ends_the_drain() {
         let mut connection = connection(&[b"abc"], 100);
-        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
+        assert!(connection.ready(true, false, &mut SharedState::new(4)) == ConnectionState::Open);
         assert_eq!(connection.socket.sent, b"abc");
         assert_eq!(connection.socket.reads, 1);
     }
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn a_full_read_is_followed_by_another() {
         let mut connection = connection(&[b"abcd", b"ef"], 100);
-        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
+        assert!(connection.ready(true, false, &mut SharedState::new(4)) == ConnectionState::Open);
         assert_eq!(connection.socket.sent, b"abcdef");
         assert_eq!(connection.socket.reads, 2);
     }
@@ -235,15 +240,15 @@ mod tests {
     fn a_hang_up_is_read_to_the_end() {
         let mut connection = connection(&[b"abc"], 100);
         connection.socket.ended = true;
-        assert!(connection.ready(true, true, &mut Common::new(4)) == State::Closed);
+        assert!(connection.ready(true, true, &mut SharedState::new(4)) == ConnectionState::Closed);
         assert_eq!(connection.socket.sent, b"abc");
     }
 
     #[test]
     fn a_stalled_connection_reads_nothing() {
         let mut connection = connection(&[b"abcd", b"efgh"], 2);
-        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
-        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
+        assert!(connection.ready(true, false, &mut SharedState::new(4)) == ConnectionState::Open);
+        assert!(connection.ready(true, false, &mut SharedState::new(4)) == ConnectionState::Open);
         assert_eq!(connection.socket.sent, b"ab");
         assert_eq!(connection.socket.reads, 1);
     }
@@ -252,9 +257,11 @@ mod tests {
     fn an_end_of_stream_during_a_stall_is_found_after_it() {
         let mut connection = connection(&[b"abcd", b"ef"], 2);
         connection.socket.ended = true;
-        assert!(connection.ready(true, false, &mut Common::new(4)) == State::Open);
+        assert!(connection.ready(true, false, &mut SharedState::new(4)) == ConnectionState::Open);
         connection.socket.room = 100;
-        assert!(connection.ready(false, false, &mut Common::new(4)) == State::Closed);
+        assert!(
+            connection.ready(false, false, &mut SharedState::new(4)) == ConnectionState::Closed
+        );
         assert_eq!(connection.socket.sent, b"abcdef");
     }
 }

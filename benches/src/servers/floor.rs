@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use slab::Slab;
 
-use super::connection::{Common, Connection, Protocol, Socket, State};
+use super::connection::{Connection, ConnectionState, Protocol, SharedState, Socket};
 use super::{BUFFER, EVENTS};
 
 const MAX_ACCEPTS: usize = 64;
@@ -43,7 +43,7 @@ struct Floor<P: Protocol> {
     /// than a successful one, so this starts at one and grows only while connections are pending.
     accepts: usize,
     connections: Slab<Connection<OwnedFd, P>>,
-    common: Common<P>,
+    common: SharedState<P>,
 }
 
 impl<P: Protocol> Floor<P> {
@@ -60,7 +60,7 @@ impl<P: Protocol> Floor<P> {
             listener,
             accepts: 1,
             connections: Slab::new(),
-            common: Common::new(BUFFER),
+            common: SharedState::new(BUFFER),
         })
     }
 
@@ -105,7 +105,7 @@ impl<P: Protocol> Floor<P> {
 
     fn begin(&mut self, socket: OwnedFd) -> Result<()> {
         let mut connection = Connection::new(socket);
-        if connection.begin(&mut self.common) == State::Open {
+        if connection.begin(&mut self.common) == ConnectionState::Open {
             let entry = self.connections.vacant_entry();
             let key = EventData::new_u64(entry.key() as u64);
             let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
@@ -119,7 +119,7 @@ impl<P: Protocol> Floor<P> {
         let readable = flags.contains(EventFlags::IN);
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if let Some(connection) = self.connections.get_mut(key)
-            && connection.ready(readable, hung_up, &mut self.common) == State::Closed
+            && connection.ready(readable, hung_up, &mut self.common) == ConnectionState::Closed
         {
             self.connections.remove(key);
         }

@@ -7,7 +7,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::connection::{Common, Connection, Echo, Socket, State};
+use super::connection::{Connection, ConnectionState, Echo, SharedState, Socket};
 use super::{BUFFER, EVENTS};
 
 const LISTENER: Token = Token(usize::MAX);
@@ -30,7 +30,7 @@ pub(super) fn serve() -> Result<()> {
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections = Slab::new();
-    let mut common = Common::<Echo>::new(BUFFER);
+    let mut common = SharedState::<Echo>::new(BUFFER);
     let mut events = Events::with_capacity(EVENTS);
     loop {
         match poll.poll(&mut events, None) {
@@ -43,7 +43,8 @@ pub(super) fn serve() -> Result<()> {
             if event.token() == LISTENER {
                 accept(&poll, &listener, &mut connections, &mut common)?;
             } else if let Some(connection) = connections.get_mut(key)
-                && connection.ready(event.is_readable(), hung_up, &mut common) == State::Closed
+                && connection.ready(event.is_readable(), hung_up, &mut common)
+                    == ConnectionState::Closed
             {
                 connections.remove(key);
             }
@@ -56,7 +57,7 @@ fn accept(
     poll: &Poll,
     listener: &TcpListener,
     connections: &mut Slab<Connection<TcpStream, Echo>>,
-    common: &mut Common<Echo>,
+    common: &mut SharedState<Echo>,
 ) -> Result<()> {
     loop {
         let socket = match listener.accept() {
@@ -68,7 +69,7 @@ fn accept(
             },
         };
         let mut connection = Connection::new(socket);
-        if connection.begin(common) == State::Open {
+        if connection.begin(common) == ConnectionState::Open {
             let entry = connections.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = poll.registry();

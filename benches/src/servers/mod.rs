@@ -225,7 +225,7 @@ impl Server {
             Self::UptickTls => uptick_tls::serve(identity()?),
             Self::TokioRustls => tokio_rustls::serve(identity()?, aws_lc_rs::default_provider()),
             Self::TokioRustlsRing => tokio_rustls::serve(identity()?, ring::default_provider()),
-            Self::HttpFloor => floor::serve::<http::floor::Http>(),
+            Self::HttpFloor => floor::serve::<http::floor::HttpProtocol>(),
             Self::UptickHttp => http::uptick::serve(),
             Self::Hyper => http::hyper::serve(),
             Self::Axum => http::axum::serve(),

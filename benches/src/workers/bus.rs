@@ -28,11 +28,11 @@ const SERVERS: &[Server] = &[
 ];
 
 /// One request, which stands for many messages.
-struct Messages {
+struct BusLoad {
     request: RoundTrips,
 }
 
-impl Load for Messages {
+impl Load for BusLoad {
     fn run(&mut self, _: u64) -> Result<()> {
         self.request.run(1)
     }
@@ -85,7 +85,7 @@ fn work(process: &ServerProcess, count: u64, length: u64, window: u64) -> Result
     let exchange = Exchange::http(&head, 1, BUS_DONE);
     let request = RoundTrips::open(process.target(), exchange, 1)?;
     Ok(Work {
-        load: Box::new(Messages { request }),
+        load: Box::new(BusLoad { request }),
         units: count,
     })
 }

@@ -21,10 +21,10 @@ const WORKERS: usize = 4;
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// The maximum duration of a reload.
-const RELOAD: Duration = Duration::from_secs(60);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
-    rest(plan, options)?;
+    idle(plan, options)?;
     reloads(plan, options)
 }
 
@@ -35,7 +35,7 @@ fn start(setup: WorkersSetup, options: &Options) -> Result<ServerProcess> {
     Ok(process)
 }
 
-fn rest(plan: &Plan, options: &Options) -> Result<()> {
+fn idle(plan: &Plan, options: &Options) -> Result<()> {
     eprintln!("measuring idle services");
     let processes = start(WorkersSetup::Processes(WORKERS), options)?;
     let threads = start(WorkersSetup::Threads(WORKERS), options)?;
@@ -51,7 +51,7 @@ fn rest(plan: &Plan, options: &Options) -> Result<()> {
     thread::sleep(plan.rest);
     let elapsed = begin.elapsed().as_secs_f64();
     let mut table = Table::new([
-        "at rest",
+        "idle service",
         "resident KiB",
         "anonymous KiB",
         "CPU ms per s",
@@ -62,7 +62,7 @@ fn rest(plan: &Plan, options: &Options) -> Result<()> {
         let (before, after) = (before?, usage(pids)?);
         let count = pids.len() as f64;
         let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e3;
-        let memory = Memory::of(pids)?;
+        let memory = MemoryUsage::of(pids)?;
         table.push(vec![
             name.to_owned(),
             format!("{:.0}", memory.total / count),
@@ -102,15 +102,15 @@ fn usage(pids: &[u32]) -> Result<Usage> {
 }
 
 /// Memory of processes in KiB, and their open files.
-struct Memory {
+struct MemoryUsage {
     total: f64,
     anonymous: f64,
     files: f64,
 }
 
-impl Memory {
+impl MemoryUsage {
     fn of(pids: &[u32]) -> Result<Self> {
-        let mut memory = Memory {
+        let mut memory = MemoryUsage {
             total: 0.0,
             anonymous: 0.0,
             files: 0.0,
@@ -143,7 +143,7 @@ fn reloads(plan: &Plan, options: &Options) -> Result<()> {
         }
         if [0, 1, plan.reloads].contains(&reload) {
             thread::sleep(SETTLE);
-            let memory = Memory::of(&[process.pid()])?;
+            let memory = MemoryUsage::of(&[process.pid()])?;
             table.push(vec![
                 reload.to_string(),
                 format!("{:.0}", memory.total),
@@ -158,7 +158,7 @@ fn reloads(plan: &Plan, options: &Options) -> Result<()> {
 
 /// Waits until all workers have been replaced.
 fn wait_for_reload(master: u32, before: &[u32]) -> Result<()> {
-    let deadline = Instant::now() + RELOAD;
+    let deadline = Instant::now() + RELOAD_TIMEOUT;
     loop {
         let now = tree::members(master)?;
         let old = now.iter().skip(1).any(|pid| before.contains(pid));
@@ -166,7 +166,7 @@ fn wait_for_reload(master: u32, before: &[u32]) -> Result<()> {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("there are {} processes after {RELOAD:?}", now.len());
+            bail!("there are {} processes after {RELOAD_TIMEOUT:?}", now.len());
         }
         thread::sleep(Duration::from_millis(10));
     }

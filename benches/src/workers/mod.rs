@@ -93,7 +93,7 @@ pub(crate) fn run(options: &Options, part: Option<&str>) -> Result<()> {
     }
     println!(
         "CPU is user + system time of all processes of a service, including the master: the {PERCENTILE}th percentile \
-         of {} rounds; in brackets the median of the ratios to the row with 1.00 in the same round. {}.",
+         of {} rounds; in parentheses the median of the ratios to the row with 1.00 in the same round. {}.",
         plan.rounds,
         options.placement.description(),
     );

@@ -18,10 +18,10 @@ use crate::table::Table;
 const REQUEST: &[u8] = b"GET /worker HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";
 
 /// The maximum length of a response: a head, and the number of the worker.
-const ANSWER: usize = 512;
+const MAX_RESPONSE: usize = 512;
 
 /// The timeout of a response.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const WORKERS: usize = 4;
 const SERVERS: &[WorkersSetup] = &[
@@ -31,12 +31,12 @@ const SERVERS: &[WorkersSetup] = &[
 ];
 
 /// The numbers of connections of the least and the most loaded worker.
-struct Spread {
+struct ConnectionSpread {
     least: usize,
     most: usize,
 }
 
-impl Spread {
+impl ConnectionSpread {
     fn ratio(&self) -> f64 {
         self.most as f64 / self.least as f64
     }
@@ -73,8 +73,8 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn summary(spreads: &[Spread]) -> String {
-    let ratios: Vec<f64> = spreads.iter().map(Spread::ratio).collect();
+fn summary(spreads: &[ConnectionSpread]) -> String {
+    let ratios: Vec<f64> = spreads.iter().map(ConnectionSpread::ratio).collect();
     let worst = spreads
         .iter()
         .max_by(|one, other| one.ratio().total_cmp(&other.ratio()));
@@ -89,12 +89,12 @@ fn summary(spreads: &[Spread]) -> String {
     }
 }
 
-fn spread(target: &Target, count: usize, at_once: bool) -> Result<Spread> {
+fn spread(target: &Target, count: usize, at_once: bool) -> Result<ConnectionSpread> {
     let mut streams = Vec::with_capacity(count);
     let mut workers = BTreeMap::<usize, usize>::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(target.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
         if !at_once {
             *workers.entry(worker_of(&mut stream)?).or_default() += 1;
         }
@@ -106,7 +106,7 @@ fn spread(target: &Target, count: usize, at_once: bool) -> Result<Spread> {
         }
     }
     let least = (1..=WORKERS).map(|worker| workers.get(&worker).copied().unwrap_or(0));
-    Ok(Spread {
+    Ok(ConnectionSpread {
         least: least.min().unwrap_or(0),
         most: workers.into_values().max().unwrap_or(0),
     })
@@ -115,14 +115,14 @@ fn spread(target: &Target, count: usize, at_once: bool) -> Result<Spread> {
 /// Returns the number of the worker that serves a connection.
 fn worker_of(stream: &mut TcpStream) -> Result<usize> {
     stream.write_all(REQUEST)?;
-    let mut answer = [0; ANSWER];
+    let mut response = [0; MAX_RESPONSE];
     let mut length = 0;
     loop {
-        match stream.read(&mut answer[length..])? {
+        match stream.read(&mut response[length..])? {
             0 => bail!("the server closed a connection, or its response is too long"),
             more => length += more,
         }
-        let text = str::from_utf8(&answer[..length])?;
+        let text = str::from_utf8(&response[..length])?;
         // The number has one digit.
         if let Some((_, body @ ("1" | "2" | "3" | "4"))) = text.split_once("\r\n\r\n") {
             return Ok(body.parse()?);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_summary_shows_the_median_and_the_worst() {
-        let spread = |least, most| Spread { least, most };
+        let spread = |least, most| ConnectionSpread { least, most };
         let spreads = [spread(10, 10), spread(10, 12), spread(8, 12)];
         assert_eq!(summary(&spreads), "1.20, 1.50 (8–12)");
         assert_eq!(summary(&[spread(0, 12)]), "inf, inf (0–12)");

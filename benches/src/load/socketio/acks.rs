@@ -11,12 +11,12 @@ use super::{Clients, SharedClients};
 /// Clients with at most one unacknowledged event each. One unit is one acknowledgement.
 pub(crate) struct Acks {
     clients: SharedClients,
-    waits: Vec<Wait>,
+    pending: Vec<PendingAck>,
 }
 
 /// The acknowledgement that a client expects.
 #[derive(Clone, Default)]
-struct Wait {
+struct PendingAck {
     id: u64,
     expected: Vec<u8>,
 }
@@ -26,14 +26,14 @@ impl Acks {
     pub(crate) fn new(clients: &SharedClients, count: usize) -> Self {
         Self {
             clients: Rc::clone(clients),
-            waits: vec![Wait::default(); count],
+            pending: vec![PendingAck::default(); count],
         }
     }
 }
 
-impl Wait {
+impl PendingAck {
     /// Sends an event with an argument of 20 bytes, which the acknowledgement returns.
-    fn ask(&mut self, client: &Client) -> Result<()> {
+    fn send_request(&mut self, client: &Client) -> Result<()> {
         self.id += 1;
         let id = self.id;
         self.expected = frames::from_server(format!(r#"43{id}["{id:020}"]"#).as_bytes());
@@ -44,31 +44,31 @@ impl Wait {
 impl Load for Acks {
     fn run(&mut self, units: u64) -> Result<()> {
         let Clients {
-            waiter,
+            poller,
             buffer,
             all,
             ..
         } = &mut *self.clients.borrow_mut();
-        let (mut unasked, mut missing) = (units, units);
-        for (wait, client) in self.waits.iter_mut().zip(&*all) {
-            if unasked > 0 {
-                wait.ask(client)?;
-                unasked -= 1;
+        let (mut unsent, mut missing) = (units, units);
+        for (ack, client) in self.pending.iter_mut().zip(&*all) {
+            if unsent > 0 {
+                ack.send_request(client)?;
+                unsent -= 1;
             }
         }
         while missing > 0 {
-            for key in waiter.wait()? {
+            for key in poller.wait()? {
                 let client = &mut all[key];
-                let Some(wait) = self.waits.get_mut(key) else {
+                let Some(ack) = self.pending.get_mut(key) else {
                     // The other clients may only receive pings.
                     client.collect(&[], buffer)?;
                     continue;
                 };
-                if client.collect(&wait.expected, buffer)? {
+                if client.collect(&ack.expected, buffer)? {
                     missing -= 1;
-                    if unasked > 0 {
-                        wait.ask(client)?;
-                        unasked -= 1;
+                    if unsent > 0 {
+                        ack.send_request(client)?;
+                        unsent -= 1;
                     }
                 }
             }

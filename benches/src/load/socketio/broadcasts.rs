@@ -47,7 +47,7 @@ impl Clients {
             .send(&format!(r#"42{CONTROL}["burst",{first},{count}]"#))?;
         let mut missing = self.all.len();
         while missing > 0 {
-            for key in self.waiter.wait()? {
+            for key in self.poller.wait()? {
                 if self.all[key].collect(&expected, &mut self.buffer)? {
                     missing -= 1;
                 }

@@ -8,7 +8,7 @@ use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout};
 
 use super::super::socket::{Dialer, receive, send};
-use super::super::{PATIENCE, frames};
+use super::super::{RESPONSE_TIMEOUT, frames};
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
 
@@ -20,19 +20,19 @@ const PING: &[u8] = b"\x81\x012";
 const PONG: &[u8] = b"3";
 
 /// The maximum length of the messages in a handshake.
-const HANDSHAKE: usize = 4096;
+const MAX_HANDSHAKE: usize = 4096;
 
 /// A client that has not joined a namespace yet.
-pub(super) struct Opening {
+pub(super) struct PendingClient {
     socket: OwnedFd,
     received: Vec<u8>,
 }
 
-impl Opening {
+impl PendingClient {
     /// Connects, and sends the request for the WebSocket.
     pub(super) fn connect(dialer: &mut Dialer) -> Result<Self> {
         let socket = dialer.connect()?;
-        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(RESPONSE_TIMEOUT))?;
         send(&socket, frames::request(PATH).as_bytes())?;
         Ok(Self {
             socket,
@@ -54,7 +54,10 @@ impl Opening {
         );
         self.received.drain(..head);
         let opened = self.message()?;
-        ensure!(opened.starts_with(b"0{"), "the first packet does not open the session");
+        ensure!(
+            opened.starts_with(b"0{"),
+            "the first packet does not open the session"
+        );
         let packet = format!("40{namespace}");
         send(&self.socket, &frames::from_client(packet.as_bytes()))
     }
@@ -108,7 +111,7 @@ impl Opening {
     }
 
     fn read(&mut self) -> Result<()> {
-        let mut buffer = [0; HANDSHAKE];
+        let mut buffer = [0; MAX_HANDSHAKE];
         let length = loop {
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
                 Ok((0, _)) => bail!("the server closed a connection during the handshake"),
@@ -118,7 +121,10 @@ impl Opening {
             }
         };
         self.received.extend(&buffer[..length]);
-        ensure!(self.received.len() <= HANDSHAKE, "a handshake is too long");
+        ensure!(
+            self.received.len() <= MAX_HANDSHAKE,
+            "a handshake is too long"
+        );
         Ok(())
     }
 }
@@ -148,9 +154,9 @@ impl Buffer {
 impl Client {
     /// Opens a client in a namespace: `""`, or a name followed by a comma.
     pub(super) fn open(dialer: &mut Dialer, namespace: &str) -> Result<Self> {
-        let mut opening = Opening::connect(dialer)?;
-        opening.join(namespace)?;
-        opening.joined(namespace)
+        let mut pending = PendingClient::connect(dialer)?;
+        pending.join(namespace)?;
+        pending.joined(namespace)
     }
 
     /// Sends a packet.

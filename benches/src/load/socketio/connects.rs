@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::super::socket::Dialer;
 use super::super::{Exchange, Load, Target};
-use super::client::Opening;
+use super::client::PendingClient;
 
 /// The number of clients that connect at a time.
 const AT_ONCE: u64 = 64;
@@ -29,12 +29,12 @@ impl Load for Connects {
         while left > 0 {
             let count = left.min(AT_ONCE);
             left -= count;
-            let connect = |_| Opening::connect(&mut self.dialer);
-            let mut openings = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
-            for opening in &mut openings {
-                opening.join("")?;
+            let connect = |_| PendingClient::connect(&mut self.dialer);
+            let mut pending = (0..count).map(connect).collect::<Result<Vec<_>>>()?;
+            for client in &mut pending {
+                client.join("")?;
             }
-            let joined = openings.into_iter().map(|opening| opening.joined(""));
+            let joined = pending.into_iter().map(|client| client.joined(""));
             // All of them close their connections at once.
             drop(joined.collect::<Result<Vec<_>>>()?);
         }

@@ -15,7 +15,7 @@ pub(crate) use self::acks::Acks;
 pub(crate) use self::broadcasts::Broadcasts;
 use self::client::{Buffer, Client};
 pub(crate) use self::connects::Connects;
-use super::round_trips::Waiter;
+use super::round_trips::ReadinessPoller;
 use super::socket::Dialer;
 use super::{Exchange, Load, Target};
 
@@ -24,7 +24,7 @@ const CONTROL: &str = "/control,";
 
 /// Clients that have joined the namespace `/`, and one more that requests broadcasts to them.
 pub(crate) struct Clients {
-    waiter: Waiter,
+    poller: ReadinessPoller,
     buffer: Buffer,
     all: Vec<Client>,
     control: Client,
@@ -37,16 +37,16 @@ pub(crate) type SharedClients = Rc<RefCell<Clients>>;
 
 impl Clients {
     pub(crate) fn open(target: &Target, count: usize) -> Result<SharedClients> {
-        let waiter = Waiter::new()?;
+        let poller = ReadinessPoller::new()?;
         let mut dialer = Dialer::new(target.clone(), Exchange::Echo);
         let mut all = Vec::with_capacity(count);
         for key in 0..count {
             let client = Client::open(&mut dialer, "")?;
-            waiter.watch(&client, key)?;
+            poller.watch(&client, key)?;
             all.push(client);
         }
         Ok(Rc::new(RefCell::new(Self {
-            waiter,
+            poller,
             buffer: Buffer::new(),
             all,
             control: Client::open(&mut dialer, CONTROL)?,

@@ -10,46 +10,46 @@ use super::super::connection::Protocol;
 use super::{HELLO, USER};
 
 /// The maximum length of a request head, in bytes.
-const LARGEST_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 64 * 1024;
 
 /// The received part of a request head.
 #[derive(Default)]
-pub(in super::super) struct Http {
+pub(in super::super) struct HttpProtocol {
     partial: Vec<u8>,
 }
 
 /// The responses to the last read, and the formatted date.
 #[derive(Default)]
-pub(in super::super) struct Answers {
+pub(in super::super) struct Responses {
     bytes: Vec<u8>,
     date: String,
     second: i64,
 }
 
-impl Protocol for Http {
-    type Shared = Answers;
+impl Protocol for HttpProtocol {
+    type Shared = Responses;
 
-    fn answer<'a>(
+    fn respond<'a>(
         &'a mut self,
         received: &'a [u8],
-        answers: &'a mut Answers,
+        responses: &'a mut Responses,
     ) -> io::Result<&'a [u8]> {
-        answers.begin()?;
+        responses.begin()?;
         if self.partial.is_empty() {
-            self.partial = answers.requests(received)?.to_vec();
+            self.partial = responses.requests(received)?.to_vec();
         } else {
             let mut all = mem::take(&mut self.partial);
             all.extend_from_slice(received);
-            self.partial = answers.requests(&all)?.to_vec();
+            self.partial = responses.requests(&all)?.to_vec();
         }
-        if self.partial.len() > LARGEST_HEAD {
+        if self.partial.len() > MAX_HEAD {
             return Err(ErrorKind::InvalidData.into());
         }
-        Ok(&answers.bytes)
+        Ok(&responses.bytes)
     }
 }
 
-impl Answers {
+impl Responses {
     fn begin(&mut self) -> io::Result<()> {
         self.bytes.clear();
         let second = clock_gettime(ClockId::CLOCK_REALTIME_COARSE)?.tv_sec();
@@ -106,15 +106,15 @@ mod tests {
 
     /// Returns the bodies of the responses to a request that arrives in these pieces.
     fn bodies(pieces: &[&[u8]]) -> io::Result<Vec<String>> {
-        let (mut http, mut shared) = (Http::default(), Answers::default());
-        let mut answers = Vec::new();
+        let (mut http, mut shared) = (HttpProtocol::default(), Responses::default());
+        let mut responses = Vec::new();
         for piece in pieces {
-            answers.extend_from_slice(http.answer(piece, &mut shared)?);
+            responses.extend_from_slice(http.respond(piece, &mut shared)?);
         }
-        let answers = String::from_utf8_lossy(&answers);
-        let heads = answers.split("HTTP/1.1 200 OK\r\n").skip(1);
-        let body = |answer: &str| {
-            answer
+        let responses = String::from_utf8_lossy(&responses);
+        let heads = responses.split("HTTP/1.1 200 OK\r\n").skip(1);
+        let body = |response: &str| {
+            response
                 .split_once("\r\n\r\n")
                 .map(|(_, body)| body.to_owned())
         };
@@ -137,6 +137,6 @@ mod tests {
     fn malformed_requests_are_refused() {
         assert!(bodies(&[b"GET /elsewhere HTTP/1.1\r\n\r\n"]).is_err());
         assert!(bodies(&[b"POST /hello HTTP/1.1\r\n\r\n"]).is_err());
-        assert!(bodies(&[&[b'a'; LARGEST_HEAD + 1]]).is_err());
+        assert!(bodies(&[&[b'a'; MAX_HEAD + 1]]).is_err());
     }
 }

@@ -60,14 +60,14 @@ fn listener() -> Result<TcpListener> {
 }
 
 async fn connection(io: impl AsyncRead + AsyncWrite + Unpin) {
-    let service = service_fn(answer);
+    let service = service_fn(respond);
     // A connection reset by the client is no error here.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(io), service)
         .await;
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let body = match path.strip_prefix(USER) {
         Some(id) => Bytes::copy_from_slice(id.as_bytes()),

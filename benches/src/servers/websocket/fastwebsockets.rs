@@ -22,14 +22,14 @@ pub(in super::super) fn serve() -> Result<()> {
         loop {
             let (socket, _) = listener.accept().await?;
             let connection = http1::Builder::new()
-                .serve_connection(TokioIo::new(socket), service_fn(answer))
+                .serve_connection(TokioIo::new(socket), service_fn(respond))
                 .with_upgrades();
             tokio::spawn(connection);
         }
     })
 }
 
-async fn answer(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
+async fn respond(mut request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, WebSocketError> {
     let (response, upgraded) = upgrade(&mut request)?;
     tokio::spawn(tokio::task::unconstrained(echo(upgraded)));
     Ok(response)

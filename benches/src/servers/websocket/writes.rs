@@ -1,5 +1,5 @@
 //! The minimum of publishing: a frame, and one system call per client that writes it. It implements only the part of WebSockets
-//! than the load needs.
+//! that the load needs.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

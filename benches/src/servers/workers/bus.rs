@@ -21,7 +21,7 @@ const DATA: &str = "bench";
 const RETRY: Duration = Duration::from_millis(5);
 
 /// A request in progress.
-struct Run {
+struct ActiveRequest {
     responder: Responder,
     /// The number of messages still to publish.
     left: u64,
@@ -52,7 +52,7 @@ pub(super) fn add_route(http: HttpServer, worker: Worker) {
         }
     });
 
-    let running: Rc<RefCell<Option<Run>>> = Rc::default();
+    let running: Rc<RefCell<Option<ActiveRequest>>> = Rc::default();
     let confirmed = Rc::clone(&running);
     bus.subscribe(
         &confirmations(worker.number() as u8),
@@ -69,7 +69,7 @@ pub(super) fn add_route(http: HttpServer, worker: Worker) {
             let mut bytes = vec![0; length];
             let message = Bytes::copy_from_slice(&bytes);
             bytes[0] = worker.number() as u8;
-            let run = Run {
+            let run = ActiveRequest {
                 responder,
                 left: number("count").unwrap_or(1),
                 window: number("window").unwrap_or(1),
@@ -90,7 +90,12 @@ fn confirmations(publisher: u8) -> String {
 }
 
 /// Publishes the first window as soon as all workers are connected.
-fn begin(bus: Bus, running: Rc<RefCell<Option<Run>>>, peers: Rc<Cell<usize>>, workers: usize) {
+fn begin(
+    bus: Bus,
+    running: Rc<RefCell<Option<ActiveRequest>>>,
+    peers: Rc<Cell<usize>>,
+    workers: usize,
+) {
     if peers.get() + 1 < workers {
         uptick::add_timer(RETRY, move || begin(bus, running, peers, workers));
     } else if let Some(run) = &mut *running.borrow_mut() {
@@ -98,7 +103,7 @@ fn begin(bus: Bus, running: Rc<RefCell<Option<Run>>>, peers: Rc<Cell<usize>>, wo
     }
 }
 
-fn confirm(bus: Bus, running: &RefCell<Option<Run>>, count: &[u8], workers: usize) {
+fn confirm(bus: Bus, running: &RefCell<Option<ActiveRequest>>, count: &[u8], workers: usize) {
     let mut running = running.borrow_mut();
     let Some(run) = &mut *running else { return };
     if count != run.sent.to_string().as_bytes() {
@@ -118,7 +123,7 @@ fn confirm(bus: Bus, running: &RefCell<Option<Run>>, count: &[u8], workers: usiz
     }
 }
 
-impl Run {
+impl ActiveRequest {
     fn publish(&mut self, bus: Bus, workers: usize) {
         self.sent = self.window.min(self.left).max(1);
         self.left = self.left.saturating_sub(self.sent);

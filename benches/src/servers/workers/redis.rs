@@ -21,10 +21,10 @@ use super::DONE;
 const SUBSCRIBERS: u64 = 4;
 
 /// The maximum length of a request head of the benchmark.
-const HEAD: usize = 1024;
+const MAX_HEAD: usize = 1024;
 
 /// The time in which Redis must start.
-const START: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Returns the version of Redis; `None` if it is not installed.
 pub(crate) fn version() -> Option<String> {
@@ -60,7 +60,7 @@ pub(in super::super) fn serve() -> Result<()> {
 }
 
 /// The messages that subscribers have received, and the publisher that waits for them.
-struct Progress {
+struct DeliveryProgress {
     received: AtomicU64,
     expected: AtomicU64,
     publisher: Thread,
@@ -69,7 +69,7 @@ struct Progress {
 /// Serves the benchmark's requests, `GET /bus/COUNT/LENGTH/WINDOW`, with messages over Redis.
 pub(crate) fn clients(port: u16) -> Result<()> {
     let mut publisher = connect(port)?;
-    let progress = Arc::new(Progress {
+    let progress = Arc::new(DeliveryProgress {
         received: AtomicU64::new(0),
         expected: AtomicU64::new(0),
         publisher: thread::current(),
@@ -108,7 +108,7 @@ fn connect(port: u16) -> Result<TcpStream> {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Err(error) if begin.elapsed() > START => {
+            Err(error) if begin.elapsed() > START_TIMEOUT => {
                 return Err(error).context("connecting to Redis failed");
             }
             Err(_) => thread::sleep(Duration::from_millis(10)),
@@ -117,7 +117,7 @@ fn connect(port: u16) -> Result<TcpStream> {
 }
 
 /// Counts bytes, which is less work than that of a real client.
-fn receive(mut subscriber: TcpStream, progress: &Progress) {
+fn receive(mut subscriber: TcpStream, progress: &DeliveryProgress) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(length @ 1..) = subscriber.read(&mut buffer) {
         let before = progress.received.fetch_add(length as u64, Ordering::AcqRel);
@@ -131,7 +131,7 @@ fn receive(mut subscriber: TcpStream, progress: &Progress) {
 /// them.
 fn publish(
     redis: &mut TcpStream,
-    progress: &Progress,
+    progress: &DeliveryProgress,
     mut count: u64,
     length: usize,
     window: u64,
@@ -140,9 +140,9 @@ fn publish(
     let command = format!("*3\r\n$7\r\nPUBLISH\r\n$5\r\nbench\r\n{payload}");
     let message = format!("*3\r\n$7\r\nmessage\r\n$5\r\nbench\r\n{payload}");
     let commands = command.repeat(window as usize);
-    let answer = format!(":{SUBSCRIBERS}\r\n");
-    let mut answers = vec![0; answer.len() * window as usize];
-    let expected = answer.repeat(window as usize);
+    let response = format!(":{SUBSCRIBERS}\r\n");
+    let mut responses = vec![0; response.len() * window as usize];
+    let expected = response.repeat(window as usize);
     while count > 0 {
         let now = window.min(count);
         count -= now;
@@ -150,26 +150,29 @@ fn publish(
         let target = progress.expected.load(Ordering::Relaxed) + bytes;
         progress.expected.store(target, Ordering::Release);
         redis.write_all(&commands.as_bytes()[..now as usize * command.len()])?;
-        let answers = &mut answers[..now as usize * answer.len()];
-        redis.read_exact(answers)?;
+        let responses = &mut responses[..now as usize * response.len()];
+        redis.read_exact(responses)?;
         ensure!(
-            expected.as_bytes().starts_with(answers),
+            expected.as_bytes().starts_with(responses),
             "Redis has lost a subscriber"
         );
         while progress.received.load(Ordering::Acquire) < target {
             thread::park();
         }
         let received = progress.received.load(Ordering::Acquire);
-        ensure!(received == target, "more messages were received than published");
+        ensure!(
+            received == target,
+            "more messages were received than published"
+        );
     }
     Ok(())
 }
 
 /// A request: the stream for its response, and the numbers in its path.
-type Messages = (TcpStream, [u64; 3]);
+type BusRequest = (TcpStream, [u64; 3]);
 
 /// Reads the requests on one of the benchmark's connections.
-fn read_requests(mut benchmark: TcpStream, requests: &Sender<Messages>) -> Result<()> {
+fn read_requests(mut benchmark: TcpStream, requests: &Sender<BusRequest>) -> Result<()> {
     benchmark.set_nodelay(true)?;
     while let Some(numbers) = read_request(&mut benchmark)? {
         requests.send((benchmark.try_clone()?, numbers))?;
@@ -179,7 +182,7 @@ fn read_requests(mut benchmark: TcpStream, requests: &Sender<Messages>) -> Resul
 
 /// Returns the numbers in the path of the next request; `None` at the end of the connection.
 fn read_request(benchmark: &mut TcpStream) -> Result<Option<[u64; 3]>> {
-    let mut head = [0; HEAD];
+    let mut head = [0; MAX_HEAD];
     let mut length = 0;
     while !head[..length].ends_with(b"\r\n\r\n") {
         match benchmark.read(&mut head[length..])? {
