@@ -1,6 +1,6 @@
-//! Sends back what it gets.
+//! An echo server: sends back every byte that it receives.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
+//! Run it on 127.0.0.1:8080, or on another address. For TLS it uses a given certificate, or generates one:
 //! ```text
 //! $ cargo run --example 01-echo
 //! $ cargo run --example 01-echo -- tcp://[::1]:9000
@@ -9,7 +9,7 @@
 //! $ cargo run --example 01-echo --features self-signed -- tls://127.0.0.1:8443 certificate.pem key.pem
 //! $ systemd-socket-activate -l 8000 target/debug/examples/01-echo fd://3
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ nc localhost 8080
 //! $ nc -U /tmp/echo.sock
@@ -26,7 +26,7 @@ fn main() -> uptick::Result {
         Some(address) => secure(Server::bind(address)?, args.next(), args.next())?,
         None => Server::bind(uri)?.into(),
     };
-    // Connections are the same, whatever the server is.
+    // Connections behave the same on all kinds of servers.
     server.on("connection", |conn: Connection| {
         conn.write("Hello!\n");
         conn.on("data", move |chunk: Bytes| conn.write(chunk));
@@ -55,7 +55,7 @@ fn secure(server: Server, cert: Option<String>, key: Option<String>) -> uptick::
     Ok(SecureServer::new(server, tls.load()?).into())
 }
 
-/// TLS takes a while to build, and is built on request.
+/// TLS takes a while to build, so it is optional.
 #[cfg(not(feature = "self-signed"))]
 fn secure(_: Server, _: Option<String>, _: Option<String>) -> uptick::Result<AnyServer> {
     Err("this program was built without TLS: run it with `--features self-signed`".into())

@@ -1,12 +1,12 @@
-//! A chat: what one client says goes to everyone else.
+//! A chat: each line of a client is sent to all other clients.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own; `--max-clients` is 100 unless you say otherwise:
+//! Run it on 127.0.0.1:8080, or on another address. The default of `--max-clients` is 100:
 //! ```text
 //! $ cargo run --example 02-chat
 //! $ cargo run --example 02-chat -- tcp://[::1]:9000 --max-clients 3
 //! $ cargo run --example 02-chat -- unix:///tmp/chat.sock
 //! ```
-//! Poke it, from two windows. The first line is your name, `exit` leaves:
+//! Try it in two terminals. The first line is your name; `exit` disconnects:
 //! ```text
 //! $ nc localhost 8080
 //! $ nc -U /tmp/chat.sock
@@ -20,29 +20,31 @@ use uptick::prelude::*;
 use uptick::stream::{Error as StreamError, decode::LineDecoder};
 
 const USAGE: &str = "usage: 02-chat [URI] [--max-clients N]";
-/// In bytes; a client that sends a longer line is disconnected.
+/// The maximum length of a line, in bytes. A client that sends a longer one is disconnected.
 const MAX_LINE: usize = 1024;
-/// In bytes; a client for whom more are waiting reads too slowly, and is cut off.
-const MAX_WAITING: usize = 1024 * 1024;
-const TIME_FOR_NAME: Duration = Duration::from_secs(60);
-const TIME_FOR_GOODBYE: Duration = Duration::from_secs(5);
+/// The maximum number of bytes queued for a client. A client that reads too slowly is disconnected.
+const MAX_QUEUED: usize = 1024 * 1024;
+const NAME_TIMEOUT: Duration = Duration::from_secs(60);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> uptick::Result {
     let (uri, max_clients) = arguments()?;
-    // It lives as long as the program, so callbacks may all refer to it.
+    // The room lives as long as the program, so callbacks can refer to it.
     let room: &'static Room = Box::leak(Box::default());
 
     let server = LimitingServer::new(Server::bind(uri)?, max_clients, false)
         .refuse_with("The room is full. Try again later.\n");
     server.on("connection", move |conn: Connection| {
         conn.on("error", |e: Error| eprintln!("{e}"));
-        conn.set_write_limits(64 * 1024, MAX_WAITING);
-        conn.set_idle_timeout(Some(TIME_FOR_NAME));
+        conn.set_write_limits(64 * 1024, MAX_QUEUED);
+        conn.set_idle_timeout(Some(NAME_TIMEOUT));
         room.enter(conn);
 
-        // A chunk of bytes may hold a part of a line, or several lines.
+        // A chunk of bytes may contain a part of a line, or several lines.
         let lines = LineStream::with_decoder(conn, LineDecoder::new().max_length(MAX_LINE));
-        lines.on("data", move |line: Bytes| room.hear(conn, &clean(&line)));
+        lines.on("data", move |line: Bytes| {
+            room.receive_line(conn, &clean(&line))
+        });
         lines.on("error", move |e: StreamError| {
             eprintln!("{e}");
             conn.end_with("That line is too long. Bye!\n");
@@ -53,8 +55,8 @@ fn main() -> uptick::Result {
 
     for signal in [SIGINT, SIGTERM] {
         uptick::add_signal(signal, move |_| {
-            drop(server.shutdown(TIME_FOR_GOODBYE));
-            room.dismiss();
+            drop(server.shutdown(GOODBYE_TIMEOUT));
+            room.disconnect_all();
         })?;
     }
 
@@ -64,7 +66,7 @@ fn main() -> uptick::Result {
 
 #[derive(Default)]
 struct Room {
-    /// The clients and their names, which are empty until the clients have told them.
+    /// The clients and their names. A name is empty until its client has sent it.
     clients: RefCell<HashMap<Connection, String>>,
 }
 
@@ -74,9 +76,9 @@ impl Room {
         conn.write("What is your name?\n");
     }
 
-    fn hear(&self, conn: Connection, line: &str) {
+    fn receive_line(&self, conn: Connection, line: &str) {
         let Some(name) = self.clients.borrow().get(&conn).cloned() else {
-            return; // It has left, in the middle of what it sent.
+            return; // The client has left; the rest of its lines is ignored.
         };
         if line == "exit" {
             self.leave(conn);
@@ -84,7 +86,7 @@ impl Room {
         } else if name.is_empty() {
             self.join(conn, line);
         } else if !line.is_empty() {
-            self.tell_others(conn, &format!("{name}: {line}\n"));
+            self.send_to_others(conn, &format!("{name}: {line}\n"));
         }
     }
 
@@ -101,18 +103,18 @@ impl Room {
             names.push(name.into());
             names.sort();
             conn.write(format!("Hello {name}! Here are: {}\n", names.join(", ")));
-            self.tell_others(conn, &format!("* {name} has joined\n"));
+            self.send_to_others(conn, &format!("* {name} has joined\n"));
         }
     }
 
     fn leave(&self, conn: Connection) {
         let name = self.clients.borrow_mut().remove(&conn);
         if let Some(name) = name.filter(|name| !name.is_empty()) {
-            self.tell_others(conn, &format!("* {name} has left\n"));
+            self.send_to_others(conn, &format!("* {name} has left\n"));
         }
     }
 
-    fn tell_others(&self, conn: Connection, line: &str) {
+    fn send_to_others(&self, conn: Connection, line: &str) {
         for (other, name) in self.clients.borrow().iter() {
             if *other != conn && !name.is_empty() {
                 other.write(line);
@@ -120,7 +122,7 @@ impl Room {
         }
     }
 
-    fn dismiss(&self) {
+    fn disconnect_all(&self) {
         for conn in self.clients.take().into_keys() {
             conn.end_with("* The server is going down. Bye!\n");
         }

@@ -1,12 +1,13 @@
-//! Strips the white space from every line, and answers with a NUL at the end. `exit` ends a client.
+//! Removes the white space from every line, and replies with the result and a NUL byte. `exit`
+//! disconnects a client.
 //!
-//! Run it, on 127.0.0.1:9000 or on an address of your own, over TCP or over UDP:
+//! Run it on 127.0.0.1:9000, or on another address, over TCP or UDP:
 //! ```text
 //! $ cargo run --example 03-strip-spaces
 //! $ cargo run --example 03-strip-spaces -- tcp://[::1]:9001
 //! $ cargo run --example 03-strip-spaces -- --udp
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ nc localhost 9000
 //! $ nc -u localhost 9000
@@ -32,7 +33,7 @@ fn main() -> uptick::Result {
 fn serve_streams(uri: String) -> uptick::Result {
     let server = Server::bind(uri)?;
     server.on("connection", |conn: Connection| {
-        // A chunk of bytes may hold a part of a line, or several lines.
+        // A chunk of bytes may contain a part of a line, or several lines.
         let lines = LineStream::new(conn);
         lines.on("data", move |line: Bytes| match strip_spaces(&line) {
             line if line == b"exit\0" => conn.end(),
@@ -48,7 +49,7 @@ fn serve_streams(uri: String) -> uptick::Result {
     Ok(())
 }
 
-/// A datagram is a line; nobody is connected, so there is nobody to end.
+/// Each datagram is a line. There are no connections, so `exit` has no special meaning.
 fn serve_datagrams(uri: String) -> uptick::Result {
     let socket = DatagramSocket::bind(uri)?;
     socket.on("message", move |(data, peer): (Bytes, SocketAddr)| {
@@ -60,7 +61,7 @@ fn serve_datagrams(uri: String) -> uptick::Result {
     Ok(())
 }
 
-/// Returns the line without white space, and with a NUL behind it.
+/// Returns the line without white space, followed by a NUL byte.
 fn strip_spaces(line: &[u8]) -> Vec<u8> {
     let mut answer = line.to_vec();
     answer.retain(|byte| !byte.is_ascii_whitespace());

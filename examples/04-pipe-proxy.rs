@@ -1,11 +1,11 @@
-//! A proxy: what a client sends goes to another server, and what that one answers goes to the client.
+//! A TCP proxy: forwards bytes between each client and another server, in both directions.
 //!
-//! Run it with the server to connect to, on 127.0.0.1:8080 or on an address of your own:
+//! Run it with the address of the server, on 127.0.0.1:8080 or on another address:
 //! ```text
 //! $ cargo run --example 04-pipe-proxy -- example.com:80
 //! $ cargo run --example 04-pipe-proxy -- unix:///tmp/echo.sock tcp://[::1]:9000
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ curl -H 'Host: example.com' localhost:8080
 //! ```
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use uptick::prelude::*;
 
-/// A client and its server may be silent for that long.
+/// The time without data after which a client and its upstream connection are closed.
 const IDLE: Duration = Duration::from_secs(600);
 
 fn main() -> uptick::Result {
@@ -27,12 +27,12 @@ fn main() -> uptick::Result {
     let connector = Connector::new().timeout(Some(Duration::from_secs(10)));
     server.on("connection", move |client: Connection| {
         client.on("error", |e: Error| eprintln!("{e}"));
-        // What the client sends meanwhile waits, since nobody listens to its data yet.
+        // Data that the client sends in the meantime is not read: there is no listener for it yet.
         connector.connect_then(target.clone(), move |result| match result {
             Ok(upstream) => {
                 upstream.on("error", |e: Error| eprintln!("{e}"));
-                pass(client, upstream);
-                pass(upstream, client);
+                pipe_direction(client, upstream);
+                pipe_direction(upstream, client);
             }
             Err(e) => {
                 eprintln!("{e}");
@@ -46,8 +46,9 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Passes everything on in one direction, also the end: the other direction stays open until it has its own.
-fn pass(from: Connection, to: Connection) {
+/// Pipes one direction. Its end shuts down writing to `to`; the other direction stays open until it ends
+/// itself.
+fn pipe_direction(from: Connection, to: Connection) {
     from.set_allow_half_open(true);
     from.set_idle_timeout(Some(IDLE));
     let keep_open = PipeOptions {

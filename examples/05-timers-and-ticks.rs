@@ -1,6 +1,6 @@
-//! In which order ticks and timers run, and how to stop them.
+//! The order of ticks and timers, and how to cancel timers.
 //!
-//! Run it; it ends by itself after half a second, when nothing is left to wait for:
+//! Run it. It ends after half a second, when nothing is left to wait for:
 //! ```text
 //! $ cargo run --example 05-timers-and-ticks
 //! ```
@@ -17,12 +17,12 @@ fn main() -> uptick::Result {
     uptick::add_timer(50 * MS, || println!("timer: 50 ms"));
     uptick::add_timer(50 * MS, || println!("timer: 50 ms, added later"));
 
-    // A timer that is cancelled never fires.
+    // A cancelled timer does not fire.
     let never = uptick::add_timer(200 * MS, || println!("timer: never"));
     uptick::future_tick(move || never.cancel());
 
-    // A periodic timer gets itself, so that it can cancel itself: first, as printing panics when nobody reads it any
-    // more, and a periodic timer that panics fires again.
+    // A periodic timer is passed to its callback, so that the callback can cancel it. The callback does that first:
+    // printing panics if stdout is closed, and a periodic timer whose callback panics fires again.
     let mut count = 0;
     uptick::add_periodic_timer(100 * MS, move |timer: Timer| {
         count += 1;
@@ -32,14 +32,14 @@ fn main() -> uptick::Result {
         println!("every 100 ms: {count}");
     });
 
-    // Ticks come before timers; one that is queued by a tick waits for the next iteration.
+    // Ticks run before timers. A tick queued by a tick runs in the next iteration.
     uptick::future_tick(|| {
         uptick::future_tick(|| println!("tick: in the next iteration"));
         uptick::add_timer(Duration::ZERO, || println!("timer: at once"));
         println!("tick");
     });
 
-    // A future waits without a callback.
+    // A future can wait without a callback.
     uptick::spawn(async {
         uptick::sleep(500 * MS).await;
         println!("future: 500 ms");

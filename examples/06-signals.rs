@@ -1,12 +1,12 @@
-//! Shuts down gracefully: at SIGINT or SIGTERM it accepts no more clients, closes those that are left after 10 seconds, and ends.
-//! A second signal closes them at once. At SIGUSR1 it prints how many clients are connected.
+//! A graceful shutdown: at SIGINT or SIGTERM, the server accepts no more clients, closes the remaining connections after 10
+//! seconds, and ends. A second signal closes them at once. At SIGUSR1, it prints the number of connected clients.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 06-signals
 //! $ cargo run --example 06-signals -- tcp://[::1]:9000
 //! ```
-//! Poke it: connect, send it SIGUSR1, then press Ctrl-C in the server's window, say something, say `exit`:
+//! Try it: connect, send SIGUSR1, then press Ctrl-C in the server's terminal, send a line, send `exit`:
 //! ```text
 //! $ nc localhost 8080
 //! $ pkill -USR1 06-signals
@@ -40,6 +40,6 @@ fn main() -> uptick::Result {
     })?;
 
     println!("listening on {}", server.address().unwrap_or_default());
-    // Listeners of signals do not keep the loop running: it ends with the server.
+    // Signal listeners do not keep the loop running: it ends when the server is closed.
     uptick::run()
 }

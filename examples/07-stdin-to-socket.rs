@@ -1,12 +1,12 @@
-//! Sends what is typed to a server and prints what comes back, as `nc` does.
+//! Sends its standard input to a server and prints the responses, like `nc`.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own, with `01-echo` or `02-chat` there:
+//! Run it with `01-echo` or `02-chat` on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 07-stdin-to-socket
 //! $ cargo run --example 07-stdin-to-socket -- unix:///tmp/chat.sock
 //! $ cargo run --example 07-stdin-to-socket < Cargo.lock > copy
 //! ```
-//! Poke it: type; Ctrl-D ends what you say.
+//! Try it: type lines; Ctrl-D ends the input.
 
 use uptick::prelude::*;
 
@@ -18,7 +18,7 @@ fn main() -> uptick::Result {
     let stdin = uptick::stream::stdin()?;
     let stdout = uptick::stream::stdout()?;
 
-    // The end of the input is passed on, but the answer is still read.
+    // The end of the input shuts down writing, but the responses are still read.
     let keep_open = PipeOptions {
         end: false,
         ..PipeOptions::default()

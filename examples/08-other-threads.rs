@@ -1,11 +1,11 @@
-//! Other threads: what takes long is computed on a thread of its own, which sends the results to the clients.
+//! Threads: a separate thread runs a long computation and sends the results to the clients.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --release --example 08-other-threads
 //! $ cargo run --release --example 08-other-threads -- tcp://[::1]:9000
 //! ```
-//! Poke it: send numbers, the first line with its factors comes from the other thread. Enter in the server's window shuts it down:
+//! Try it: send numbers. The other thread sends a line with the factors. Enter in the server's terminal shuts the server down:
 //! ```text
 //! $ nc localhost 8080
 //! 1000000016000000063
@@ -18,20 +18,20 @@ use std::time::Duration;
 
 use uptick::prelude::*;
 
-/// Numbers that wait for the thread; a client that sends more has to try again.
-const WAITING: usize = 16;
+/// The maximum number of queued numbers. A client that sends more has to try again.
+const MAX_QUEUED: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();
     let uri = args.nth(1).unwrap_or("tcp://127.0.0.1:8080".into());
 
-    let (jobs, queue) = sync_channel(WAITING);
+    let (jobs, queue) = sync_channel(MAX_QUEUED);
     thread::spawn(move || factorize(queue));
 
     let server = Server::bind(uri)?;
     server.on("connection", move |conn: Connection| {
-        // A connection belongs to this thread; its remote may go to any.
+        // A connection belongs to this thread; its remote may be sent to any thread.
         let (jobs, remote) = (jobs.clone(), conn.remote());
         conn.on("data", move |chunk: Bytes| {
             for word in chunk
@@ -50,7 +50,7 @@ fn main() -> uptick::Result {
     });
     server.on("error", |e: Error| eprintln!("{e}"));
 
-    // A thread that waits for the standard input, and shuts the server down on the thread of the loop.
+    // A thread that waits for a line of the standard input, and shuts the server down through its remote.
     let remote = server.remote();
     thread::spawn(move || {
         if io::stdin()
@@ -69,7 +69,7 @@ fn main() -> uptick::Result {
 fn factorize(queue: Receiver<(u64, Remote<Connection>)>) {
     for (number, client) in queue {
         let factors: Vec<String> = factors(number).iter().map(u64::to_string).collect();
-        // An error is a client that has gone, or one that reads too slowly.
+        // The client has gone, or reads too slowly.
         if let Err(e) = client.write(format!("{number} = {}\n", factors.join(" * "))) {
             println!("{e}");
         }

@@ -1,12 +1,13 @@
-//! Runs a program, marks each line of its output, and passes on what is typed. Ctrl-C ends the program, after 2 s at the latest.
+//! Runs a program, prefixes each line of its output, and forwards the standard input. Ctrl-C ends the program, after 2 s at the
+//! latest.
 //!
-//! Run it, with a program of your own or the one that it has:
+//! Run it with the default program, or with another one:
 //! ```text
 //! $ cargo run --release --example 09-child-process
 //! $ cargo run --release --example 09-child-process -- sh -c 'read name; echo hello $name'
 //! $ cargo run --release --example 09-child-process -- ping 127.0.0.1
 //! ```
-//! Poke it: type; Ctrl-D ends the input, Ctrl-C the program. It exits with the code of the program.
+//! Try it: type lines; Ctrl-D ends the input, Ctrl-C the program. The exit code is that of the program.
 
 use std::process::{Command, exit};
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! Connects to a server, says hello, and prints what comes back until the server ends.
+//! Connects to a server, sends a line, and prints the response until the server closes the
+//! connection.
 //!
-//! Run it, with `01-echo` in another window, on 127.0.0.1:8080 or on an address of your own:
+//! Run it with `01-echo` in another terminal, on 127.0.0.1:8080 or on another address:
 //! ```text
 //! $ cargo run --example 11-tcp-client
 //! $ cargo run --example 11-tcp-client -- tcp://localhost:9000
@@ -22,7 +23,7 @@ fn main() -> uptick::Result {
 
     println!("connected to {}", conn.remote_address().unwrap_or_default());
     conn.write("Hello World!\n");
-    // Nothing more will be said, but the answer is still read.
+    // The client sends no more, but still reads the response.
     conn.shutdown_write();
     uptick::run()
 }

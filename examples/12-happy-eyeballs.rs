@@ -1,13 +1,14 @@
-//! Connects to a host name that may have many addresses, IPv6 and IPv4, and says which one was fastest.
+//! Connects to a host name with several addresses, IPv6 and IPv4, and prints the address of the fastest one.
 //!
-//! An address that does not answer costs a quarter of a second, not minutes: then the next one is tried as well.
+//! An address that does not respond costs a quarter of a second, not minutes: then the next one is tried in
+//! parallel.
 //!
-//! Run it, on localhost:8080 or on a name of your own:
+//! Run it with localhost:8080, or with another name:
 //! ```text
 //! $ cargo run --example 12-happy-eyeballs
 //! $ cargo run --example 12-happy-eyeballs -- example.com:80
 //! ```
-//! Poke it: `localhost` has two addresses as a rule; serve one of them and see which one it takes:
+//! Try it: `localhost` usually has two addresses. Serve one of them and see which one is used:
 //! ```text
 //! $ cargo run --example 01-echo -- tcp://127.0.0.1:8080
 //! $ cargo run --example 01-echo -- tcp://[::1]:8080
@@ -22,7 +23,7 @@ fn main() -> uptick::Result {
     let mut args = std::env::args();
     let uri = args.nth(1).unwrap_or("localhost:8080".into());
 
-    // `Connector::new()` does this for every name; here are the parts of it.
+    // `Connector::new()` does this for every name; these are its parts.
     let staggered =
         HappyEyeballsConnector::new(TcpConnector::new()).attempt_delay(Duration::from_millis(250));
     let connector = TimeoutConnector::new(staggered, Duration::from_secs(10));

@@ -1,13 +1,13 @@
-//! Fetches a page over TLS, and tells what was agreed on with the server and whom its certificate is for.
+//! Fetches a page over TLS, and prints the negotiated parameters and the subject of the server's certificate.
 //!
-//! Run it. Without a URL it starts a server of its own, whose certificate it trusts; a client that does not is refused.
-//! With a URL it trusts whom the system trusts, or those in a PEM file:
+//! Run it. Without a URL it starts its own server, whose certificate it trusts; a second client that does not trust it
+//! fails. With a URL it trusts the certificates of the system, or those in a PEM file:
 //! ```text
 //! $ cargo run --example 13-tls-client --features self-signed
 //! $ cargo run --example 13-tls-client --features self-signed -- https://example.com/
 //! $ cargo run --example 13-tls-client --features self-signed -- https://localhost:8443/ ca.pem
 //! ```
-//! Poke it: let it check a certificate that is not for the host, that has expired, or that nobody vouches for:
+//! Try it with a certificate that is not valid for the host, that has expired, or that is self-signed:
 //! ```text
 //! $ cargo run --example 13-tls-client --features self-signed -- https://wrong.host.badssl.com/
 //! $ cargo run --example 13-tls-client --features self-signed -- https://expired.badssl.com/
@@ -33,28 +33,28 @@ fn fetch_from_own_server() -> uptick::Result {
     let own = self_signed(["localhost"])?;
     let url = serve(&own)?;
 
-    let other = self_signed(["somebody.else.example"])?;
+    let other = self_signed(["other.example"])?;
     let stranger = SecureConnector::new(Connector::new()).cafile_pem(other.cert_pem());
     if let Err(e) = uptick::block_on(fetch(stranger, url.clone()))? {
-        println!("a client that does not trust it says: {e}");
+        println!("a client that does not trust it fails: {e}");
     }
 
     let connector = SecureConnector::new(Connector::new()).cafile_pem(own.cert_pem());
     uptick::block_on(fetch(connector, url))?
 }
 
-/// Starts a server with one page; gives its URL.
+/// Starts a server with one page; returns its URL.
 fn serve(own: &SelfSigned) -> uptick::Result<String> {
     let tls = own.context().alpn_protocols(["http/1.1"]).load()?;
     let server = SecureServer::new(Server::bind("127.0.0.1:0")?, tls);
     server.on("connection", |conn: Connection| {
-        // A request as short as ours comes in one piece.
+        // A request as short as this one arrives in one piece.
         conn.once("data", move |_: Bytes| {
             conn.end_with("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nIt works.\n");
         });
-        conn.on("error", |e: Error| eprintln!("the server says: {e}"));
+        conn.on("error", |e: Error| eprintln!("server: {e}"));
     });
-    server.on("error", |e: Error| eprintln!("the server says: {e}"));
+    server.on("error", |e: Error| eprintln!("server: {e}"));
     let address = server.address().unwrap_or_default();
     Ok(address.replace("tls://127.0.0.1", "https://localhost"))
 }
@@ -79,7 +79,7 @@ async fn fetch(connector: SecureConnector, url: String) -> uptick::Result {
     conn.on("data", |chunk: Bytes| {
         print!("{}", String::from_utf8_lossy(&chunk))
     });
-    // An answer that is cut off, by whomever, is an error and no end.
+    // A connection that is closed before `close_notify` is an error, not the end of the response.
     conn.on("error", |e: Error| eprintln!("{e}"));
     conn.write(format!(
         "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"

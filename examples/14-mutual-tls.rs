@@ -1,14 +1,14 @@
-//! A server that serves those only who show a certificate it knows, and greets them by the name that is in it.
+//! A server that requires client certificates, and greets clients by the name in the certificate.
 //!
-//! It makes its own certificate and one for alice, in a directory that it removes at SIGINT or SIGTERM, and lets two clients
-//! try: alice, and somebody without a certificate.
+//! It generates its own certificate and one for alice, in a directory that it removes at SIGINT or SIGTERM. Then two clients
+//! connect: alice, and one without a certificate.
 //!
-//! Run it, on 127.0.0.1:8443 or on an address of your own:
+//! Run it on 127.0.0.1:8443, or on another address:
 //! ```text
 //! $ cargo run --example 14-mutual-tls --features self-signed
 //! $ cargo run --example 14-mutual-tls --features self-signed -- tls://[::1]:9443
 //! ```
-//! Poke it with the commands that it prints, which are these; leave out what is alice's to be refused:
+//! Try it with the printed commands, which look like these. Without alice's certificate and key, the connection fails:
 //! ```text
 //! $ curl --cacert DIR/server/self-signed.pem \
 //!     --cert DIR/alice/self-signed.pem --key DIR/alice/self-signed.key https://127.0.0.1:8443/
@@ -34,7 +34,7 @@ fn main() -> uptick::Result {
     served
 }
 
-/// Only the user may look into it.
+/// Creates a directory that only the user can read.
 fn make_directory(path: &Path) -> uptick::Result {
     Ok(DirBuilder::new().mode(0o700).create(path)?)
 }
@@ -48,7 +48,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
         .local_cert(&server_cert)
         .local_pk(server_key)
         .verify_peer(true)
-        // As a rule that of an authority, which has issued the certificates of many clients.
+        // Usually the certificate of an authority that has issued the certificates of many clients.
         .cafile(&alice_cert)
         .load()?;
     let address = uri.strip_prefix("tls://").unwrap_or(uri);
@@ -57,7 +57,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
         let tls = conn.tls();
         let subject = tls.as_ref().and_then(|tls| tls.peer_subject());
         let greeting = format!("Hello {}!\n", subject.unwrap_or("stranger"));
-        // Whatever it asks for. The request of a client like these comes in one piece.
+        // The response does not depend on the request, which arrives in one piece from clients like these.
         conn.once("data", move |_: Bytes| {
             conn.end_with(format!(
                 "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{greeting}"
@@ -81,39 +81,44 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
     println!("curl --cacert {ca} --cert {cert} --key {key} https://{address}/");
     println!("openssl s_client -quiet -CAfile {ca} -cert {cert} -key {key} -connect {address}");
 
-    let anybody = SecureConnector::new(Connector::new())
+    let anonymous = SecureConnector::new(Connector::new())
         .cafile(&server_cert)
         .peer_name("localhost");
-    let alice = anybody.clone().local_cert(&alice_cert).local_pk(&alice_key);
+    let alice = anonymous
+        .clone()
+        .local_cert(&alice_cert)
+        .local_pk(&alice_key);
     uptick::spawn(async move {
         call("alice", &alice, &uri).await;
-        call("somebody", &anybody, &uri).await;
+        call("anonymous", &anonymous, &uri).await;
     });
     uptick::run()
 }
 
-/// Makes a certificate and its key, and writes them to a directory of their own; gives the paths.
-fn identity(directory: &Path, who: &str, names: &[&str]) -> uptick::Result<(PathBuf, PathBuf)> {
-    let own = directory.join(who);
+/// Generates a certificate and its key, and writes them to a separate directory; returns their paths.
+fn identity(directory: &Path, client: &str, names: &[&str]) -> uptick::Result<(PathBuf, PathBuf)> {
+    let own = directory.join(client);
     make_directory(&own)?;
     Ok(self_signed(names.iter().copied())?.write(own)?)
 }
 
-/// Prints what the server says to a client.
-async fn call(who: &'static str, connector: &SecureConnector, uri: &str) {
+/// Prints the response of the server to a client.
+async fn call(client: &'static str, connector: &SecureConnector, uri: &str) {
     let conn = match connector.connect(uri).await {
         Ok(conn) => conn,
-        Err(e) => return println!("{who} is refused: {e}"),
+        Err(e) => return println!("{client} is refused: {e}"),
     };
     conn.on("data", move |chunk: Bytes| {
         let answer = String::from_utf8_lossy(&chunk);
         println!(
-            "{who} is told: {}",
+            "{client} receives: {}",
             answer.lines().last().unwrap_or_default()
         );
     });
-    // In TLS 1.3 a client learns only after its handshake that it is refused.
-    conn.on("error", move |e: Error| println!("{who} is refused: {e}"));
+    // With TLS 1.3, a client learns only after its handshake that the server refuses it.
+    conn.on("error", move |e: Error| {
+        println!("{client} is refused: {e}")
+    });
     conn.write("GET / HTTP/1.0\r\n\r\n");
     conn.next(Connection::CLOSE).await;
 }

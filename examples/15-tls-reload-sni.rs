@@ -1,16 +1,16 @@
-//! A server with two names, each with a certificate of its own, which it loads anew at SIGHUP and when a file has changed.
+//! A server with two names and a certificate for each, which it reloads at SIGHUP and when a file has changed.
 //!
-//! It makes the certificates itself, in a directory that it removes at SIGINT or SIGTERM. Replace one of them: the next
-//! client gets the new one, a second later at most, and clients that are connected notice nothing. A file that is not right
-//! is told of, and the certificate before stays.
+//! It generates the certificates in a directory that it removes at SIGINT or SIGTERM. Replace one of them: after at most a
+//! second, new clients get the new certificate; connected clients are not affected. If a file is not valid, an error is
+//! printed and the previous certificate stays in use.
 //!
-//! Run it, on 127.0.0.1:8443 or on an address of your own:
+//! Run it on 127.0.0.1:8443, or on another address:
 //! ```text
 //! $ cargo run --example 15-tls-reload-sni --features self-signed
 //! $ cargo run --example 15-tls-reload-sni --features self-signed -- tls://[::1]:9443
 //! ```
-//! Poke it: ask for one name, for the other, and for one that it does not have; make a new certificate, and ask again. DIR
-//! and PID are those that it prints:
+//! Try it: connect with one name, with the other, and with an unknown one; generate a new certificate, and connect again.
+//! DIR and PID are printed by the program:
 //! ```text
 //! $ openssl s_client -connect 127.0.0.1:8443 -servername one.example </dev/null | openssl x509 -noout -subject -dates
 //! $ openssl s_client -connect 127.0.0.1:8443 -servername three.example </dev/null
@@ -36,7 +36,7 @@ fn main() -> uptick::Result {
 
     let name = format!("uptick-tls-reload-sni-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
-    // Private keys are nobody else's business.
+    // Only the user can read the private keys.
     DirBuilder::new().mode(0o700).create(&directory)?;
     let served = serve(&uri, &directory);
     std::fs::remove_dir_all(&directory)?;
@@ -48,14 +48,16 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
     for name in NAMES {
         certificates.push((name, make_certificate(directory, name)?));
     }
-    // There is no `local_cert`, so who asks for another name, or for none, is refused.
+    // There is no `local_cert`, so clients that request another name, or none, are refused.
     let tls = TlsContext::new()
         .sni_server_certs(certificates)
         .reload_on_change(Duration::from_secs(1))
         .load()?;
-    tls.on("reload", |()| println!("the certificates are loaded anew"));
+    tls.on("reload", |()| {
+        println!("the certificates have been reloaded")
+    });
     tls.on("error", |e: uptick::tls::Error| {
-        eprintln!("the certificates stay: {e}")
+        eprintln!("the previous certificates stay in use: {e}")
     });
 
     let address = uri.strip_prefix("tls://").unwrap_or(uri);
@@ -69,7 +71,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
     });
     server.on("error", |e: Error| eprintln!("{e}"));
 
-    // What went wrong is the `error` event's to say.
+    // The `error` event reports failures.
     uptick::add_signal(uptick::SIGHUP, move |_| drop(tls.reload()))?;
     for signal in [SIGINT, SIGTERM] {
         uptick::add_signal(signal, |_| uptick::stop())?;
@@ -80,7 +82,7 @@ fn serve(uri: &str, directory: &Path) -> uptick::Result {
     uptick::run()
 }
 
-/// Certificate and key in one file, so that one change is all it takes.
+/// Certificate and key are in one file, so that one change replaces both.
 fn make_certificate(directory: &Path, name: &str) -> uptick::Result<PathBuf> {
     let own = self_signed([name])?;
     let path = directory.join(format!("{name}.pem"));

@@ -1,11 +1,11 @@
-//! An Uptick server in an async-std program: one thread, one executor, both kinds of code.
+//! An Uptick server in an async-std program: one thread and one executor for both.
 //!
-//! Run it; it ends by itself when its client has had its answer:
+//! Run it. It ends when its client has received the response:
 //! ```text
 //! $ cargo run -p uptick-async-std --example 16-inside-async-std
 //! ```
 
-#![allow(clippy::print_stdout, reason = "it shows what happens")]
+#![allow(clippy::print_stdout, reason = "an example prints")]
 
 use std::error::Error;
 use std::time::Duration;
@@ -23,13 +23,14 @@ fn main() -> Result {
         let server = Server::bind("tcp://127.0.0.1:0")?;
         server.on("connection", move |conn: Connection| {
             conn.on("data", move |chunk: Bytes| {
-                // A callback that has to wait spawns a future, which may use what async-std has.
+                // A callback that has to wait spawns a future, which may use async-std.
                 uptick_event_loop::spawn(async move {
                     task::sleep(Duration::from_millis(20)).await;
                     conn.end_with(chunk.to_ascii_uppercase());
                 });
             });
-            // With its only server closed, the loop has nothing left to wait for, and its future ends.
+            // When its only server is closed, the loop has nothing left to wait for, and its future
+            // completes.
             conn.on("close", move |()| server.close());
         });
         let address = server.address().unwrap_or_default();
@@ -42,13 +43,13 @@ fn main() -> Result {
     })
 }
 
-/// Plain async-std: it knows nothing of Uptick.
+/// A plain async-std client.
 async fn client(address: &str) -> Result {
     let address = address.strip_prefix("tcp://").unwrap_or(address);
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"hello").await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    println!("the server says {answer}");
+    println!("response: {answer}");
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! TLS sessions of async-tls over Uptick's connections, on both sides.
+//! TLS sessions of async-tls over Uptick connections, on both sides.
 //!
-//! Run it; it ends by itself when its client has had its answer:
+//! Run it. It ends when its client has received the response:
 //! ```text
 //! $ cargo run --release --example 19-async-tls
 //! ```
@@ -8,7 +8,7 @@
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "it shows what happens"
+    reason = "an example prints"
 )]
 
 use std::error::Error;
@@ -18,7 +18,7 @@ use uptick_async_std::{block_on, tls};
 use uptick_socket::prelude::{Connection, Emitter as _, Server};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A certificate that has signed itself; a real server reads the two from files.
+    // A self-signed certificate; a production server reads certificate and key from files.
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let acceptor = tls::acceptor(own.cert.pem() + &own.signing_key.serialize_pem())?;
     let connector = tls::connector(own.cert.pem())?;
@@ -42,12 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         session.close().await?;
         let mut answer = String::new();
         session.read_to_string(&mut answer).await?;
-        println!("the server says {answer}");
+        println!("response: {answer}");
         Ok(())
     })?
 }
 
-/// Sends back in capitals what comes.
+/// Sends received text back in upper case.
 async fn echo(conn: Connection, acceptor: tls::TlsAcceptor) -> std::io::Result<()> {
     let mut session = tls::accept(conn, &acceptor).await?;
     let mut text = String::new();

@@ -1,11 +1,11 @@
-//! The smallest web server: two pages.
+//! A minimal web server with two pages.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 21-http-hello
 //! $ cargo run --example 21-http-hello -- [::1]:9000
 //! ```
-//! Poke it, with a browser at <http://localhost:8080/> or:
+//! Try it with a browser at <http://localhost:8080/>, or with curl:
 //! ```text
 //! $ curl -i http://localhost:8080/
 //! $ curl -i http://localhost:8080/hello/Grace

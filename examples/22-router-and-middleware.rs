@@ -1,12 +1,11 @@
-//! A small service that keeps notes: routes with parameters, a group under one prefix, middleware around all of them, and error
-//! pages of its own.
+//! A service for notes: routes with parameters, a group with a prefix, middleware around all routes, and custom error pages.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 22-router-and-middleware
 //! $ cargo run --example 22-router-and-middleware -- [::1]:9000
 //! ```
-//! Poke it: keep a note, read it, list all, delete it. Whoever writes has to say the password. Ask with a method that there is not:
+//! Try it: add a note, read it, list all notes, delete it. Changes require the password. Then use an unsupported method:
 //! ```text
 //! $ curl -i -H 'Authorization: Bearer sesame' -d 'Buy milk' http://localhost:8080/api/notes
 //! $ curl -i http://localhost:8080/api/notes/1
@@ -24,7 +23,7 @@ use uptick::prelude::*;
 
 const PASSWORD: &str = "Bearer sesame";
 
-/// The notes by their numbers. There is one thread, so there are no locks.
+/// The notes by id. There is one thread, so no locks are needed.
 #[derive(Clone, Default)]
 struct Notes(Rc<RefCell<BTreeMap<u32, String>>>);
 
@@ -57,7 +56,7 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Middleware that looks at the request on its way in and at the response on its way out.
+/// Middleware that uses the request and the response.
 fn log(req: Request, next: Next) -> Reply {
     let line = format!("{} {}", req.method(), req.path());
     next.run(req).map(move |response| {
@@ -66,13 +65,13 @@ fn log(req: Request, next: Next) -> Reply {
     })
 }
 
-/// Middleware that answers in place of the handler.
+/// Middleware that responds instead of the handler.
 fn require_password(req: Request, next: Next) -> Reply {
     let reads = matches!(*req.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if reads || req.header("authorization") == Some(PASSWORD) {
         return next.run(req);
     }
-    let error = HttpError::new(StatusCode::UNAUTHORIZED, "say the password");
+    let error = HttpError::new(StatusCode::UNAUTHORIZED, "password required");
     Reply::Ready(Response::from(error).header("WWW-Authenticate", "Bearer"))
 }
 
@@ -125,5 +124,5 @@ impl Notes {
 
 fn id_in(req: &Request) -> Result<u32, HttpError> {
     let id = req.param("id").unwrap_or_default().parse();
-    id.map_err(|_| HttpError::bad_request("a note's id is a number"))
+    id.map_err(|_| HttpError::bad_request("the id of a note must be a number"))
 }

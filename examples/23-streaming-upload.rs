@@ -1,12 +1,12 @@
-//! Takes uploads of any size and writes them to files piece by piece. A client is read no faster than the disk takes what it sends,
-//! so a large upload needs no more memory than a small one.
+//! Accepts uploads of any size and writes them to files chunk by chunk. A client is read no faster than the disk accepts its
+//! data, so a large upload needs no more memory than a small one.
 //!
-//! Run it. It keeps what it gets in a directory that it makes, or in one that you name:
+//! Run it. Uploads are stored in a default directory, which it creates, or in the given one:
 //! ```text
 //! $ cargo run --example 23-streaming-upload
 //! $ cargo run --example 23-streaming-upload -- [::1]:9000 /tmp/uploads
 //! ```
-//! Poke it: upload a large file, and one that is larger than it takes. Break off in the middle: nothing is kept.
+//! Try it: upload a large file, and one that is too large. An upload that is interrupted leaves no file behind.
 //! ```text
 //! $ truncate -s 1G large
 //! $ curl -T large http://localhost:8080/uploads/large
@@ -22,15 +22,15 @@ use std::rc::Rc;
 use futures::{AsyncWriteExt, StreamExt};
 use uptick::prelude::*;
 
-/// What is larger is refused with 413, while it is still being sent.
-const LARGEST: u64 = 8 << 30;
+/// The maximum size of an upload. A larger one is refused with 413 while it is being sent.
+const MAX_UPLOAD: u64 = 8 << 30;
 
 fn main() -> uptick::Result {
     let mut args = std::env::args().skip(1);
     let address = args.next().unwrap_or("127.0.0.1:8080".into());
     let directory = PathBuf::from(args.next().unwrap_or("uploads".into()));
     fs::create_dir_all(&directory)
-        .map_err(|e| format!("making the directory {} failed: {e}", directory.display()))?;
+        .map_err(|e| format!("creating the directory {} failed: {e}", directory.display()))?;
 
     let http = HttpServer::new();
     let uploads = Rc::new(Cell::new(0));
@@ -53,19 +53,19 @@ async fn upload(
 ) -> Result<(StatusCode, String), HttpError> {
     let name = req.param("name").unwrap_or_default().to_owned();
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
-        return Err(HttpError::bad_request("this cannot be the name of a file"));
+        return Err(HttpError::bad_request("invalid file name"));
     }
-    let part = Part(directory.join(format!(".{number}.part")));
+    let part = PartialFile(directory.join(format!(".{number}.part")));
     let mut file = WritableResourceStream::create(&part.0)?.into_async_write();
     let mut body = req.body_stream();
     let mut length = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
         length += chunk.len() as u64;
-        if length > LARGEST {
+        if length > MAX_UPLOAD {
             return Err(HttpError::from_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        // Until the file has room for more, nothing more is read from the client.
+        // The next chunk is read from the client only after this one is written.
         file.write_all(&chunk).await?;
     }
     file.close().await?;
@@ -74,12 +74,12 @@ async fn upload(
     Ok((StatusCode::CREATED, format!("{name}: {length} bytes\n")))
 }
 
-/// A file that is not complete. It goes when the upload does, also when the client leaves and this future is dropped.
-struct Part(PathBuf);
+/// An incomplete file, which is removed when the upload fails or this future is dropped because the client has disconnected.
+struct PartialFile(PathBuf);
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
-        // It is there no more when it has been renamed.
+        // The file does not exist any more if it has been renamed.
         let _ = fs::remove_file(&self.0);
     }
 }

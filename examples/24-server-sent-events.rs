@@ -1,12 +1,12 @@
-//! Pushes events to browsers: a page with a clock and a chat, whose messages come as server-sent events.
+//! Pushes events to browsers: a page with a clock and a chat, updated by server-sent events.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 24-server-sent-events
 //! $ cargo run --example 24-server-sent-events -- [::1]:9000
 //! ```
-//! Poke it: open <http://localhost:8080/> in two windows and say something in one of them. Stop the server and start it again: the
-//! pages come back by themselves. Or:
+//! Try it: open <http://localhost:8080/> in two windows and send a message in one of them. Stop the server and start it again:
+//! the pages reconnect. Or use curl:
 //! ```text
 //! $ curl -N http://localhost:8080/events
 //! $ curl -d 'Hello, all!' http://localhost:8080/say
@@ -33,8 +33,8 @@ const PAGE: &str = r#"<!doctype html>
 </style>
 <p>The server has counted to <b id="count">nothing yet</b>.</p>
 <form id="form">
-  <input id="text" placeholder="Say something" aria-label="What to say" maxlength="250" autofocus autocomplete="off">
-  <button>Say</button>
+  <input id="text" placeholder="Message" aria-label="Message" maxlength="250" autofocus autocomplete="off">
+  <button>Send</button>
 </form>
 <ul id="said"></ul>
 <script>
@@ -49,34 +49,34 @@ const PAGE: &str = r#"<!doctype html>
   element("form").addEventListener("submit", async event => {
     event.preventDefault();
     const said = await fetch("/say", { method: "POST", body: element("text").value }).catch(error => error);
-    // What was not taken stays, to be said again.
+    // A message that was not accepted stays in the field.
     if (said.ok) element("text").value = "";
   });
 </script>
 </html>
 "#;
 
-/// Whoever listens.
+/// The connected event streams.
 #[derive(Clone, Default)]
-struct Audience(Rc<RefCell<Vec<EventStream>>>);
+struct Subscribers(Rc<RefCell<Vec<EventStream>>>);
 
 fn main() -> uptick::Result {
     let mut args = std::env::args();
     let address = args.nth(1).unwrap_or("127.0.0.1:8080".into());
 
-    let audience = Audience::default();
+    let subscribers = Subscribers::default();
     let http = HttpServer::new().body_limit(1000);
     http.get("/", |_| Response::html(PAGE));
     http.get("/events", {
-        let audience = audience.clone();
-        move |_| audience.welcome()
+        let subscribers = subscribers.clone();
+        move |_| subscribers.subscribe()
     });
     http.post("/say", {
-        let audience = audience.clone();
+        let subscribers = subscribers.clone();
         move |req: Request| {
-            let audience = audience.clone();
+            let subscribers = subscribers.clone();
             async move {
-                audience.tell("said", &req.text().await?);
+                subscribers.send("said", &req.text().await?);
                 Ok::<_, HttpError>(StatusCode::NO_CONTENT)
             }
         }
@@ -85,7 +85,7 @@ fn main() -> uptick::Result {
     let mut count = 0;
     uptick::add_periodic_timer(Duration::from_secs(1), move |_| {
         count += 1;
-        audience.tell("count", &count.to_string());
+        subscribers.send("count", &count.to_string());
     });
 
     http.listen(Server::bind(address)?);
@@ -94,21 +94,21 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-impl Audience {
-    fn welcome(&self) -> Response {
+impl Subscribers {
+    fn subscribe(&self) -> Response {
         let (response, events) = Response::events();
-        // Browsers whose connection breaks come back after a second.
+        // Browsers reconnect after a second.
         events.send(ServerEvent::reconnect_after(Duration::from_secs(1)));
         self.0.borrow_mut().push(events);
-        let audience = self.clone();
+        let subscribers = self.clone();
         events.on("close", move |()| {
-            audience.0.borrow_mut().retain(|other| *other != events);
+            subscribers.0.borrow_mut().retain(|other| *other != events);
         });
         response
     }
 
-    fn tell(&self, name: &str, data: &str) {
-        // Sending may end a stream that is too slow, and who is in the audience changes then.
+    fn send(&self, name: &str, data: &str) {
+        // Sending may close a slow stream, which changes the list.
         let all = self.0.borrow().clone();
         for events in all {
             events.send(ServerEvent::new(data).name(name));

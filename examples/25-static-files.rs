@@ -1,11 +1,11 @@
-//! Serves the files of a directory, with everything that browsers and caches ask for: ranges, entity tags, types.
+//! Serves the files of a directory with ranges, entity tags and content types.
 //!
-//! Run it in a directory with an `index.html`, or name one:
+//! Run it in a directory with an `index.html`, or pass one:
 //! ```text
 //! $ cargo run --example 25-static-files
 //! $ cargo run --example 25-static-files -- [::1]:9000 /usr/share/doc
 //! ```
-//! Poke it: ask for a part, ask whether something has changed, try to get out:
+//! Try it: request a part, revalidate a file, try to leave the directory:
 //! ```text
 //! $ curl -i -r 0-99 http://localhost:8080/README.md
 //! $ curl -I http://localhost:8080/README.md

@@ -1,12 +1,12 @@
-//! Serves each client no more often than it likes: 5 requests at once, then one every two seconds. Who asks more often gets 429,
-//! and is told when to come again. IPv6 clients count by their networks.
+//! Limits the requests of each client: a burst of 5, then one every two seconds. A client that sends more receives 429 with the
+//! time to wait. IPv6 clients are identified by their network.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 26-rate-limit
 //! $ cargo run --example 26-rate-limit -- [::1]:9000
 //! ```
-//! Poke it, as one client and as another:
+//! Try it as two different clients:
 //! ```text
 //! $ for i in 1 2 3 4 5 6 7; do curl -s -o /dev/null -D - http://127.0.0.1:8080/ | grep -iE '^(HTTP|rate|retry)'; done
 //! $ curl -i --interface 127.0.0.2 http://127.0.0.1:8080/

@@ -1,12 +1,13 @@
-//! Shuts down with grace: at SIGINT or SIGTERM it takes no more clients and closes connections that do nothing; requests that
-//! are being answered get their answers, for 10 seconds. A second signal closes all connections at once.
+//! A graceful shutdown: at SIGINT or SIGTERM, the server accepts no more clients and closes idle connections; requests in
+//! progress have 10 seconds to complete. A second signal closes all connections at once.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 27-graceful-shutdown
 //! $ cargo run --example 27-graceful-shutdown -- [::1]:9000
 //! ```
-//! Poke it: ask for the slow page, and press Ctrl-C in the server's window before it comes. The last one is too slow:
+//! Try it: request the slow page, and press Ctrl-C in the server's terminal before it responds. The last request takes too
+//! long:
 //! ```text
 //! $ curl -i http://localhost:8080/wait/3000
 //! $ curl -i http://localhost:8080/wait/60000
@@ -38,7 +39,7 @@ fn main() -> uptick::Result {
 async fn wait(req: Request) -> Result<String, HttpError> {
     let time = req.param("milliseconds").unwrap_or_default();
     let Ok(time) = time.parse() else {
-        let message = "the time has to be a number of milliseconds";
+        let message = "the time must be a number of milliseconds";
         return Err(HttpError::new(StatusCode::BAD_REQUEST, message));
     };
     uptick::sleep(Duration::from_millis(time)).await;

@@ -1,12 +1,12 @@
-//! A REST API as services have it: projects with tasks and files, validation, pages of results, CORS, a login with a session, uploads with
-//! their progress as server-sent events, an access log, health checks, and a graceful end.
+//! A REST API: projects with tasks and files, validation, pagination, CORS, a login with a session, upload progress as
+//! server-sent events, an access log, health checks, and a graceful shutdown.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own, and name the origin of the pages that may use it:
+//! Run it on 127.0.0.1:8080, or on another address, with the allowed origin of pages that use it:
 //! ```text
 //! $ cargo run --example 28-rest-api --features sessions
 //! $ cargo run --example 28-rest-api --features sessions -- [::1]:9000 https://app.example.com
 //! ```
-//! Poke it: log in, make a project, send something wrong, and upload a file.
+//! Try it: log in, create a project, send an invalid request, and upload a file.
 //! ```text
 //! $ api() { curl -isb jar -c jar -H 'content-type: application/json' "$@"; echo; }
 //! $ api localhost:8080/session -d '{"name":"ada","password":"lovelace"}'
@@ -30,9 +30,9 @@ use uptick::http::{
 };
 use uptick::prelude::*;
 
-const LARGEST_FILE: usize = 16 << 20;
-/// Of projects, and of tasks, files and watchers of a project.
-const MOST: usize = 1_000;
+const MAX_FILE: usize = 16 << 20;
+/// The maximum number of projects, and of tasks, files and watchers of a project.
+const MAX_ITEMS: usize = 1_000;
 
 #[derive(Clone, Default, Serialize)]
 struct Project {
@@ -52,7 +52,7 @@ struct Task {
     name: String,
 }
 
-/// The projects, which a service would keep in a database.
+/// The projects. A production service would store them in a database.
 #[derive(Default)]
 struct Projects(RefCell<BTreeMap<u64, Project>>);
 
@@ -89,7 +89,7 @@ fn main() -> uptick::Result {
         .try_allow_origin(origin)?
         .allow_credentials(true);
     http.wrap(cors.expose_headers(["location", "x-total-count"]));
-    // Without HTTPS, the cookie cannot be for HTTPS only.
+    // Without HTTPS, the cookie must not have the `Secure` attribute.
     http.wrap(Sessions::encrypted(SessionKeys::random()?).secure(false));
 
     http.post("/session", login);
@@ -105,7 +105,7 @@ fn main() -> uptick::Result {
         projects.put("/{id}/files/{name}", upload);
     });
     http.health("/healthz");
-    // A database is pinged here.
+    // A production service would ping its database here.
     let checks = HealthChecks::new().check("memory", async || Ok::<(), String>(()));
     http.ready("/readyz", checks);
 
@@ -119,7 +119,7 @@ fn main() -> uptick::Result {
 
 async fn login(req: Request) -> Result<StatusCode, HttpError> {
     let login: Login = req.json().await?;
-    // Elsewhere it is a slow hash that is compared, in a job of `uptick::spawn_blocking`.
+    // A production service would compare slow hashes, in a job of `uptick::spawn_blocking`.
     if !constant_time_eq(&login.password, "lovelace") {
         return Err(fail(401, "The password is wrong"));
     }
@@ -162,8 +162,12 @@ fn list(req: Request) -> Result<Response, HttpError> {
     Ok(Response::json(shown).header("x-total-count", count))
 }
 
-/// Calls `f` with a project; there may be none of the id.
-fn with<T>(req: &Request, id: u64, f: impl FnOnce(&mut Project) -> T) -> Result<T, HttpError> {
+/// Calls `f` with a project, or returns 404.
+fn with_project<T>(
+    req: &Request,
+    id: u64,
+    f: impl FnOnce(&mut Project) -> T,
+) -> Result<T, HttpError> {
     let projects = req.state::<Projects>()?;
     let mut projects = projects.0.borrow_mut();
     projects
@@ -173,15 +177,15 @@ fn with<T>(req: &Request, id: u64, f: impl FnOnce(&mut Project) -> T) -> Result<
 }
 
 fn show(req: Request) -> Result<Json<Project>, HttpError> {
-    with(&req, req.params()?, |project| Json(project.clone()))
+    with_project(&req, req.params()?, |project| Json(project.clone()))
 }
 
-/// Checks a name that a client has chosen for something of which there are `count` so far.
-fn checked(name: &str, count: usize) -> Result<String, HttpError> {
+/// Validates a name chosen by a client for a new item, of which there are `count` so far.
+fn validate_name(name: &str, count: usize) -> Result<String, HttpError> {
     match name.trim() {
         "" => Err(fail(422, "The name is empty")),
         name if name.len() > 100 => Err(fail(422, "The name is longer than 100 bytes")),
-        _ if count >= MOST => Err(fail(507, "There are too many")),
+        _ if count >= MAX_ITEMS => Err(fail(507, "There are too many")),
         name => Ok(name.to_owned()),
     }
 }
@@ -190,7 +194,7 @@ async fn create(req: Request) -> Result<Response, HttpError> {
     let new: Named = req.json().await?;
     let projects = req.state::<Projects>()?;
     let mut projects = projects.0.borrow_mut();
-    let name = checked(&new.name, projects.len())?;
+    let name = validate_name(&new.name, projects.len())?;
     let owner = req.try_extension::<User>()?.0.clone();
     let id = projects.last_key_value().map_or(1, |(id, _)| id + 1);
     let project = projects.entry(id).or_default();
@@ -202,7 +206,7 @@ async fn create(req: Request) -> Result<Response, HttpError> {
 fn remove(req: Request) -> Result<StatusCode, HttpError> {
     let id = req.params()?;
     let user = req.try_extension::<User>()?;
-    if with(&req, id, |project| project.owner != user.0)? {
+    if with_project(&req, id, |project| project.owner != user.0)? {
         return Err(fail(403, "It is the project of another user"));
     }
     req.state::<Projects>()?.0.borrow_mut().remove(&id);
@@ -211,8 +215,8 @@ fn remove(req: Request) -> Result<StatusCode, HttpError> {
 
 async fn add_task(req: Request) -> Result<(StatusCode, Json<Task>), HttpError> {
     let new: Named = req.json().await?;
-    with(&req, req.params()?, |project| {
-        let name = checked(&new.name, project.tasks.len())?;
+    with_project(&req, req.params()?, |project| {
+        let name = validate_name(&new.name, project.tasks.len())?;
         let id = project.tasks.last_key_value().map_or(1, |(id, _)| id + 1);
         let task = Task { id, name };
         project.tasks.insert(id, task.clone());
@@ -222,26 +226,26 @@ async fn add_task(req: Request) -> Result<(StatusCode, Json<Task>), HttpError> {
 
 async fn upload(req: Request) -> Result<(StatusCode, String), HttpError> {
     let (id, name): (u64, String) = req.params()?;
-    let count = with(&req, id, |project| project.files.len())?;
-    let name = checked(&name, count)?;
+    let count = with_project(&req, id, |project| project.files.len())?;
+    let name = validate_name(&name, count)?;
     let length = req.content_length().unwrap_or(0);
-    let (mut body, mut size) = (req.body_stream().limited(LARGEST_FILE), 0);
+    let (mut body, mut size) = (req.body_stream().limited(MAX_FILE), 0);
     while let Some(piece) = body.next().await {
         size += piece?.len();
         let event = ServerEvent::new(format!("{size} of {length}")).name("progress");
-        for watcher in with(&req, id, |project| project.watchers.clone())? {
+        for watcher in with_project(&req, id, |project| project.watchers.clone())? {
             watcher.send(event.clone());
         }
     }
-    with(&req, id, |project| project.files.insert(name, size))?;
+    with_project(&req, id, |project| project.files.insert(name, size))?;
     Ok((StatusCode::CREATED, format!("{size} bytes\n")))
 }
 
 fn progress(req: Request) -> Result<Response, HttpError> {
     let (response, events) = Response::events();
-    with(&req, req.params()?, |project| {
+    with_project(&req, req.params()?, |project| {
         project.watchers.retain(|watcher| watcher.is_open());
-        checked("a watcher", project.watchers.len())?;
+        validate_name("a watcher", project.watchers.len())?;
         project.watchers.push(events);
         Ok(response)
     })?

@@ -1,7 +1,7 @@
-//! A chat in the browser: rooms, who is here, who is typing, and what was said before. A page whose connection breaks comes
-//! back by itself, and shows what it has missed.
+//! A chat in the browser: rooms, members, typing indicators and a history. A page whose connection breaks reconnects, and
+//! shows the missed messages.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own. For TLS it makes a certificate itself, unless it gets one:
+//! Run it on 127.0.0.1:8080, or on another address. For TLS it uses a given certificate, or generates one:
 //! ```text
 //! $ cargo run --example chat
 //! $ cargo run --example 30-chat
@@ -9,8 +9,8 @@
 //! $ cargo run --example 30-chat --features self-signed -- --tls --listen 0.0.0.0:8443
 //! $ cargo run --example 30-chat --features self-signed -- --cert certificate.pem --key key.pem
 //! ```
-//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. Stop the server with Ctrl-C, say something
-//! in one of the windows, and start it again. What a page sends, you may, too:
+//! Try it: open <http://127.0.0.1:8080/> in two windows, and join under two names. Stop the server with Ctrl-C, write a
+//! message in one of the windows, and start the server again. Other clients can use the page's protocol:
 //! ```text
 //! $ npx wscat --connect ws://127.0.0.1:8080/chat
 //! > {"type":"join","name":"Ann","room":"lobby","token":""}
@@ -24,25 +24,25 @@ use uptick::rate_limit::Client;
 
 #[path = "30-chat/chat.rs"]
 mod chat;
-#[path = "30-chat/hall.rs"]
-mod hall;
+#[path = "30-chat/chat_server.rs"]
+mod chat_server;
 #[path = "30-chat/limits.rs"]
 mod limits;
 #[path = "30-chat/page.rs"]
 mod page;
 #[path = "30-chat/room.rs"]
 mod room;
+#[path = "30-chat/validation.rs"]
+mod validation;
 #[path = "30-chat/wire.rs"]
 mod wire;
-#[path = "30-chat/words.rs"]
-mod words;
 
-use hall::Hall;
+use chat_server::ChatServer;
 
 const USAGE: &str =
     "usage: 30-chat [--listen ADDRESS] [--tls] [--cert certificate.pem [--key key.pem]]";
 
-const MOST_CLIENTS: usize = 1000;
+const MAX_CLIENTS: usize = 1000;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main() -> uptick::Result {
@@ -51,14 +51,14 @@ pub(crate) fn main() -> uptick::Result {
     let http = HttpServer::new();
     page::add_files(http)?;
 
-    // It lives as long as the program, so callbacks may all refer to it.
-    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.hub())));
+    // The hall lives as long as the program, so callbacks can refer to it.
+    let chat_server: &'static ChatServer = Box::leak(Box::new(ChatServer::new(http.hub())));
     http.websocket_with("/chat", page::websocket_options(), move |req: Request| {
         let client = req.client();
-        Accept::new(move |ws| hall.welcome(ws, client.map(Client::from)))
+        Accept::new(move |ws| chat_server.add_page(ws, client.map(Client::from)))
     });
 
-    let server = LimitingServer::new(Server::bind(&options.listen)?, MOST_CLIENTS, false);
+    let server = LimitingServer::new(Server::bind(&options.listen)?, MAX_CLIENTS, false);
     let scheme = if options.tls { "https" } else { "http" };
     let server: AnyServer = match options.tls {
         true => secure(server, &options)?,
@@ -122,7 +122,7 @@ fn secure(server: LimitingServer, options: &Options) -> uptick::Result<AnyServer
     Ok(SecureServer::new(server, tls.load()?).into())
 }
 
-/// TLS takes a while to build, and is built on request.
+/// TLS takes a while to build, so it is optional.
 #[cfg(not(feature = "self-signed"))]
 fn secure(_: LimitingServer, options: &Options) -> uptick::Result<AnyServer> {
     let _ = (&options.cert, &options.key);

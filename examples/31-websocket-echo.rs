@@ -1,11 +1,12 @@
-//! The smallest WebSocket server: every message comes back. Who sends without reading has to wait, so nothing is lost.
+//! A minimal WebSocket server that echoes every message. Backpressure: a client that sends without reading is paused, so
+//! nothing is lost.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 31-websocket-echo
 //! $ cargo run --example 31-websocket-echo -- [::1]:9000
 //! ```
-//! Poke it, with any client of WebSockets, such as:
+//! Try it with any WebSocket client, such as:
 //! ```text
 //! $ npx wscat -c ws://localhost:8080/echo
 //! ```
@@ -17,7 +18,7 @@ fn main() -> uptick::Result {
     let address = args.nth(1).unwrap_or("127.0.0.1:8080".into());
 
     let http = HttpServer::new();
-    // Before a WebSocket is told to pause less than 64 KiB waits, and behind that there has to be room for the longest message.
+    // A WebSocket is paused when 64 KiB are queued; above that there must be space for the longest message.
     let options = WebSocketOptions::new().max_buffered(2 * 1024 * 1024);
     http.websocket_with("/echo", options, |_: Request| Accept::new(echo));
     http.listen(Server::bind(address)?);

@@ -1,11 +1,12 @@
-//! Topics: clients say what they want to hear, and get what others publish on it. A clock ticks on the topic "time".
+//! Topics: clients subscribe to topics, and receive the messages that others publish. A clock publishes on the topic
+//! "time".
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 32-topics
 //! $ cargo run --example 32-topics -- [::1]:9000
 //! ```
-//! Poke it, from two windows. "+" and a topic subscribes, "-" and a topic ends that, a topic and a text publishes:
+//! Try it in two terminals. "+TOPIC" subscribes, "-TOPIC" unsubscribes, "TOPIC: TEXT" publishes:
 //! ```text
 //! $ npx wscat -c ws://localhost:8080/
 //! > +time
@@ -32,7 +33,7 @@ fn main() -> uptick::Result {
             Accept::new(|ws: WebSocket| {
                 ws.on("message", move |message: Message| {
                     match message.as_text() {
-                        Some(text) => hear(ws, text),
+                        Some(text) => handle_command(ws, text),
                         None => ws.close(CloseCode::UNSUPPORTED, "text only"),
                     };
                 });
@@ -40,7 +41,7 @@ fn main() -> uptick::Result {
         },
     );
 
-    // Whoever is no WebSocket can look at the topics, and publish to all who listen.
+    // HTTP clients can list the topics, and publish to all subscribers.
     let hub = http.hub();
     http.get("/topics", move |_| {
         let mut lines: Vec<_> = hub.topics().into_iter().collect();
@@ -53,10 +54,10 @@ fn main() -> uptick::Result {
     http.post("/topics/{name}", move |req: Request| async move {
         let name = req.param("name").unwrap_or_default().to_owned();
         let count = hub.publish(&name, format!("{name}: {}", req.text().await?));
-        Ok::<_, HttpError>(format!("{count} have got it.\n"))
+        Ok::<_, HttpError>(format!("sent to {count} subscribers\n"))
     });
     hub.on("subscription", |change: Subscription| {
-        println!("{}: {} listen", change.topic, change.now);
+        println!("{}: {} subscribers", change.topic, change.now);
     });
 
     let start = Instant::now();
@@ -71,17 +72,17 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-fn hear(ws: WebSocket, text: &str) {
+fn handle_command(ws: WebSocket, text: &str) {
     if let Some(topic) = text.strip_prefix('+') {
         if !ws.subscribe(topic) {
-            ws.send("That is one of yours already, or one too many.");
+            ws.send("You are subscribed to that topic already, or to too many topics.");
         }
     } else if let Some(topic) = text.strip_prefix('-') {
         ws.unsubscribe(topic);
     } else if let Some((topic, _)) = text.split_once(':') {
-        // It reaches all others, and nobody unless this one is subscribed, too.
+        // The message reaches all other subscribers, but only if this client is subscribed as well.
         ws.publish(topic, text);
     } else {
-        ws.send("Say +topic, -topic or topic: text.");
+        ws.send("Send +topic, -topic or topic: text.");
     }
 }

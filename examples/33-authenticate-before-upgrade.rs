@@ -1,12 +1,12 @@
-//! Asks who it is before a WebSocket is opened: whoever shows no valid token, in a cookie or a field, gets 401, and a page of another
-//! site 403, without a WebSocket. Who opens a third one at a time gets 429.
+//! Authentication before the WebSocket upgrade: a client without a valid token, in a cookie or a header, receives 401, and a page
+//! of another site 403. A user who opens a third WebSocket receives 429.
 //!
-//! Run it, on 127.0.0.1:8080 or on an address of your own:
+//! Run it on 127.0.0.1:8080, or on another address:
 //! ```text
 //! $ cargo run --example 33-authenticate-before-upgrade
 //! $ cargo run --example 33-authenticate-before-upgrade -- [::1]:9000
 //! ```
-//! Poke it, as Ada, as Grace, and as nobody:
+//! Try it as Ada, as Grace, and without a token:
 //! ```text
 //! $ npx wscat -c ws://localhost:8080/private -H 'Authorization: Bearer sesame'
 //! $ npx wscat -c ws://localhost:8080/private -H 'Cookie: token=mellon'
@@ -20,10 +20,10 @@ use std::time::Duration;
 
 use uptick::prelude::*;
 
-/// How many WebSockets one user may have at a time.
-const MOST: usize = 2;
+/// The maximum number of open WebSockets of a user.
+const MAX_WEBSOCKETS: usize = 2;
 
-/// The open WebSockets of each user. There is one thread, so there are no locks.
+/// The open WebSockets of each user. There is one thread, so no locks are needed.
 #[derive(Clone, Default)]
 struct Users(Rc<RefCell<HashMap<&'static str, Vec<WebSocket>>>>);
 
@@ -39,7 +39,7 @@ fn main() -> uptick::Result {
         async move {
             let token = token_in(&req).ok_or_else(unauthorized)?;
             let user = user_of(token).await.ok_or_else(unauthorized)?;
-            users.let_in(user)
+            users.accept(user)
         }
     });
     http.listen(Server::bind(address)?);
@@ -48,8 +48,8 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Returns the token. Pages in browsers cannot set headers of the request, but browsers send the cookies of the site; the book has further ways for them,
-/// `BearerProtocol` and `RejectWithClose`.
+/// Returns the token. Pages in browsers cannot set request headers for WebSockets, but browsers send the cookies of the site. The
+/// book describes other ways: `BearerProtocol` and `RejectWithClose`.
 fn token_in(req: &Request) -> Option<&str> {
     let field = req.header("authorization");
     field
@@ -57,7 +57,7 @@ fn token_in(req: &Request) -> Option<&str> {
         .or_else(|| req.cookie("token"))
 }
 
-/// Asks a database, which takes its time; others are served meanwhile.
+/// Looks the user up in a simulated slow database. Other clients are served in the meantime.
 async fn user_of(token: &str) -> Option<&'static str> {
     uptick::sleep(Duration::from_millis(10)).await;
     match token {
@@ -68,14 +68,14 @@ async fn user_of(token: &str) -> Option<&'static str> {
 }
 
 fn unauthorized() -> HttpError {
-    HttpError::new(StatusCode::UNAUTHORIZED, "say who you are")
+    HttpError::new(StatusCode::UNAUTHORIZED, "authentication required")
 }
 
 impl Users {
-    fn let_in(&self, user: &'static str) -> Result<Accept, HttpError> {
+    fn accept(&self, user: &'static str) -> Result<Accept, HttpError> {
         let users = self.clone();
-        if users.count(user) >= MOST {
-            let message = "there are enough WebSockets of yours";
+        if users.count(user) >= MAX_WEBSOCKETS {
+            let message = "too many WebSockets of this user";
             return Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, message));
         }
         Ok(Accept::new(move |ws: WebSocket| users.serve(user, ws)))

@@ -1,13 +1,13 @@
-//! Sends what is typed, line by line, over a WebSocket, and prints what comes. When the connection is lost, it connects again,
-//! after a while that gets longer each time; what is typed meanwhile waits.
+//! Sends the standard input over a WebSocket, line by line, and prints received messages. When the connection is lost, it
+//! reconnects with growing delays; lines typed in the meantime are queued.
 //!
-//! Run it, with `31-websocket-echo` or `32-topics` on 127.0.0.1:8080, or with a URL of your own:
+//! Run it with `31-websocket-echo` or `32-topics` on 127.0.0.1:8080, or with another URL:
 //! ```text
 //! $ cargo run --example 34-websocket-client
 //! $ cargo run --example 34-websocket-client -- ws://127.0.0.1:8080/
 //! $ cargo run --example 34-websocket-client -- wss://example.com/chat
 //! ```
-//! Poke it: type; stop the server, type, and start it again; Ctrl-D ends it.
+//! Try it: type lines; stop the server, type, and start it again; Ctrl-D ends the program.
 
 use uptick::prelude::*;
 
@@ -15,7 +15,7 @@ fn main() -> uptick::Result {
     let mut args = std::env::args();
     let url = args.nth(1).unwrap_or("ws://127.0.0.1:8080/echo".into());
 
-    // It is read while there is somebody to tell.
+    // The input is read only while the WebSocket is open.
     let stdin = LineStream::new(uptick::stream::stdin()?);
     stdin.pause();
     let client = Reconnect::new(uptick::websocket::connector(), url).start(move |ws: WebSocket| {
@@ -31,7 +31,7 @@ fn main() -> uptick::Result {
         ws.on("close", move |_: Closed| stdin.pause());
     });
     client.on("retry", |retry: Retry| {
-        eprintln!("{}; again in {:.1?}", retry.why, retry.delay);
+        eprintln!("{}; retrying in {:.1?}", retry.why, retry.delay);
     });
     client.on("error", |e: uptick::websocket::Error| eprintln!("{e}"));
     client.on("close", move |()| stdin.close());
@@ -41,11 +41,11 @@ fn main() -> uptick::Result {
         match client.socket() {
             Some(ws) if ws.send(&*line) == Sent::Buffered => stdin.pause(),
             Some(_) => {}
-            None => eprintln!("this was not sent: {line}"),
+            None => eprintln!("not sent: {line}"),
         }
     });
     stdin.on("end", move |()| match client.socket() {
-        // What answers the last lines comes before this does.
+        // Responses to the last lines arrive before the pong.
         Some(ws) => {
             ws.on("pong", move |_: Bytes| client.stop());
             ws.ping("the end");

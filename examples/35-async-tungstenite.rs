@@ -1,6 +1,6 @@
-//! WebSockets of async-tungstenite over Uptick's connections, on both sides.
+//! WebSockets of async-tungstenite over Uptick connections, on both sides.
 //!
-//! Run it; it ends by itself when its client has had its answer:
+//! Run it. It ends when its client has received the response:
 //! ```text
 //! $ cargo run --release --example 35-async-tungstenite
 //! ```
@@ -8,7 +8,7 @@
 #![allow(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "it shows what happens"
+    reason = "an example prints"
 )]
 
 use std::error::Error;
@@ -34,13 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut socket = websocket::connect(&url).await?;
         socket.send("hello".into()).await?;
         if let Some(answer) = socket.next().await {
-            println!("the server says {}", answer?);
+            println!("response: {}", answer?);
         }
         Ok(socket.close(None).await?)
     })?
 }
 
-/// Sends back in capitals what comes.
+/// Sends received text back in upper case.
 async fn echo(conn: Connection) -> Result<(), websocket::Error> {
     let mut socket = websocket::accept(conn).await?;
     while let Some(message) = socket.next().await {

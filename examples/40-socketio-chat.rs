@@ -1,16 +1,17 @@
-//! A chat in the browser with Socket.IO: rooms, who is there, who is typing, and what was said before. It works over WebSockets and over polling, on one or
-//! several workers. A page whose connection breaks comes back by itself, and shows what it has missed.
+//! A chat in the browser with Socket.IO: rooms, members, typing indicators and a history. It works over WebSockets and over
+//! polling, on one or several workers. A page whose connection breaks reconnects, and shows the missed messages.
 //!
-//! The page uses the official client, which npm installs and the program serves. Install it, and run the program, on 127.0.0.1:8080 or on an address of your
-//! own, on several worker processes if you like:
+//! The page uses the official client, which npm installs and the program serves. Install it, and run the program on
+//! 127.0.0.1:8080, or on another address or several worker processes:
 //! ```text
 //! $ npm install --prefix target/tools socket.io-client@4
 //! $ cargo run --example 40-socketio-chat --features socketio,workers
 //! $ cargo run --example 40-socketio-chat --features socketio,workers -- --listen 0.0.0.0:8080 --workers 4
 //! $ cargo run --example 40-socketio-chat --features socketio,workers -- --client /usr/share/nodejs/socket.io-client/dist
 //! ```
-//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names; <http://127.0.0.1:8080/?transport=polling> uses no WebSocket. Stop the
-//! server with Ctrl-C, say something in one of the windows, and start it again. What the page sends, you may, too:
+//! Try it: open <http://127.0.0.1:8080/> in two windows, and join under two names; <http://127.0.0.1:8080/?transport=polling>
+//! uses no WebSocket. Stop the server with Ctrl-C, write a message in one of the windows, and start the server again. Other
+//! clients can use the page's events:
 //! ```text
 //! $ NODE_PATH=target/tools/node_modules node -e 'const s = require("socket.io-client")("http://127.0.0.1:8080");
 //!     s.on("said", (room, said) => console.log(room, said.name, said.text));
@@ -18,8 +19,8 @@
 //!     s.emitWithAck("say", { text: "Hello!", ref: 1 }).then(console.log)'
 //! ```
 //!
-//! Each worker serves its own pages. It finds the people of all workers by `fetch_sockets`, sends messages to all by a broadcast, and remembers them from server-side
-//! events. Rate limits are not shared: each worker counts for itself.
+//! Each worker serves its own pages. It finds the people of all workers with `fetch_sockets`, broadcasts messages to all workers,
+//! and keeps the messages of other workers from server-side events. Rate limits are not shared: each worker counts separately.
 
 use std::time::Duration;
 
@@ -31,10 +32,10 @@ use uptick::socketio::engine::EngineOptions;
 use uptick::websocket::Origins;
 use uptick::workers::WorkerEvent;
 
+#[path = "40-socketio-chat/chat_server.rs"]
+mod chat_server;
 #[path = "40-socketio-chat/files.rs"]
 mod files;
-#[path = "40-socketio-chat/hall.rs"]
-mod hall;
 #[path = "40-socketio-chat/history.rs"]
 mod history;
 #[path = "40-socketio-chat/limits.rs"]
@@ -43,18 +44,18 @@ mod limits;
 mod options;
 #[path = "40-socketio-chat/roster.rs"]
 mod roster;
+#[path = "30-chat/validation.rs"]
+mod validation;
 #[path = "40-socketio-chat/wire.rs"]
 mod wire;
-#[path = "30-chat/words.rs"]
-mod words;
 
-use hall::Hall;
+use chat_server::ChatServer;
 use options::Options;
 
-/// The maximum number of connections, and of pages, of each worker.
-const MOST_CLIENTS: usize = 1000;
-/// The maximum size in bytes of what a page sends: of the longest message, in JSON with all of its characters escaped.
-const LARGEST_PAYLOAD: usize = 64 * 1024;
+/// The maximum number of connections and pages of each worker.
+const MAX_CLIENTS: usize = 1000;
+/// The maximum size of an event in bytes: the longest message, in JSON with all of its characters escaped.
+const MAX_PAYLOAD: usize = 64 * 1024;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) fn main() -> uptick::Result {
@@ -69,7 +70,7 @@ pub(crate) fn main() -> uptick::Result {
 fn run_alone(options: &Options, client: Bytes) -> uptick::Result {
     let (_, http, _) = serve(SocketIoOptions::new(), 0, client)?;
     let server = Server::bind(&options.listen)?;
-    http.listen(LimitingServer::new(server, MOST_CLIENTS, false));
+    http.listen(LimitingServer::new(server, MAX_CLIENTS, false));
     http.shutdown_on([SIGINT, SIGTERM], DEADLINE)?;
     let uri = http.address().unwrap_or_default();
     println!("listening on {}", uri.replace("tcp://", "http://"));
@@ -89,33 +90,35 @@ fn run_workers(options: &Options, client: Bytes) -> uptick::Result {
         })
         .run(move |worker: Worker| {
             let settings = SocketIoOptions::new().adapter(BusAdapter::factory());
-            let (io, http, hall) = serve(settings, worker.number(), client.clone())?;
-            // The people of a worker that was killed are gone.
-            worker.bus().on("peer-gone", |_: u64| hall.refresh_soon());
-            http.listen(LimitingServer::new(worker.server(0)?, MOST_CLIENTS, false));
+            let (io, http, chat_server) = serve(settings, worker.number(), client.clone())?;
+            // The people of a killed worker are gone.
+            worker
+                .bus()
+                .on("peer-gone", |_: u64| chat_server.refresh_soon());
+            http.listen(LimitingServer::new(worker.server(0)?, MAX_CLIENTS, false));
             worker.on(Worker::DRAIN, move |_| io.close());
             Ok(())
         })?;
     Ok(())
 }
 
-/// Creates the Socket.IO server, and an HTTP server that has it and the files of the page.
+/// Creates the Socket.IO server, and an HTTP server for it and the files of the page.
 fn serve(
     settings: SocketIoOptions,
     worker: usize,
     client: Bytes,
-) -> Result<(SocketIo, HttpServer, &'static Hall), FieldError> {
+) -> Result<(SocketIo, HttpServer, &'static ChatServer), FieldError> {
     let engine = EngineOptions::new()
-        .max_payload(LARGEST_PAYLOAD)
-        .max_clients(MOST_CLIENTS)
+        .max_payload(MAX_PAYLOAD)
+        .max_clients(MAX_CLIENTS)
         .origins(Origins::OwnHost);
     let io = SocketIo::with_options(settings.engine(engine));
     let http = HttpServer::new();
     files::add(http, client)?;
     http.mount("/socket.io/", &io);
 
-    // It lives as long as the program, so callbacks can refer to it.
-    let hall: &'static Hall = Box::leak(Box::new(Hall::new(io.of("/"), worker)));
-    hall.open();
-    Ok((io, http, hall))
+    // The hall lives as long as the program, so callbacks can refer to it.
+    let chat_server: &'static ChatServer = Box::leak(Box::new(ChatServer::new(io.of("/"), worker)));
+    chat_server.open();
+    Ok((io, http, chat_server))
 }

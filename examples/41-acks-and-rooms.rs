@@ -1,11 +1,12 @@
-//! A quiz with Socket.IO: acknowledgements in both directions with timeouts, those of a whole room, and volatile events.
+//! A quiz with Socket.IO: acknowledgements in both directions with timeouts, acknowledgements of a whole room, and
+//! volatile events.
 //!
-//! Run it, on 127.0.0.1:3000 or on an address of your own:
+//! Run it on 127.0.0.1:3000, or on another address:
 //! ```text
 //! $ cargo run --example 41-acks-and-rooms --features socketio
 //! $ cargo run --example 41-acks-and-rooms --features socketio -- [::1]:9000
 //! ```
-//! Poke it with the official client. Ada answers questions, Bob asks one:
+//! Try it with the official client. Ada answers questions, Bob sends one:
 //! ```text
 //! $ npm install socket.io-client@4
 //! $ node -e 'const s = require("socket.io-client")("http://127.0.0.1:3000");
@@ -18,14 +19,14 @@
 //!     s.emitWithAck("join", "red").then(() => s.emitWithAck("ask", "red", "What is 6 times 7?")).then(console.log)'
 //! ```
 //!
-//! | the client sends | the server |
+//! | the client sends | the server's reaction |
 //! |---|---|
-//! | `join` room | asks the client for its `name`, lets it join, and acknowledges `{names}` of the room, or `{error}` |
+//! | `join` room | asks the client for its `name`, adds it to the room, and acknowledges `{names}` of the room, or `{error}` |
 //! | `leave` room | acknowledges the remaining rooms |
 //! | `ask` room, text | sends `question` text to the others in the room, and acknowledges `{answers, complete}` |
-//! | `tell` [rooms], text | sends `told` name, text to the others in the rooms, each once, and acknowledges their number |
+//! | `tell` [rooms], text | sends `told` name, text once to each other member of the rooms, and acknowledges their number |
 //!
-//! Every second, `clock` seconds is sent to all; clients that are slow miss some.
+//! Every second, `clock` seconds is sent to all clients; slow clients miss some.
 
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,9 @@ use serde::{Deserialize, Serialize};
 use uptick::prelude::*;
 use uptick::socketio::{AckError, DisconnectReason, Incomplete, SocketIoOptions, Value};
 
-/// The time that a client has for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_ROOMS: usize = 10;
+/// The time in which a client must answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_ROOMS: usize = 10;
 
 /// The data of a socket.
 #[derive(Default, Serialize, Deserialize)]
@@ -53,14 +54,14 @@ enum Joined {
 #[derive(Serialize)]
 struct Answers {
     answers: Vec<Value>,
-    /// Whether all have answered in time.
+    /// `true` if all have answered in time.
     complete: bool,
 }
 
 fn main() -> uptick::Result {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
 
-    let io = SocketIo::with_options(SocketIoOptions::new().max_rooms(MOST_ROOMS));
+    let io = SocketIo::with_options(SocketIoOptions::new().max_rooms(MAX_ROOMS));
     io.on("connection", serve);
     let start = Instant::now();
     uptick::add_periodic_timer(Duration::from_secs(1), move |_| {
@@ -86,11 +87,11 @@ fn serve(socket: Socket) {
     socket.on_ack("leave", move |room: String, ack: Ack| {
         socket.leave(room);
         let rooms = socket.rooms();
-        // The first is that of its id, which it is in by itself.
+        // The first room is that of the socket's id, which it is always in.
         ack.send(&rooms.get(1..).unwrap_or_default());
     });
     socket.on_ack("ask", move |(room, text): (String, String), ack: Ack| {
-        let others = socket.to(room).timeout(PATIENCE);
+        let others = socket.to(room).timeout(ANSWER_TIMEOUT);
         let answers = others.emit_with_ack("question", &text);
         answers.then(|answers| match answers {
             Ok(answers) => ack.send(&Answers {
@@ -109,7 +110,7 @@ fn serve(socket: Socket) {
         "tell",
         move |(rooms, text): (Vec<String>, String), ack: Ack| {
             let name = socket.data::<Player>().unwrap_or_default().name;
-            let rooms = rooms.iter().take(MOST_ROOMS);
+            let rooms = rooms.iter().take(MAX_ROOMS);
             let others = socket.broadcast().to_any(rooms);
             ack.send(&others.emit("told", &(name, text)));
         },
@@ -120,9 +121,12 @@ fn serve(socket: Socket) {
     });
 }
 
-/// Lets a socket join a room under the name that its client answers with; returns the names in the room.
+/// Adds a socket to a room under the name that its client returns; returns the names in the room.
 async fn join(socket: Socket, room: &str) -> Result<Vec<String>, String> {
-    let name: Result<String, AckError> = socket.timeout(PATIENCE).emit_with_ack("name", &()).await;
+    let name: Result<String, AckError> = socket
+        .timeout(ANSWER_TIMEOUT)
+        .emit_with_ack("name", &())
+        .await;
     let name = name.map_err(|error| error.to_string())?;
     let player = Player { name };
     socket
@@ -130,11 +134,11 @@ async fn join(socket: Socket, room: &str) -> Result<Vec<String>, String> {
         .map_err(|error| error.to_string())?;
     if !socket.join(room) {
         return Err(format!(
-            "joining {room} failed: you are in {MOST_ROOMS} rooms"
+            "joining {room} failed: you are in {MAX_ROOMS} rooms"
         ));
     }
     let members = socket.namespace().to(room).fetch_sockets().await;
-    // With several servers, one might not answer; then its players are missing.
+    // With several servers, one might not respond; then its players are missing.
     let members = members.unwrap_or_else(|incomplete| incomplete.received);
     let players = members
         .iter()

@@ -1,12 +1,12 @@
-//! Namespaces of Socket.IO that let clients in by what they send as `auth`: a synchronous and an asynchronous middleware, namespaces that are created on
-//! demand, and connection state recovery.
+//! Socket.IO namespaces that authenticate clients by their `auth` object: synchronous and asynchronous middleware, namespaces
+//! that are created on demand, and connection state recovery.
 //!
-//! Run it, on 127.0.0.1:3000 or on an address of your own:
+//! Run it on 127.0.0.1:3000, or on another address:
 //! ```text
 //! $ cargo run --example 42-namespaces-and-auth --features socketio
 //! $ cargo run --example 42-namespaces-and-auth --features socketio -- [::1]:9000
 //! ```
-//! Poke it with the official client, as Ada in her project, as nobody, and with a broken connection:
+//! Try it with the official client: as Ada in her project, without a token, and with a broken connection:
 //! ```text
 //! $ npm install socket.io-client@4
 //! $ node -e 'const s = require("socket.io-client")("http://127.0.0.1:3000/project-7", { auth: { token: "sesame" } });
@@ -20,11 +20,11 @@
 //!     setTimeout(() => s.io.engine.close(), 5000)'
 //! ```
 //!
-//! | namespace | lets in |
+//! | namespace | clients |
 //! |---|---|
-//! | `/` | all; the event `projects` acknowledges those in which somebody is |
-//! | `/admin` | Ada, after the database was asked; the event `broadcast` text goes to all projects |
-//! | `/project-N` | those with a valid token; everybody in it gets `news`, also what was sent while the connection was broken |
+//! | `/` | all; the event `projects` acknowledges the projects with connected clients |
+//! | `/admin` | Ada, after a database lookup; the event `broadcast` text is sent to all projects |
+//! | `/project-N` | clients with a valid token; all of them receive `news`, including events sent while their connection was broken |
 
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ struct User {
 fn main() -> uptick::Result {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
 
-    // Who comes back within a minute has its id, rooms and data, and what it has missed. It was let in already, but a token may have been revoked.
+    // A client that reconnects within a minute keeps its id, rooms and data, and receives missed events. It was authenticated
+    // before, but its token may have been revoked.
     let recovery = RecoveryOptions::new()
         .max_disconnection(Duration::from_secs(60))
         .skip_middleware(false);
@@ -72,7 +73,7 @@ fn main() -> uptick::Result {
     });
     projects.wrap(|socket: Socket| {
         let user = authenticate(socket)?;
-        keep(socket, &user)
+        store_user(socket, &user)
     });
     projects.on("connection", |socket: Socket| {
         socket.on_ack("whoami", move |(), ack: Ack| {
@@ -95,7 +96,7 @@ fn main() -> uptick::Result {
     });
 
     let admin = io.of("/admin");
-    // They run in this order; the second only if the first has accepted the client.
+    // The middleware runs in this order; the second one only if the first has accepted the client.
     admin.wrap(|socket: Socket| authenticate(socket).map(drop));
     admin.wrap(|socket: Socket| async move {
         let user = authenticate(socket)?;
@@ -104,7 +105,7 @@ fn main() -> uptick::Result {
                 Refusal::new("not an administrator").with_data(&json!({ "user": user.name }))
             );
         }
-        keep(socket, &user)
+        store_user(socket, &user)
     });
     admin.on("connection", move |socket: Socket| {
         socket.on_ack("broadcast", move |text: String, ack: Ack| {
@@ -118,7 +119,7 @@ fn main() -> uptick::Result {
     uptick::run()
 }
 
-/// Finds the user by the token. The error is the client's `connect_error`.
+/// Returns the user of the token. The client receives the error as `connect_error`.
 fn authenticate(socket: Socket) -> Result<User, Refusal> {
     let auth: Auth = socket.auth().map_err(|_| {
         Refusal::new("no token")
@@ -128,7 +129,7 @@ fn authenticate(socket: Socket) -> Result<User, Refusal> {
     user_of(&auth.token).ok_or_else(unknown)
 }
 
-fn keep(socket: Socket, user: &User) -> Result<(), Refusal> {
+fn store_user(socket: Socket, user: &User) -> Result<(), Refusal> {
     socket
         .set_data(user)
         .map_err(|error| Refusal::new(error.to_string()))
@@ -144,7 +145,7 @@ fn user_of(token: &str) -> Option<User> {
     Some(User { name, is_admin })
 }
 
-/// Takes as long as a database would.
+/// Simulates the delay of a database.
 async fn is_admin_in_database(user: &User) -> bool {
     uptick::sleep(Duration::from_millis(5)).await;
     user.is_admin

@@ -1,4 +1,4 @@
-//! A service on all cores: worker processes that share one port, a bus between their WebSockets, and counters of all of them.
+//! A service on all cores: worker processes that share a port, a bus between their WebSockets, and common counters.
 //!
 //! Run it:
 //! ```text
@@ -7,14 +7,14 @@
 //! $ cargo run --example 50-workers --features workers,tls -- --threads 4 127.0.0.1:8080
 //! $ cargo run --example 50-workers --features workers,tls -- --cert cert.pem --key key.pem tls://127.0.0.1:8443
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ curl http://127.0.0.1:8080/
 //! $ curl http://127.0.0.1:8080/stats
 //! $ curl http://127.0.0.1:8080/metrics
 //! $ npx wscat -c ws://127.0.0.1:8080/ws
 //! ```
-//! A worker that dies is replaced, and the others go on. Ask one to die, and look at the numbers again:
+//! A worker that dies is replaced, and the others keep serving. Make one exit, and look at the numbers again:
 //! ```text
 //! $ curl http://127.0.0.1:8080/exit
 //! $ curl http://127.0.0.1:8080/stats

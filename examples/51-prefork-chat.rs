@@ -1,26 +1,26 @@
-//! The chat of `30-chat` on several worker processes. A page connects to any of them, and sees the people and messages of all.
+//! The chat of `30-chat` on several worker processes. A page connects to any of them, and shows the people and messages of all.
 //!
-//! Run it, with one worker for each processor, or with a number of your own:
+//! Run it with one worker for each processor, or with another number:
 //! ```text
 //! $ cargo run --example 51-prefork-chat --features workers
 //! $ cargo run --example 51-prefork-chat --features workers -- --workers 4 127.0.0.1:8080
 //! ```
-//! Poke it: open <http://127.0.0.1:8080/> in two windows, and join under two names. A response header names the worker:
+//! Try it: open <http://127.0.0.1:8080/> in two windows, and join under two names. A response header contains the worker:
 //! ```text
 //! $ curl -si --http1.1 -m 1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
 //!     -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' http://127.0.0.1:8080/chat | grep x-worker
 //! x-worker: 2 (pid 4712)
 //! ```
-//! Kill that worker: its people leave, and their pages reconnect to other workers. Its successor gets the history from the others.
-//! Or reload: new workers start, get the history, and take over. PID is the first process:
+//! Kill that worker: its people leave, and their pages reconnect to other workers. Its successor receives the history from the
+//! others. Or reload: new workers start, receive the history, and take over. PID is the first process:
 //! ```text
 //! $ kill -9 4712
 //! $ kill -HUP PID
 //! ```
 //!
-//! Each worker has a replica of all rooms. It handles the requests of its own pages and publishes the changes on the bus; the other
-//! workers apply them to their replicas. Messages that a worker accepts in the instant in which it is killed may be lost. Rate limits are not
-//! shared: each worker counts for itself.
+//! Each worker has a replica of all rooms. It handles the requests of its own pages and publishes the changes on the bus; the
+//! other workers apply them to their replicas. Messages that a worker accepts immediately before it is killed may be lost. Rate
+//! limits are not shared: each worker counts separately.
 
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
@@ -28,10 +28,10 @@ use uptick::workers::{Worker, WorkerEvent, Workers};
 
 #[path = "30-chat/chat.rs"]
 mod chat;
+#[path = "51-prefork-chat/chat_server.rs"]
+mod chat_server;
 #[path = "51-prefork-chat/clock.rs"]
 mod clock;
-#[path = "51-prefork-chat/hall.rs"]
-mod hall;
 #[path = "30-chat/limits.rs"]
 mod limits;
 #[path = "51-prefork-chat/news.rs"]
@@ -42,16 +42,16 @@ mod page;
 mod replica;
 #[path = "30-chat/room.rs"]
 mod room;
+#[path = "30-chat/validation.rs"]
+mod validation;
 #[path = "30-chat/wire.rs"]
 mod wire;
-#[path = "30-chat/words.rs"]
-mod words;
 
-use hall::Hall;
+use chat_server::ChatServer;
 
 const USAGE: &str = "usage: 51-prefork-chat [--workers N] [ADDRESS]";
 /// The maximum number of connections of each worker.
-const MOST_CLIENTS: usize = 1000;
+const MAX_CLIENTS: usize = 1000;
 
 pub(crate) fn main() -> uptick::Result {
     let (workers, address) = read_options()?;
@@ -73,16 +73,17 @@ fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     page::add_files(http)?;
 
     // The hall lives as long as the process, so callbacks can refer to it.
-    let hall: &'static Hall = Box::leak(Box::new(Hall::new(http.hub(), worker.bus())));
-    hall.open(worker);
+    let chat_server: &'static ChatServer =
+        Box::leak(Box::new(ChatServer::new(http.hub(), worker.bus())));
+    chat_server.open(worker);
     let name = format!("{} (pid {})", worker.number(), std::process::id());
     http.websocket_with("/chat", page::websocket_options(), move |req: Request| {
         let client = req.client().map(Client::from);
-        Accept::new(move |ws| hall.welcome(ws, client)).header("X-Worker", name.as_str())
+        Accept::new(move |ws| chat_server.add_page(ws, client)).header("X-Worker", name.as_str())
     });
     for index in 0..worker.addresses().len() {
         let server = worker.server(index)?;
-        http.listen(LimitingServer::new(server, MOST_CLIENTS, false));
+        http.listen(LimitingServer::new(server, MAX_CLIENTS, false));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! A service that is reloaded and upgraded while it serves, without a lost connection.
+//! A service that is reloaded and upgraded without losing a connection.
 //!
 //! Run it:
 //! ```text
 //! $ cargo run --example 52-rolling-reload --features workers,tls -- --pid-file service.pid
 //! ```
-//! Start new workers, which take over when all of them are ready; the old ones end their connections. Browsers come back over three
-//! seconds, not all at once:
+//! Start new workers, which take over when all of them are ready; the old ones end their connections. Browsers reconnect over
+//! three seconds, not all at once:
 //! ```text
 //! $ curl http://127.0.0.1:8080/
 //! {"worker":1,"pid":4711,"generation":1}
@@ -17,10 +17,10 @@
 //! ```text
 //! $ kill -USR2 $(cat service.pid)
 //! ```
-//! The new program takes the listening socket over. If it does not start, the old one serves on. The pid file names the new one once it
-//! serves.
+//! The new program takes over the listening socket. If it does not start, the old one keeps serving. The pid file contains the
+//! new process id once the new program is serving.
 //!
-//! End it. Requests that have begun are answered, WebSockets are closed with 1001:
+//! Stop it. Requests in progress are completed, WebSockets are closed with 1001:
 //! ```text
 //! $ kill -TERM $(cat service.pid)
 //! ```

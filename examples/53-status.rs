@@ -1,16 +1,16 @@
-//! A service whose state is shown in the terminal, refreshed every second.
+//! A service whose status is shown in the terminal, refreshed every second.
 //!
 //! Run it:
 //! ```text
 //! $ cargo run --example 53-status --features workers
 //! $ cargo run --example 53-status --features workers -- --processes 4 127.0.0.1:8080
 //! ```
-//! Give it something to do, and watch:
+//! Generate load, kill a worker, and watch:
 //! ```text
 //! $ while curl -s http://127.0.0.1:8080/; do :; done
 //! $ kill -9 PID-OF-A-WORKER
 //! ```
-//! Where standard output is not a terminal, it prints one line of JSON every second instead.
+//! If standard output is not a terminal, it prints one line of JSON every second instead.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ use uptick::workers::{Status, Totals, WorkerEvent, WorkerStatus};
 const USAGE: &str = "usage: 53-status [--processes N] [ADDRESS]";
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Clears the terminal and puts the cursor at its top.
+/// Clears the terminal and moves the cursor to its top.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 const BOLD: &str = "\x1b[1m";
 const PLAIN: &str = "\x1b[0m";
@@ -63,7 +63,7 @@ fn main() -> uptick::Result {
     Ok(())
 }
 
-/// The status that was shown last.
+/// The previous status.
 #[derive(Default)]
 struct View {
     before: Option<Status>,
@@ -121,7 +121,7 @@ impl View {
         text
     }
 
-    /// How many requests a worker has answered since the last view.
+    /// Returns the number of requests that a worker has answered since the previous status.
     fn requests_since(&self, worker: &WorkerStatus) -> u64 {
         let before = self.before.iter().flat_map(|status| &status.workers);
         let mut same = before.filter(|other| other.pid == worker.pid);

@@ -1,5 +1,5 @@
-//! The server that checkers of HTTP, TLS and WebSocket, fuzzers and slow attackers are pointed at: an ordinary user of the crate, with
-//! stricter limits on time than the defaults.
+//! A server for HTTP, TLS and WebSocket conformance checkers, fuzzers and slow attackers: an ordinary user of the crate, with
+//! stricter timeouts than the defaults.
 //!
 //! Run it:
 //! ```text
@@ -8,7 +8,7 @@
 //!     --https 127.0.0.1:8443 --cert cert.pem --key key.pem
 //! $ cargo run --example 90-conformance --features tls -- --http 127.0.0.1:8080 --ws-deflate --ws-max-message 1000000
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ curl -i -d 'to be echoed' http://127.0.0.1:8080/
 //! $ curl -i http://127.0.0.1:8080/stream
@@ -28,23 +28,23 @@ use uptick::websocket::{Compression, Origins};
 const USAGE: &str = "usage: 90-conformance [--http ADDRESS] [--https ADDRESS --cert cert.pem --key key.pem] \
     [--ws-max-message BYTES] [--ws-deflate]";
 
-const LARGEST_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 const BIG: &[u8] = &[b'x'; 1024 * 1024];
-/// Of a message of a WebSocket, unless told otherwise.
-const LARGEST_MESSAGE: usize = 16 * 1024 * 1024;
+/// The default maximum size of a WebSocket message.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 const HELLO: &str = "hello world\n";
-/// How long clients may do nothing where they have to do something.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of clients that have to send or receive something.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> uptick::Result {
     let options = read_options()?;
     let http = HttpServer::new()
         .limits(Limits::default().fields(1000).chunk_extensions(64 * 1024))
-        .first_octet_timeout(Some(PATIENCE))
-        .head_timeout(Some(PATIENCE))
-        .idle_timeout(Some(PATIENCE))
-        .body_rate(1, PATIENCE)
-        .write_timeout(Some(2 * PATIENCE));
+        .first_octet_timeout(Some(IDLE_TIMEOUT))
+        .head_timeout(Some(IDLE_TIMEOUT))
+        .idle_timeout(Some(IDLE_TIMEOUT))
+        .body_rate(1, IDLE_TIMEOUT)
+        .write_timeout(Some(2 * IDLE_TIMEOUT));
     add_routes(http);
     add_websocket(http, &options);
 
@@ -61,9 +61,9 @@ fn main() -> uptick::Result {
             .load()?;
         let server = SecureServer::new(listen(&address)?, tls);
         println!("listening on {}", uri_of(server, "https"));
-        http.listen(server.handshake_timeout(PATIENCE));
+        http.listen(server.handshake_timeout(IDLE_TIMEOUT));
     }
-    http.shutdown_on([SIGTERM], 2 * PATIENCE)?;
+    http.shutdown_on([SIGTERM], 2 * IDLE_TIMEOUT)?;
     uptick::run()
 }
 
@@ -86,7 +86,7 @@ fn add_routes(http: HttpServer) {
     http.post("/echo", echo);
     http.get("/hello", |_| HELLO);
     http.any("/slow", |req: Request| async move {
-        req.bytes(LARGEST_BODY).await?;
+        req.bytes(MAX_BODY).await?;
         uptick::sleep(Duration::from_millis(100)).await;
         Ok::<_, HttpError>(HELLO)
     });
@@ -113,7 +113,7 @@ fn add_routes(http: HttpServer) {
     http.get("/host", |req: Request| {
         req.host().unwrap_or_default().to_owned()
     });
-    // A value that cannot be a field's makes an error of the response.
+    // A value that is not valid in a header makes the response an error.
     http.get("/set-header", |req: Request| {
         Response::plain("").header("X-Echo", value_in(&req))
     });
@@ -134,7 +134,7 @@ fn add_websocket(http: HttpServer, options: &Options) {
     http.websocket_with("/ws", options, |_: Request| {
         Accept::new(|ws: WebSocket| {
             ws.on("message", move |message: Message| {
-                // Who sends without reading has to wait.
+                // A client that sends without reading is paused.
                 if ws.send(message) == Sent::Buffered {
                     ws.pause();
                 }
@@ -145,7 +145,7 @@ fn add_websocket(http: HttpServer, options: &Options) {
 }
 
 async fn echo(req: Request) -> Result<Response, HttpError> {
-    Ok(Response::plain(req.bytes(LARGEST_BODY).await?))
+    Ok(Response::plain(req.bytes(MAX_BODY).await?))
 }
 
 /// Returns a response with all values of a header.
@@ -156,7 +156,7 @@ fn joined(req: &Request, name: &str, separator: &[u8]) -> Response {
     Response::plain(values.join(separator))
 }
 
-/// The parameter `v` of the query, decoded.
+/// Returns the query parameter `v`, decoded.
 fn value_in(req: &Request) -> String {
     req.query_value("v").unwrap_or_default().into_owned()
 }
@@ -176,7 +176,7 @@ fn read_options() -> uptick::Result<Options> {
         https: None,
         cert: None,
         key: None,
-        ws_max_message: LARGEST_MESSAGE,
+        ws_max_message: MAX_MESSAGE,
         ws_deflate: false,
     };
     let mut args = std::env::args().skip(1);

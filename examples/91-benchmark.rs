@@ -1,13 +1,13 @@
-//! The server that load generators measure: two pages and a WebSocket that echoes, default settings, and nothing tuned
-//! away. A third page has the counts of the loop that answers.
+//! A server for load generators: two pages and a WebSocket echo, with default settings. A third page returns the
+//! counters of the loop.
 //!
-//! Run it. It serves with one loop, or with as many as you like, each in a thread of its own:
+//! Run it with one loop, or with several, each in its own thread:
 //! ```text
 //! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8080
 //! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8080 --workers 4
 //! $ cargo run --release --example 91-benchmark --features tls -- --listen 127.0.0.1:8443 --cert cert.pem --key key.pem
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ curl -i http://127.0.0.1:8080/hello
 //! $ curl -i http://127.0.0.1:8080/user/42
@@ -44,7 +44,7 @@ fn main() -> uptick::Result {
     let (_, address) = uri.split_once("://").ok_or("there is no address")?;
     println!("listening on {scheme}://{address}");
 
-    // The others share the first one's port, whatever it was; the kernel deals out the connections.
+    // The other loops share the port of the first one; the kernel distributes the connections.
     options.listen.set_port(port_of(&uri)?);
     for _ in 1..options.workers {
         let options = options.clone();

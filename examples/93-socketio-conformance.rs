@@ -1,11 +1,12 @@
-//! The Socket.IO server that checkers with the official JavaScript client and with raw sockets drive: an ordinary user of the crate.
+//! A Socket.IO server for conformance checkers with the official JavaScript client and with raw sockets: an ordinary user of the
+//! crate.
 //!
-//! Run it. It is configured by environment variables, which [`options`] describes:
+//! Run it. It is configured by environment variables; see [`options`]:
 //! ```text
 //! $ cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
 //! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
 //! ```
-//! Poke it:
+//! Try it:
 //! ```text
 //! $ curl 'http://127.0.0.1:3000/socket.io/?EIO=4&transport=polling'
 //! ```
@@ -30,7 +31,7 @@ mod wire;
 
 use options::{Options, Tls};
 
-/// The time in which connections may end after SIGTERM.
+/// The deadline of connections after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 fn main() -> uptick::Result {

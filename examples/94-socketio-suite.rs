@@ -1,12 +1,12 @@
-//! The server for the public test suites of the protocols of Socket.IO (github.com/socketio/engine.io-protocol and socket.io-protocol):
-//! short intervals, no middleware.
+//! A server for the public test suites of the Socket.IO protocols (github.com/socketio/engine.io-protocol and
+//! socket.io-protocol): short intervals, no middleware.
 //!
 //! Run it:
 //! ```text
 //! $ export SIO_SUITE=engine
 //! $ cargo run --example 94-socketio-suite --features socketio
 //! ```
-//! It prints `ready` when it listens, on 127.0.0.1:3000 or the port in `SIO_PORT`. Poke it:
+//! It prints `ready` when it listens, on 127.0.0.1:3000 or the port in `SIO_PORT`. Try it:
 //! ```text
 //! $ curl 'http://127.0.0.1:3000/engine.io/?EIO=4&transport=polling'
 //! ```
@@ -26,9 +26,7 @@ fn main() -> uptick::Result {
         Ok("engine") => serve_engine(http),
         Ok("socket") => serve_sockets(http),
         other => {
-            return Err(
-                format!("SIO_SUITE has to be `engine` or `socket`, it is {other:?}").into(),
-            );
+            return Err(format!("SIO_SUITE must be `engine` or `socket`, not {other:?}").into());
         }
     }
     http.listen(Server::bind(format!("127.0.0.1:{port}"))?);
@@ -45,7 +43,7 @@ fn options() -> EngineOptions {
         .cors(Cors::new().allow_any_origin())
 }
 
-/// Serves Engine.IO: each message goes back unchanged.
+/// Serves Engine.IO: echoes each message.
 fn serve_engine(http: HttpServer) {
     let engine = EngineIo::with_options(options());
     engine.on("connection", |client: Client| {

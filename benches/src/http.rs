@@ -265,7 +265,7 @@ fn explanation(plan: &Plan, placement: Placement, method: Method) -> String {
         "CPU is user + system time of the server process for one request: on {CONNECTIONS} connections, one at a time on each; \
          {DEPTH} at a time on each; with a path parameter and ten headers; on a new connection ({SHORT_AT_A_TIME} \
          at a time: connect, one exchange, close; with TLS a full handshake), and the same with `Connection: close`. The {PERCENTILE}th percentile of {} rounds of \
-         {} requests, {} where pipelined, {} new connections and {} with TLS; in parentheses the median of the ratios to the \
+         {} requests, {} pipelined requests, {} new connections and {} with TLS; in parentheses the median of the ratios to the \
          first row in the same round. System calls are {}. {}.",
         plan.rounds,
         plan.requests,

@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!(
         "CPU is user + system time of the server process for one echoed message, on {CONNECTIONS} connections, one at a \
          time on each; in the second table for one message received by one of the subscribers. The {PERCENTILE}th percentile of {} \
-         rounds of {} messages, {} of 64 KiB and {} that are published; in parentheses the median of the ratios to the first row \
+         rounds of {} messages, {} of 64 KiB and {} published ones; in parentheses the median of the ratios to the first row \
          in the same round. System calls are {}. {}.",
         plan.rounds,
         plan.messages,

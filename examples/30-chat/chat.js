@@ -1,55 +1,55 @@
-// The page of the chat. What other people write is added to the page as text, never as HTML.
+// The page of the chat. Names and messages are added to the page as text, never as HTML.
 
 import { hueOf, withLinks } from "./render.js";
 
-const LONGEST_MESSAGE = 4000;
-const MOST_SHOWN = 500;
-const MOST_PENDING = 20;
-/** In milliseconds, as all times here. */
+const MAX_MESSAGE = 4000;
+const MAX_SHOWN = 500;
+const MAX_PENDING = 20;
+/** The initial delay before a reconnect, in milliseconds like all times here. */
 const FIRST_DELAY = 500;
-const LONGEST_DELAY = 10000;
-const PATIENCE = 10000;
+const MAX_DELAY = 10000;
+const RESPONSE_TIMEOUT = 10000;
 /** The time without a message from the server after which the page sends a ping. */
-const SILENCE = 30000;
-/** Why the connection was closed, by close code. */
+const PING_DELAY = 30000;
+/** Reasons of a closed connection, by close code. */
 const REASONS = { 1001: "The server has shut down.", 1008: "You sent too many messages.", 1012: "The server is restarting." };
 const LOST = "The connection was lost.";
 const UNREACHABLE = "The server cannot be reached.";
-const TYPING_EVERY = 2000;
-const TYPING_SHOWN = 4000;
-/** Messages of one person that follow each other within this time have one headline. */
-const TOGETHER = 5 * 60 * 1000;
+const TYPING_INTERVAL = 2000;
+const TYPING_TIMEOUT = 4000;
+/** Consecutive messages of one person within this time have one headline. */
+const GROUPING_TIME = 5 * 60 * 1000;
 
 const element = id => document.getElementById(id);
 const door = element("door"), inside = element("inside"), log = element("log"), scroll = element("scroll");
 const waiting = element("waiting"), text = element("text"), notice = element("notice"), side = element("side"), menu = element("menu");
 
-/** Who this page is; `token` lets it take its name back after a connection has broken. */
-const me = { name: "", room: "", token: draw().toString(36) + draw().toString(36) + draw().toString(36) };
-let wantsIn = false;
+/** The identity of this page. With `token`, it takes its name back from its own broken connection. */
+const me = { name: "", room: "", token: randomNumber().toString(36) + randomNumber().toString(36) + randomNumber().toString(36) };
+let wantsToJoin = false;
 let joined = false;
-/** The last message that was seen, for the server to say what was missed. */
+/** The last message that the page has shown, from which the server determines the missed ones. */
 let seen = null;
-/** Whether another room was asked for. */
-let moving = false;
+/** Set while a request for another room is pending. */
+let isChangingRoom = false;
 /** Messages that the server has not confirmed yet, by number. */
 const pending = new Map();
-/** The time of the last message that was read in each room, for the marks of unread rooms; null before the first list of rooms. */
+/** Time of the last read message of each room, for the unread marks; null before the first list of rooms. */
 let read = null;
 let members = new Set();
 const typists = new Map();
 let lastTyping = 0;
 let unread = 0;
 
-// What a reload of this tab needs to know.
+// Session storage: the state that a reload of this tab restores.
 
-function remember() {
+function saveSession() {
   try {
-    sessionStorage.setItem("chat", JSON.stringify({ ...me, wantsIn, read: read && Object.fromEntries(read) }));
-  } catch { /* A browser that keeps nothing asks for the name again. */ }
+    sessionStorage.setItem("chat", JSON.stringify({ ...me, wantsToJoin, read: read && Object.fromEntries(read) }));
+  } catch { /* Without session storage, the user enters the name again. */ }
 }
 
-function recall() {
+function loadSession() {
   try {
     return JSON.parse(sessionStorage.getItem("chat")) ?? {};
   } catch {
@@ -57,17 +57,17 @@ function recall() {
   }
 }
 
-function draw() {
+function randomNumber() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
 // The connection.
 
 let socket = null;
-let heardAt = 0;
-let probedAt = 0;
+let receivedAt = 0;
+let pingSentAt = 0;
 let failures = 0;
-let why = "";
+let lostReason = "";
 let retryAt = 0;
 let ticker = null;
 
@@ -75,39 +75,39 @@ function connect() {
   clearInterval(ticker);
   ticker = null;
   if (socket) return;
-  if (failures) showState(why, false, "Connecting…");
+  if (failures) showState(lostReason, false, "Connecting…");
   const address = new URL("chat", location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   address.hash = "";
   const opened = new WebSocket(address);
   socket = opened;
-  opened.onopen = () => opened === socket && ask("join", { name: me.name, room: me.room, token: me.token, seen });
-  opened.onmessage = event => opened === socket && hear(JSON.parse(event.data));
-  setTimeout(() => !joined && opened === socket && hangUp(), PATIENCE);
-  opened.onclose = event => event.code === 4001 ? replaced(opened) : lost(opened, event.code);
+  opened.onopen = () => opened === socket && send("join", { name: me.name, room: me.room, token: me.token, seen });
+  opened.onmessage = event => opened === socket && receive(JSON.parse(event.data));
+  setTimeout(() => !joined && opened === socket && disconnect(), RESPONSE_TIMEOUT);
+  opened.onclose = event => event.code === 4001 ? handleReplacement(opened) : handleDisconnect(opened, event.code);
 }
 
-/** This very page is in the room in another window, too, as when a tab is duplicated. */
-function replaced(closed) {
-  if (closed === socket) goOut("You joined this room in another window.");
+/** Handles the replacement of this connection by another window with the same token, for example a duplicated tab. */
+function handleReplacement(closed) {
+  if (closed === socket) leaveChat("You joined this room in another window.");
 }
 
-function lost(closed, code) {
+function handleDisconnect(closed, code) {
   if (closed !== socket) return;
   socket = null;
-  joined = moving = false;
-  probedAt = 0;
+  joined = isChangingRoom = false;
+  pingSentAt = 0;
   typists.clear();
   showTyping();
   element("enter").disabled = false;
-  if (!wantsIn) return;
-  const delay = Math.min(FIRST_DELAY * 2 ** failures, LONGEST_DELAY) * (0.5 + Math.random() / 2);
-  why = failures === 0 ? REASONS[code] ?? LOST : UNREACHABLE;
+  if (!wantsToJoin) return;
+  const delay = Math.min(FIRST_DELAY * 2 ** failures, MAX_DELAY) * (0.5 + Math.random() / 2);
+  lostReason = failures === 0 ? REASONS[code] ?? LOST : UNREACHABLE;
   failures += 1;
   retryAt = Date.now() + delay;
-  showState(why, true);
+  showState(lostReason, true);
   showPending();
-  if (inside.hidden) element("join-error").textContent = `${why} Trying again…`;
+  if (inside.hidden) element("join-error").textContent = `${lostReason} Trying again…`;
   clearInterval(ticker);
   ticker = setInterval(() => {
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);
@@ -116,93 +116,93 @@ function lost(closed, code) {
   }, 100);
 }
 
-/** Gives the connection up, without waiting for it to close. */
-function hangUp() {
+/** Abandons the connection, without waiting for it to close. */
+function disconnect() {
   const old = socket;
   old?.close();
-  if (old) lost(old, 1006);
+  if (old) handleDisconnect(old, 1006);
 }
 
-function goOut(reason) {
-  wantsIn = false;
-  remember();
-  hangUp();
+function leaveChat(reason) {
+  wantsToJoin = false;
+  saveSession();
+  disconnect();
   clearInterval(ticker);
   clearLog();
-  showDoor(reason);
+  showLogin(reason);
 }
 
-function ask(type, fields = {}) {
+function send(type, fields = {}) {
   if (socket?.readyState !== WebSocket.OPEN) return false;
   socket.send(JSON.stringify({ type, ...fields }));
   return true;
 }
 
-function hear(told) {
-  heardAt = Date.now();
-  probedAt = 0;
-  // Ignore what was already on its way from the previous room.
-  if (told.room && told.room !== me.room && told.type !== "welcome") return;
-  switch (told.type) {
-    case "welcome": return welcomed(told);
-    case "message": return heard(told);
+function receive(message) {
+  receivedAt = Date.now();
+  pingSentAt = 0;
+  // Ignore late messages of the previous room.
+  if (message.room && message.room !== me.room && message.type !== "welcome") return;
+  switch (message.type) {
+    case "welcome": return enterRoom(message);
+    case "message": return receiveMessage(message);
     case "joined":
-      if (!members.has(told.name)) addNote(`${told.name} has joined`);
-      members.add(told.name);
+      if (!members.has(message.name)) addNote(`${message.name} has joined`);
+      members.add(message.name);
       return showMembers();
     case "left":
-      typists.delete(told.name);
-      if (members.delete(told.name)) addNote(`${told.name} has left`);
+      typists.delete(message.name);
+      if (members.delete(message.name)) addNote(`${message.name} has left`);
       showTyping();
       return showMembers();
     case "typing":
-      typists.set(told.name, Date.now() + TYPING_SHOWN);
+      typists.set(message.name, Date.now() + TYPING_TIMEOUT);
       return showTyping();
-    case "rooms": return showRooms(told.rooms);
-    case "refused": return refused(told);
+    case "rooms": return showRooms(message.rooms);
+    case "refused": return handleRefusal(message);
   }
 }
 
-function welcomed(told) {
-  const elsewhere = moving || inside.hidden || !seen;
+function enterRoom(message) {
+  const elsewhere = isChangingRoom || inside.hidden || !seen;
   failures = 0;
   joined = true;
-  moving = false;
-  Object.assign(me, { name: told.name, room: told.room });
-  remember();
+  isChangingRoom = false;
+  Object.assign(me, { name: message.name, room: message.room });
+  saveSession();
   showAddress();
   showState("", false);
-  members = new Set(told.members);
+  members = new Set(message.members);
   typists.clear();
   showTyping();
   showMembers();
-  showRooms(told.rooms);
+  showRooms(message.rooms);
   element("title").textContent = `# ${me.room}`;
-  showInside();
+  showChat();
 
-  // Screen readers do not read a whole history aloud.
+  // Screen readers must not read a whole history aloud.
   element("live").setAttribute("aria-live", elsewhere ? "off" : "polite");
   setTimeout(() => element("live").setAttribute("aria-live", "polite"), 500);
   if (elsewhere) clearLog();
-  else noteAbsence(told);
-  seen = { epoch: told.epoch, id: told.resumed ? seen.id : 0 };
-  for (const said of told.messages) heard(said);
+  else addAbsenceNote(message);
+  seen = { epoch: message.epoch, id: message.resumed ? seen.id : 0 };
+  for (const said of message.messages) receiveMessage(said);
   if (elsewhere) scroll.scrollTop = scroll.scrollHeight;
-  for (const [ref, sent] of pending) say(ref, sent);
+  for (const [ref, sent] of pending) sendMessage(ref, sent);
 }
 
-/** Adds a note about what happened while there was no connection. */
-function noteAbsence(told) {
-  // The server numbers messages from 1 again, so the numbers of earlier messages are not valid any more.
-  if (!told.resumed) for (const item of log.querySelectorAll("[data-id]")) delete item.dataset.id;
-  if (told.gap) addNote("Some messages are missing here: the server keeps only the last ones.", "away");
-  const missed = told.messages.filter(said => !pending.has(said.ref) && !isShown(said)).length;
+/** Adds a note about the messages that were missed while the page was disconnected. */
+function addAbsenceNote(message) {
+  // After a restart, the server numbers messages from 1 again, so earlier numbers are no longer valid.
+  if (!message.resumed) for (const item of log.querySelectorAll("[data-id]")) delete item.dataset.id;
+  if (message.gap) addNote("Some messages are missing here: the server keeps only the last ones.", "away");
+  const missed = message.messages.filter(said => !pending.has(said.ref) && !isShown(said)).length;
   const count = missed === 1 ? "1 new message" : `${missed || "no"} new messages`;
-  if (!told.resumed && seen.id > 0) addNote(`The server has restarted: ${count} since then`, "away", told.epoch);
+  if (!message.resumed && seen.id > 0) addNote(`The server has restarted: ${count} since then`, "away", message.epoch);
   else if (missed > 0) addNote(`${count} while you were disconnected`, "away");
 }
 
-function heard(said) {
+function receiveMessage(said) {
   const sent = pending.get(said.ref);
   if (sent && said.name === me.name) {
     pending.delete(said.ref);
@@ -224,47 +224,47 @@ function isShown(said) {
   return log.querySelector(`[data-id="${said.id}"]`) !== null;
 }
 
-function refused({ code, text: told, ref }) {
-  moving = false;
+function handleRefusal({ code, text: reason, ref }) {
+  isChangingRoom = false;
   const sent = pending.get(ref);
   if (sent) {
-    // The text goes back into the field, to be changed and sent again.
+    // The text returns to the field, so that the user can change it.
     pending.delete(ref);
     sent.item.remove();
     text.value = text.value ? `${sent.text}\n${text.value}` : sent.text;
-    fit();
+    fitTextArea();
   }
   if (joined) {
-    notice.textContent = told;
+    notice.textContent = reason;
     showAddress();
   } else if (code === "slow") {
-    hangUp();
+    disconnect();
   } else {
-    goOut(told);
+    leaveChat(reason);
     element(code === "room" ? "room" : "name").focus();
   }
 }
 
-function say(ref, sent) {
+function sendMessage(ref, sent) {
   sent.since = Date.now();
-  if (joined) ask("say", { text: sent.text, ref });
+  if (joined) send("say", { text: sent.text, ref });
   showPending();
 }
 
-// A server that does not answer is gone, even if the connection was not closed, such as after the computer slept.
+// A server that does not respond counts as disconnected, even if the connection is not closed, for example after the computer slept.
 setInterval(() => {
-  if (joined && !probedAt && Date.now() - heardAt > SILENCE) {
-    probedAt = Date.now();
-    ask("ping");
+  if (joined && !pingSentAt && Date.now() - receivedAt > PING_DELAY) {
+    pingSentAt = Date.now();
+    send("ping");
   }
   const oldest = Math.min(...[...pending.values()].map(sent => sent.since));
-  if (joined && Date.now() - Math.min(oldest, probedAt || Infinity) > PATIENCE) hangUp();
+  if (joined && Date.now() - Math.min(oldest, pingSentAt || Infinity) > RESPONSE_TIMEOUT) disconnect();
   showTyping();
 }, 1000);
 
-// What is shown.
+// Rendering.
 
-function showDoor(reason) {
+function showLogin(reason) {
   inside.hidden = true;
   door.hidden = false;
   element("enter").disabled = false;
@@ -275,12 +275,12 @@ function showDoor(reason) {
   showTitle();
 }
 
-function showInside() {
-  const wasOutside = inside.hidden;
+function showChat() {
+  const wasHidden = inside.hidden;
   door.hidden = true;
   inside.hidden = false;
   showTitle();
-  if (wasOutside) text.focus();
+  if (wasHidden) text.focus();
 }
 
 /** Shows the room in the title of the tab, and the number of messages since the tab was last visible. */
@@ -290,7 +290,7 @@ function showTitle() {
 }
 
 function showState(state, retry, more = "") {
-  // What does not change is not read aloud again.
+  // Unchanged text is not set, because screen readers would read it again.
   if (element("state").textContent !== state) element("state").textContent = state;
   element("countdown").textContent = more;
   element("retry").hidden = !retry;
@@ -306,12 +306,12 @@ function showMembers() {
     item.append(span(name === me.name ? `${name} (you)` : name));
     return item;
   }));
-  element("count").textContent = people(names.length);
+  element("count").textContent = peopleText(names.length);
   const current = element("rooms").querySelector("[aria-current] .people");
-  if (current) current.textContent = people(names.length);
+  if (current) current.textContent = peopleText(names.length);
 }
 
-function people(count) {
+function peopleText(count) {
   if (count === 0) return "empty";
   return count === 1 ? "1 person" : `${count} people`;
 }
@@ -319,11 +319,11 @@ function people(count) {
 function showRooms(rooms) {
   const before = read ?? new Map(rooms.map(room => [room.name, room.last]));
   read = new Map(rooms.map(room => [room.name, room.name === me.room ? room.last : before.get(room.name) ?? 0]));
-  remember();
+  saveSession();
   const list = element("rooms");
   const items = new Map([...list.children].map(item => [item.firstChild.dataset.room, item]));
   const shown = rooms.map(room => showRoom(room, items.get(room.name) ?? makeRoom(room.name)));
-  // The items stay where they are if they can, so that one can be clicked while the list is updated.
+  // Items stay in place if possible, so that a click during an update works.
   if (shown.length !== list.childElementCount || shown.some((item, place) => item !== list.children[place])) {
     const focused = document.activeElement;
     list.replaceChildren(...shown);
@@ -337,7 +337,7 @@ function makeRoom(name) {
   button.type = "button";
   button.dataset.room = name;
   button.append(span(`# ${name}`, "room"), span("", "people"), span("", "unseen"));
-  button.onclick = () => goTo(name);
+  button.onclick = () => changeRoom(name);
   const item = document.createElement("li");
   item.append(button);
   return item;
@@ -352,7 +352,7 @@ function showRoom(room, item) {
   button.classList.toggle("unread", isUnread);
   if (isCurrent) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
-  button.querySelector(".people").textContent = people(isCurrent ? members.size : room.members);
+  button.querySelector(".people").textContent = peopleText(isCurrent ? members.size : room.members);
   button.querySelector(".unseen").textContent = isUnread ? "unread messages" : "";
   return item;
 }
@@ -365,18 +365,18 @@ function showTyping() {
   element("typing").textContent = names.length ? `${all} ${names.length > 1 ? "are" : "is"} typing…` : "";
 }
 
-/** The address of the page leads to its room. */
+/** Stores the room in the address of the page. */
 function showAddress() {
   history.replaceState(null, "", `#${encodeURIComponent(me.room)}`);
 }
 
 /** Adds an item at the end or before another one, and scrolls to the end if the end was visible. */
-function add(item, list = log, follower = null) {
+function add(item, list = log, successor = null) {
   const atEnd = isAtEnd();
-  list.insertBefore(item, follower);
+  list.insertBefore(item, successor);
   group(item);
-  group(follower);
-  while (log.childElementCount > MOST_SHOWN) log.firstElementChild.remove();
+  group(successor);
+  while (log.childElementCount > MAX_SHOWN) log.firstElementChild.remove();
   element("empty").hidden = true;
   if (atEnd) scroll.scrollTop = scroll.scrollHeight;
   else if (item.classList.contains("said")) element("down").hidden = false;
@@ -389,35 +389,35 @@ function addNote(words, kind, time) {
   item.className = kind ? `note ${kind}` : "note";
   item.append(words);
   if (time) item.append(timeOf(time));
-  return add(item, log, time ? followerAt(time) : null);
+  return add(item, log, time ? firstNewerThan(time) : null);
 }
 
-/** Returns the first of the messages that are newer than a time. */
-function followerAt(time) {
-  let follower = null;
+/** Returns the first message that is newer than `time`. */
+function firstNewerThan(time) {
+  let successor = null;
   for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
-    if (item.dataset.at > time) follower = item;
+    if (item.dataset.at > time) successor = item;
     else if (item.dataset.at) break;
   }
-  return follower;
+  return successor;
 }
 
-/** Returns the message before which a late one belongs, such as one from another worker of the server. */
-function followerOf(id) {
-  let follower = null;
+/** Returns the message that follows a late one, for example one from another worker of the server. */
+function successorOf(id) {
+  let successor = null;
   for (let item = log.lastElementChild; item; item = item.previousElementSibling) {
     const other = Number(item.dataset.id);
     if (other < id) break;
-    if (other > id) follower = item;
+    if (other > id) successor = item;
   }
-  return follower;
+  return successor;
 }
 
 /** Hides the headline of a message that follows one of the same person. */
 function group(item) {
   if (!item?.dataset.name) return;
   const before = item.previousElementSibling ?? (item.parentElement === waiting ? log.lastElementChild : null);
-  const again = before?.dataset.name === item.dataset.name && item.dataset.at - before.dataset.at < TOGETHER;
+  const again = before?.dataset.name === item.dataset.name && item.dataset.at - before.dataset.at < GROUPING_TIME;
   item.classList.toggle("again", again);
 }
 
@@ -451,7 +451,7 @@ function addMessage(said, list = log) {
     };
     item.append(more);
   }
-  return add(item, list, list === log ? followerOf(said.id) : null);
+  return add(item, list, list === log ? successorOf(said.id) : null);
 }
 
 function timeOf(milliseconds) {
@@ -463,7 +463,7 @@ function timeOf(milliseconds) {
   return time;
 }
 
-/** Shows what happens with the messages that the server has not confirmed. */
+/** Shows the state of the messages that the server has not confirmed. */
 function showPending() {
   const state = joined ? "Sending…" : "Not sent yet. It is sent when the connection is back.";
   for (const { item } of pending.values()) {
@@ -492,13 +492,13 @@ function span(words, kind) {
   return made;
 }
 
-// What the user does.
+// User input.
 
 element("join").onsubmit = event => {
   event.preventDefault();
   me.name = element("name").value;
   me.room = element("room").value;
-  wantsIn = true;
+  wantsToJoin = true;
   seen = null;
   element("join-error").textContent = "";
   element("enter").disabled = true;
@@ -506,8 +506,8 @@ element("join").onsubmit = event => {
 };
 
 element("leave").onclick = () => {
-  ask("leave");
-  goOut("");
+  send("leave");
+  leaveChat("");
 };
 
 element("say").onsubmit = event => {
@@ -515,21 +515,21 @@ element("say").onsubmit = event => {
   const words = text.value;
   const length = [...words].length;
   if (words.trim() === "") return;
-  if (length > LONGEST_MESSAGE) {
-    notice.textContent = `A message has at most ${LONGEST_MESSAGE} characters; this one has ${length}.`;
-  } else if (pending.size >= MOST_PENDING) {
+  if (length > MAX_MESSAGE) {
+    notice.textContent = `A message has at most ${MAX_MESSAGE} characters; this one has ${length}.`;
+  } else if (pending.size >= MAX_PENDING) {
     notice.textContent = "Too many messages are waiting to be sent. Wait until the connection is back.";
   } else {
     notice.textContent = "";
     text.value = "";
-    fit();
-    const ref = draw();
+    fitTextArea();
+    const ref = randomNumber();
     scroll.scrollTop = scroll.scrollHeight;
     const item = addMessage({ name: me.name, text: words, time: Date.now() }, waiting);
     item.append(span("", "pending"));
     const sent = { text: words, item };
     pending.set(ref, sent);
-    say(ref, sent);
+    sendMessage(ref, sent);
   }
   text.focus();
 };
@@ -541,35 +541,35 @@ text.onkeydown = event => {
 };
 
 text.oninput = () => {
-  fit();
+  fitTextArea();
   const length = [...text.value].length;
-  const tooLong = length > LONGEST_MESSAGE;
-  notice.textContent = tooLong ? `${length} of ${LONGEST_MESSAGE} characters: this message is too long.` : "";
+  const tooLong = length > MAX_MESSAGE;
+  notice.textContent = tooLong ? `${length} of ${MAX_MESSAGE} characters: this message is too long.` : "";
   text.setAttribute("aria-invalid", tooLong);
-  if (joined && text.value !== "" && Date.now() - lastTyping > TYPING_EVERY) {
+  if (joined && text.value !== "" && Date.now() - lastTyping > TYPING_INTERVAL) {
     lastTyping = Date.now();
-    ask("typing");
+    send("typing");
   }
 };
 
-/** As high as what is written in it. */
-function fit() {
+/** Makes the field as high as its text. */
+function fitTextArea() {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
 }
 
-function goTo(room) {
+function changeRoom(room) {
   toggleSide(false);
   if (!joined || room === me.room) return;
-  moving = true;
+  isChangingRoom = true;
   notice.textContent = "";
-  ask("join", { name: me.name, room, token: me.token });
+  send("join", { name: me.name, room, token: me.token });
   text.focus();
 }
 
 element("go").onsubmit = event => {
   event.preventDefault();
-  goTo(element("other").value);
+  changeRoom(element("other").value);
   element("other").value = "";
 };
 
@@ -587,10 +587,10 @@ document.addEventListener("keydown", event => {
 });
 
 element("retry").onclick = connect;
-window.addEventListener("online", () => wantsIn && connect());
+window.addEventListener("online", () => wantsToJoin && connect());
 window.addEventListener("hashchange", () => {
   const room = roomInAddress();
-  if (joined && room) goTo(room);
+  if (joined && room) changeRoom(room);
   else if (room) element("room").value = room;
 });
 
@@ -600,7 +600,7 @@ document.addEventListener("visibilitychange", () => {
   showTitle();
 });
 
-/** Whether the last message was in sight before the size of the page changed. */
+/** Whether the last message was visible before the size of the page changed. */
 let wasAtEnd = true;
 scroll.onscroll = () => {
   wasAtEnd = isAtEnd();
@@ -610,7 +610,7 @@ element("down").onclick = () => {
   scroll.scrollTop = scroll.scrollHeight;
   text.focus();
 };
-// The last message stays in sight, such as when the keyboard of a phone takes room, or when a phone is turned.
+// Keeps the last message visible, for example when the keyboard of a phone opens, or when a phone is rotated.
 new ResizeObserver(() => {
   if (wasAtEnd) scroll.scrollTop = scroll.scrollHeight;
 }).observe(scroll);
@@ -623,9 +623,9 @@ function roomInAddress() {
   }
 }
 
-const recalled = recall();
-if (recalled.name) element("name").value = me.name = recalled.name;
-if (recalled.token) me.token = recalled.token;
-if (recalled.read) read = new Map(Object.entries(recalled.read));
-element("room").value = roomInAddress() || recalled.room || "lobby";
-if (recalled.wantsIn) element("join").requestSubmit();
+const saved = loadSession();
+if (saved.name) element("name").value = me.name = saved.name;
+if (saved.token) me.token = saved.token;
+if (saved.read) read = new Map(Object.entries(saved.read));
+element("room").value = roomInAddress() || saved.room || "lobby";
+if (saved.wantsToJoin) element("join").requestSubmit();

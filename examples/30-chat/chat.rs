@@ -1,51 +1,51 @@
-//! The chat without its sockets: what is asked goes in, and what is to be done comes out.
+//! The state of the chat, without sockets: requests of pages produce effects.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::room::{MOST_MEMBERS, Member, Room};
-use super::wire::{Ask, Join, RoomLine, Said, Tell};
-use super::words::{self, Refusal};
+use super::room::{MAX_MEMBERS, Member, Room};
+use super::validation::{self, Refusal};
+use super::wire::{ChatMessage, Join, PageRequest, RoomLine, ServerMessage};
 
-pub(crate) const MOST_ROOMS: usize = 100;
-/// How often others are told that someone types.
+pub(crate) const MAX_ROOMS: usize = 100;
+/// The minimum interval of typing notifications of a member.
 pub(crate) const TYPING_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_TOKEN: usize = 64;
+const MAX_TOKEN: usize = 64;
 
-/// What is to be done. Where no socket is named, it is for the one that asked.
+/// An effect of a request. Effects without a socket apply to the one that sent the request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Effect<S> {
     Reply(String),
-    /// Tell all in this room.
-    Tell(String, String),
-    /// Tell the others in this room.
-    TellOthers(String, String),
-    /// From now on it gets what is told in this room.
-    Enter(String),
-    Exit(String),
-    /// Another socket has taken the place of this one.
-    Dismiss(S),
-    /// Sometime soon, all are to be told what rooms there are.
+    /// Publish to all members of a room.
+    Publish(String, String),
+    /// Publish to the other members of a room.
+    PublishToOthers(String, String),
+    /// Subscribe to a room.
+    Subscribe(String),
+    Unsubscribe(String),
+    /// Disconnect a socket that another one has replaced.
+    Disconnect(S),
+    /// Publish the list of rooms soon.
     RoomsChanged,
 }
 
-/// When something is asked.
+/// The time of a request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Moment {
-    /// By a clock that never goes back.
+pub(crate) struct RequestTime {
+    /// The time on a monotonic clock.
     pub(crate) elapsed: Duration,
-    /// In milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub(crate) unix: u64,
-    /// The lowest possible number of a new message.
+    /// The minimum number of a new message.
     pub(crate) least_id: u64,
 }
 
-/// All rooms; a socket is in one of them, or in none.
+/// All rooms. A socket is in at most one of them.
 #[derive(Debug)]
 pub(crate) struct Chat<S> {
     pub(crate) rooms: BTreeMap<String, Room<S>>,
-    pub(crate) places: HashMap<S, String>,
+    pub(crate) memberships: HashMap<S, String>,
     /// The maximum by which the number of a message is lower than that of an earlier one: 0 unless several workers number messages.
     overlap: u64,
 }
@@ -54,83 +54,88 @@ impl<S: Copy + Eq + Hash> Chat<S> {
     pub(crate) fn new(overlap: u64) -> Chat<S> {
         Chat {
             rooms: BTreeMap::new(),
-            places: HashMap::new(),
+            memberships: HashMap::new(),
             overlap,
         }
     }
 
-    pub(crate) fn hear(&mut self, socket: S, ask: Ask, now: Moment) -> Vec<Effect<S>> {
-        match ask {
-            Ask::Join(join) => self
+    pub(crate) fn handle(
+        &mut self,
+        socket: S,
+        request: PageRequest,
+        now: RequestTime,
+    ) -> Vec<Effect<S>> {
+        match request {
+            PageRequest::Join(join) => self
                 .join(socket, join, now)
                 .unwrap_or_else(|refusal| vec![refuse(&refusal, None)]),
-            Ask::Say { text, reference } => self
+            PageRequest::Say { text, reference } => self
                 .say(socket, &text, reference, now)
                 .unwrap_or_else(|refusal| vec![refuse(&refusal, Some(reference))]),
-            Ask::Typing => self.typing(socket, now),
-            Ask::Leave => self.leave(socket),
-            Ask::Ping => vec![Effect::Reply(Tell::Pong.to_json())],
+            PageRequest::Typing => self.typing(socket, now),
+            PageRequest::Leave => self.leave(socket),
+            PageRequest::Ping => vec![Effect::Reply(ServerMessage::Pong.to_json())],
         }
     }
 
-    /// What all are told when the rooms have changed.
+    /// Returns the list of rooms as a message for pages.
     pub(crate) fn rooms_as_json(&self) -> String {
-        let rooms = self.room_lines();
-        Tell::Rooms { rooms }.to_json()
+        let rooms = self.room_list();
+        ServerMessage::Rooms { rooms }.to_json()
     }
 
-    /// Takes a socket out of its room, as when it has closed.
+    /// Removes a socket from its room, for example when it has closed.
     pub(crate) fn leave(&mut self, socket: S) -> Vec<Effect<S>> {
         let mut effects = Vec::new();
-        if let Some(room) = self.places.remove(&socket)
-            && let Some(place) = self.rooms.get_mut(&room)
-            && let Some(member) = place.members.remove(&socket)
+        if let Some(room) = self.memberships.remove(&socket)
+            && let Some(state) = self.rooms.get_mut(&room)
+            && let Some(member) = state.members.remove(&socket)
         {
             let name = member.name.as_str();
-            effects.push(Effect::Exit(room.clone()));
-            // For a moment, two members who joined on different workers may have the same name.
-            if !place.names().contains(&name) {
-                let left = Tell::Left { room: &room, name }.to_json();
-                effects.push(Effect::Tell(room.clone(), left));
+            effects.push(Effect::Unsubscribe(room.clone()));
+            // Two members who joined on different workers may briefly have the same name.
+            if !state.names().contains(&name) {
+                let left = ServerMessage::Left { room: &room, name }.to_json();
+                effects.push(Effect::Publish(room.clone(), left));
             }
             effects.push(Effect::RoomsChanged);
-            if place.members.is_empty() && place.is_silent() {
+            if state.members.is_empty() && state.has_no_messages() {
                 self.rooms.remove(&room);
             }
         }
         effects
     }
 
-    fn join(&mut self, socket: S, join: Join, now: Moment) -> Result<Vec<Effect<S>>, Refusal> {
-        let name = words::name(&join.name)?;
-        let room = words::room(&join.room)?;
-        if join.token.len() > LONGEST_TOKEN {
+    fn join(&mut self, socket: S, join: Join, now: RequestTime) -> Result<Vec<Effect<S>>, Refusal> {
+        let name = validation::name(&join.name)?;
+        let room = validation::room(&join.room)?;
+        if join.token.len() > MAX_TOKEN {
             return Err(Refusal::new("bad", "This token is too long."));
         }
-        let replaced = self.place_for(socket, &name, &room, &join.token)?;
+        let replaced = self.find_replaced(socket, &name, &room, &join.token)?;
         if !self.rooms.contains_key(&room) {
-            self.make_room()?;
+            self.ensure_capacity()?;
         }
 
         let mut effects = self.leave(socket);
-        let place = self
+        let state = self
             .rooms
             .entry(room.clone())
             .or_insert_with(|| Room::new(now.unix));
-        effects.push(Effect::Enter(room.clone()));
+        effects.push(Effect::Subscribe(room.clone()));
         let (name, typed) = if let Some(other) = replaced {
-            self.places.remove(&other);
-            effects.push(Effect::Dismiss(other));
-            // To the others it is who it was, however it writes its name now.
-            let member = place.members.remove(&other);
+            self.memberships.remove(&other);
+            effects.push(Effect::Disconnect(other));
+            // The member keeps the spelling of its name and the time of its last notification.
+            let member = state.members.remove(&other);
             member.map_or((name, None), |member| (member.name, member.typed))
         } else {
-            let joined = Tell::Joined {
+            let joined = ServerMessage::Joined {
                 room: &room,
                 name: &name,
             }
             .to_json();
-            effects.push(Effect::TellOthers(room.clone(), joined));
+            effects.push(Effect::PublishToOthers(room.clone(), joined));
             effects.push(Effect::RoomsChanged);
             (name, None)
         };
@@ -139,17 +144,17 @@ impl<S: Copy + Eq + Hash> Chat<S> {
             token: join.token,
             typed,
         };
-        place.members.insert(socket, member);
-        self.places.insert(socket, room.clone());
+        state.members.insert(socket, member);
+        self.memberships.insert(socket, room.clone());
 
-        if let Some(place) = self.rooms.get(&room) {
-            let unseen = place.unseen(join.seen, self.overlap);
-            let welcome = Tell::Welcome {
+        if let Some(state) = self.rooms.get(&room) {
+            let unseen = state.unseen(join.seen, self.overlap);
+            let welcome = ServerMessage::Welcome {
                 name: &name,
                 room: &room,
-                epoch: place.epoch,
-                members: place.names(),
-                rooms: self.room_lines(),
+                epoch: state.epoch,
+                members: state.names(),
+                rooms: self.room_list(),
                 messages: unseen.messages,
                 resumed: unseen.resumed,
                 gap: unseen.gap,
@@ -159,34 +164,34 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         Ok(effects)
     }
 
-    /// Says whether a name is free in a room, or whose place it takes.
-    fn place_for(
+    /// Checks whether a name is free in a room; returns the socket that is replaced, if any.
+    fn find_replaced(
         &self,
         socket: S,
         name: &str,
         room: &str,
         token: &str,
     ) -> Result<Option<S>, Refusal> {
-        let Some(place) = self.rooms.get(room) else {
+        let Some(state) = self.rooms.get(room) else {
             return Ok(None);
         };
-        match place.named(name) {
+        match state.find_member(name) {
             Some((other, _)) if other == socket => Ok(None),
             Some((other, member)) if !token.is_empty() && member.token == token => Ok(Some(other)),
             Some((_, member)) => {
                 let text = format!("The name {} is taken in this room.", member.name);
                 Err(Refusal::new("name-taken", text))
             }
-            None if place.members.len() >= MOST_MEMBERS => {
+            None if state.members.len() >= MAX_MEMBERS => {
                 Err(Refusal::new("full", "This room is full."))
             }
             None => Ok(None),
         }
     }
 
-    /// Makes room for another room: where nobody is, what was said longest ago is forgotten.
-    pub(crate) fn make_room(&mut self) -> Result<(), Refusal> {
-        if self.rooms.len() < MOST_ROOMS {
+    /// Makes space for another room. If there are too many, the empty room with the oldest last message is removed.
+    pub(crate) fn ensure_capacity(&mut self) -> Result<(), Refusal> {
+        if self.rooms.len() < MAX_ROOMS {
             return Ok(());
         }
         let empty = self
@@ -206,38 +211,38 @@ impl<S: Copy + Eq + Hash> Chat<S> {
         socket: S,
         text: &str,
         reference: u64,
-        now: Moment,
+        now: RequestTime,
     ) -> Result<Vec<Effect<S>>, Refusal> {
-        let Some((room, place)) = self.place_of(socket) else {
+        let Some((room, state)) = self.room_of(socket) else {
             return Err(Refusal::new("nowhere", "Join a room first."));
         };
-        let text = words::message(text)?;
-        let name = match place.members.get(&socket) {
+        let text = validation::message(text)?;
+        let name = match state.members.get(&socket) {
             Some(member) => member.name.clone(),
             None => String::new(),
         };
-        // A page that lost its connection does not know whether its last words were heard, and says them again.
-        if let Some(said) = place.find(&name, reference) {
-            return Ok(vec![Effect::Reply(told_message(&room, said))]);
+        // A page that lost its connection does not know whether its last messages arrived, and sends them again.
+        if let Some(said) = state.find(&name, reference) {
+            return Ok(vec![Effect::Reply(encode_message(&room, said))]);
         }
-        let said = Said {
-            id: place.next_id(now.least_id),
+        let said = ChatMessage {
+            id: state.next_id(now.least_id),
             name,
             text,
             time: now.unix,
             reference,
         };
-        let told = told_message(&room, &said);
-        place.record(said);
+        let encoded = encode_message(&room, &said);
+        state.record(said);
         // Pages in other rooms mark this one as unread.
-        Ok(vec![Effect::Tell(room, told), Effect::RoomsChanged])
+        Ok(vec![Effect::Publish(room, encoded), Effect::RoomsChanged])
     }
 
-    fn typing(&mut self, socket: S, now: Moment) -> Vec<Effect<S>> {
-        let Some((room, place)) = self.place_of(socket) else {
+    fn typing(&mut self, socket: S, now: RequestTime) -> Vec<Effect<S>> {
+        let Some((room, state)) = self.room_of(socket) else {
             return Vec::new();
         };
-        let Some(member) = place.members.get_mut(&socket) else {
+        let Some(member) = state.members.get_mut(&socket) else {
             return Vec::new();
         };
         let last = member.typed.replace(now.elapsed);
@@ -246,20 +251,20 @@ impl<S: Copy + Eq + Hash> Chat<S> {
             return Vec::new();
         }
         let name = member.name.as_str();
-        let told = Tell::Typing { room: &room, name }.to_json();
-        vec![Effect::TellOthers(room, told)]
+        let encoded = ServerMessage::Typing { room: &room, name }.to_json();
+        vec![Effect::PublishToOthers(room, encoded)]
     }
 
-    fn place_of(&mut self, socket: S) -> Option<(String, &mut Room<S>)> {
-        let room = self.places.get(&socket)?;
+    fn room_of(&mut self, socket: S) -> Option<(String, &mut Room<S>)> {
+        let room = self.memberships.get(&socket)?;
         Some((room.clone(), self.rooms.get_mut(room)?))
     }
 
-    fn room_lines(&self) -> Vec<RoomLine<'_>> {
+    fn room_list(&self) -> Vec<RoomLine<'_>> {
         let lines = self.rooms.iter().map(|(name, room)| RoomLine {
             name,
             members: room.members.len(),
-            last: if room.is_silent() {
+            last: if room.has_no_messages() {
                 0
             } else {
                 room.last_time()
@@ -269,14 +274,14 @@ impl<S: Copy + Eq + Hash> Chat<S> {
     }
 }
 
-/// Returns a message as pages receive it.
-pub(crate) fn told_message(room: &str, said: &Said) -> String {
-    Tell::Message { room, said }.to_json()
+/// Returns a message in the format for pages.
+pub(crate) fn encode_message(room: &str, said: &ChatMessage) -> String {
+    ServerMessage::Message { room, said }.to_json()
 }
 
-/// Tells the page what was not done, and why.
+/// Returns the effect that reports a refused request to the page.
 pub(crate) fn refuse<S>(refusal: &Refusal, reference: Option<u64>) -> Effect<S> {
-    let refused = Tell::Refused {
+    let refused = ServerMessage::Refused {
         code: refusal.code,
         text: &refusal.text,
         reference,
@@ -293,37 +298,37 @@ mod tests {
     /// A chat whose sockets are numbers.
     struct Fixture {
         chat: Chat<u32>,
-        now: Moment,
+        now: RequestTime,
     }
 
     impl Fixture {
         fn new() -> Fixture {
             Fixture {
                 chat: Chat::new(0),
-                now: Moment::default(),
+                now: RequestTime::default(),
             }
         }
 
-        fn ask(&mut self, socket: u32, ask: Value) -> Vec<Effect<u32>> {
-            let ask = serde_json::from_value(ask).unwrap();
-            self.chat.hear(socket, ask, self.now)
+        fn request(&mut self, socket: u32, request: Value) -> Vec<Effect<u32>> {
+            let request = serde_json::from_value(request).unwrap();
+            self.chat.handle(socket, request, self.now)
         }
 
         fn join(&mut self, socket: u32, name: &str, room: &str) -> Vec<Effect<u32>> {
             let token = format!("token of {socket}");
             let join = json!({"type": "join", "name": name, "room": room, "token": token});
-            self.ask(socket, join)
+            self.request(socket, join)
         }
 
         fn say(&mut self, socket: u32, text: &str, reference: u64) -> Vec<Effect<u32>> {
-            self.ask(
+            self.request(
                 socket,
                 json!({"type": "say", "text": text, "ref": reference}),
             )
         }
     }
 
-    /// The answer to the one who asked.
+    /// Returns the reply to the sender.
     #[track_caller]
     fn reply(effects: &[Effect<u32>]) -> Value {
         let mut replies = effects.iter().filter_map(|effect| match effect {
@@ -338,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_is_welcomed_and_announced_to_the_others() {
+    fn a_joining_member_receives_a_welcome_and_is_announced_to_the_others() {
         let mut fixture = Fixture::new();
         fixture.join(1, "Ann", "lobby");
         let effects = fixture.join(2, "Bob", "Lobby");
@@ -352,15 +357,15 @@ mod tests {
         assert_eq!(
             effects[..3],
             [
-                Effect::Enter("lobby".into()),
-                Effect::TellOthers("lobby".into(), joined.into()),
+                Effect::Subscribe("lobby".into()),
+                Effect::PublishToOthers("lobby".into(), joined.into()),
                 Effect::RoomsChanged,
             ]
         );
     }
 
     #[test]
-    fn what_is_said_is_told_to_the_room_and_shown_to_those_who_come_later() {
+    fn a_message_is_sent_to_the_room_and_to_later_members() {
         let mut fixture = Fixture::new();
         fixture.now.unix = 5;
         fixture.join(1, "Ann", "lobby");
@@ -372,7 +377,7 @@ mod tests {
         assert_eq!(
             effects,
             [
-                Effect::Tell("lobby".into(), said.into()),
+                Effect::Publish("lobby".into(), said.into()),
                 Effect::RoomsChanged
             ]
         );
@@ -383,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_twice_is_told_once() {
+    fn a_message_sent_twice_is_delivered_once() {
         let mut fixture = Fixture::new();
         fixture.join(1, "Ann", "lobby");
         fixture.say(1, "once", 8);
@@ -405,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_in_its_room_only() {
+    fn a_name_is_unique_within_its_room_only() {
         let mut fixture = Fixture::new();
         fixture.join(1, "Ann", "lobby");
         fixture.join(2, "Bob", "attic");
@@ -413,7 +418,7 @@ mod tests {
             reply(&fixture.join(2, "ANN", "lobby"))["code"],
             "name-taken"
         );
-        // It stays where it was.
+        // The socket stays in its room.
         assert_eq!(
             reply(&fixture.join(3, "Cid", "attic"))["members"],
             json!(["Bob", "Cid"])
@@ -428,12 +433,12 @@ mod tests {
     fn a_page_takes_its_name_back_from_its_broken_connection() {
         let mut fixture = Fixture::new();
         let join = json!({"type": "join", "name": "Ann", "room": "lobby", "token": "secret"});
-        fixture.ask(1, join);
+        fixture.request(1, join);
         fixture.say(1, "one", 1);
         let again = json!({"type": "join", "name": "ANN", "room": "lobby", "token": "secret"});
-        let effects = fixture.ask(2, again);
-        assert!(effects.contains(&Effect::Dismiss(1)), "{effects:?}");
-        let announced = |effect: &Effect<u32>| matches!(effect, Effect::TellOthers(..));
+        let effects = fixture.request(2, again);
+        assert!(effects.contains(&Effect::Disconnect(1)), "{effects:?}");
+        let announced = |effect: &Effect<u32>| matches!(effect, Effect::PublishToOthers(..));
         assert!(!effects.iter().any(announced), "{effects:?}");
         assert_eq!(reply(&effects)["members"], json!(["Ann"]));
         assert_eq!(fixture.chat.leave(1), []);
@@ -441,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_is_told_what_was_missed() {
+    fn a_reconnecting_page_receives_the_missed_messages() {
         let mut fixture = Fixture::new();
         fixture.now.unix = 3;
         fixture.join(1, "Ann", "lobby");
@@ -450,22 +455,22 @@ mod tests {
         let seen = json!({"epoch": 3, "id": 1});
         let join =
             json!({"type": "join", "name": "Bob", "room": "lobby", "token": "", "seen": seen});
-        let welcome = reply(&fixture.ask(2, join));
+        let welcome = reply(&fixture.request(2, join));
         assert_eq!(welcome["resumed"], true);
         assert_eq!(welcome["messages"].as_array().unwrap().len(), 1);
         assert_eq!(welcome["messages"][0]["text"], "missed");
     }
 
     #[test]
-    fn who_goes_to_another_room_leaves_the_first() {
+    fn joining_another_room_leaves_the_first() {
         let mut fixture = Fixture::new();
         fixture.now.unix = 9;
         fixture.join(1, "Ann", "lobby");
         fixture.say(1, "hello", 1);
         let effects = fixture.join(1, "Ann", "attic");
         let left = r#"{"type":"left","room":"lobby","name":"Ann"}"#;
-        assert_eq!(effects[0], Effect::Exit("lobby".into()));
-        assert_eq!(effects[1], Effect::Tell("lobby".into(), left.into()));
+        assert_eq!(effects[0], Effect::Unsubscribe("lobby".into()));
+        assert_eq!(effects[1], Effect::Publish("lobby".into(), left.into()));
         let rooms = json!([
             {"name": "attic", "members": 1, "last": 0},
             {"name": "lobby", "members": 0, "last": 9},
@@ -474,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_where_nothing_was_said_goes_with_its_last_member() {
+    fn a_room_without_messages_is_removed_with_its_last_member() {
         let mut fixture = Fixture::new();
         fixture.join(1, "Ann", "attic");
         fixture.chat.leave(1);
@@ -485,22 +490,22 @@ mod tests {
     }
 
     #[test]
-    fn the_others_are_told_of_typing_now_and_then() {
+    fn typing_notifications_are_limited() {
         let mut fixture = Fixture::new();
         fixture.join(1, "Ann", "lobby");
-        let mut told = Vec::new();
+        let mut counts = Vec::new();
         for _ in 0..5 {
-            told.push(fixture.ask(1, json!({"type": "typing"})).len());
+            counts.push(fixture.request(1, json!({"type": "typing"})).len());
             fixture.now.elapsed += TYPING_PAUSE / 2;
         }
-        assert_eq!(told, [1, 0, 1, 0, 1]);
-        assert_eq!(fixture.ask(2, json!({"type": "typing"})), []);
+        assert_eq!(counts, [1, 0, 1, 0, 1]);
+        assert_eq!(fixture.request(2, json!({"type": "typing"})), []);
     }
 
     #[test]
-    fn a_room_is_forgotten_for_a_new_one_when_nobody_is_in_it() {
+    fn an_empty_room_is_removed_for_a_new_one() {
         let mut fixture = Fixture::new();
-        let most = u32::try_from(MOST_ROOMS).unwrap();
+        let most = u32::try_from(MAX_ROOMS).unwrap();
         for n in 0..most {
             fixture.now.unix += 1;
             fixture.join(n, "Ann", &format!("room {n}"));
@@ -521,18 +526,18 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_whether_the_server_is_there_is_answered() {
+    fn a_ping_is_answered() {
         let mut fixture = Fixture::new();
         assert_eq!(
-            reply(&fixture.ask(1, json!({"type": "ping"})))["type"],
+            reply(&fixture.request(1, json!({"type": "ping"})))["type"],
             "pong"
         );
     }
 
     #[test]
-    fn a_full_room_takes_nobody_else() {
+    fn a_full_room_accepts_no_further_members() {
         let mut fixture = Fixture::new();
-        let most = u32::try_from(MOST_MEMBERS).unwrap();
+        let most = u32::try_from(MAX_MEMBERS).unwrap();
         for n in 0..most {
             fixture.join(n, &format!("guest {n}"), "lobby");
         }

@@ -1,49 +1,50 @@
-//! How much a client may send.
+//! Rate limits of clients.
 
 use std::time::Duration;
 
 use uptick::rate_limit::{Client, Limit, RateLimiter};
 
-use super::wire::Ask;
-use super::words::Refusal;
+use super::validation::Refusal;
+use super::wire::PageRequest;
 
-/// Whatever a client sends: a page that is used by hand stays far below.
-const FRAMES: (u32, Duration) = (300, Duration::from_secs(10));
-/// What others get to see: messages, and coming and going.
-const WORDS: (u32, Duration) = (30, Duration::from_secs(15));
+/// The limit of all messages. Manual use of the page stays far below it.
+const ALL_MESSAGES: (u32, Duration) = (300, Duration::from_secs(10));
+/// The limit of messages visible to others: chat messages, joining and leaving.
+const VISIBLE_MESSAGES: (u32, Duration) = (30, Duration::from_secs(15));
 
-/// Counts what each client sends, over all of its connections.
+/// Counts the messages of each client, over all of its connections.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    frames: RateLimiter<Client>,
-    words: RateLimiter<Client>,
+    all: RateLimiter<Client>,
+    visible: RateLimiter<Client>,
 }
 
 impl Limits {
     pub(crate) fn new() -> Limits {
         Limits {
-            frames: RateLimiter::new(Limit::token_bucket(FRAMES.0, FRAMES.1)),
-            words: RateLimiter::new(Limit::token_bucket(WORDS.0, WORDS.1)),
+            all: RateLimiter::new(Limit::token_bucket(ALL_MESSAGES.0, ALL_MESSAGES.1)),
+            visible: RateLimiter::new(Limit::token_bucket(VISIBLE_MESSAGES.0, VISIBLE_MESSAGES.1)),
         }
     }
 
-    /// Whether a client may go on at all.
-    pub(crate) fn bears(&mut self, client: Client, now: Duration) -> bool {
-        self.frames.check(&client, now).allowed
+    /// Counts a message; returns `false` if the client has sent too many and must be disconnected.
+    pub(crate) fn count_message(&mut self, client: Client, now: Duration) -> bool {
+        self.all.check(&client, now).allowed
     }
 
-    /// Whether a client may do this now.
+    /// Counts a request that is visible to others; returns an error if the client has sent too
+    /// many.
     pub(crate) fn check(
         &mut self,
         client: Client,
-        ask: &Ask,
+        request: &PageRequest,
         now: Duration,
     ) -> Result<(), Refusal> {
-        let cost = match ask {
-            Ask::Join(_) | Ask::Say { .. } => 1,
-            Ask::Typing | Ask::Leave | Ask::Ping => 0,
+        let cost = match request {
+            PageRequest::Join(_) | PageRequest::Say { .. } => 1,
+            PageRequest::Typing | PageRequest::Leave | PageRequest::Ping => 0,
         };
-        let decision = self.words.check_cost(&client, cost, now);
+        let decision = self.visible.check_cost(&client, cost, now);
         if cost == 0 || decision.allowed {
             return Ok(());
         }
@@ -63,35 +64,45 @@ mod tests {
         Client::from(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn word() -> Ask {
+    fn visible_request() -> PageRequest {
         let (text, reference) = ("hello".into(), 1);
-        Ask::Say { text, reference }
+        PageRequest::Say { text, reference }
     }
 
     #[test]
-    fn who_says_too_much_is_told_to_wait_and_others_are_not() {
+    fn a_client_that_sends_too_many_messages_has_to_wait_and_others_do_not() {
         let mut limits = Limits::new();
-        for _ in 0..WORDS.0 {
-            assert_eq!(limits.check(client(1), &word(), Duration::ZERO), Ok(()));
+        for _ in 0..VISIBLE_MESSAGES.0 {
+            assert_eq!(
+                limits.check(client(1), &visible_request(), Duration::ZERO),
+                Ok(())
+            );
         }
-        let refusal = limits.check(client(1), &word(), Duration::ZERO);
+        let refusal = limits.check(client(1), &visible_request(), Duration::ZERO);
         assert_eq!(
             refusal.unwrap_err().text,
             "You are sending too fast. Wait 1 s, and try again."
         );
-        assert_eq!(limits.check(client(1), &Ask::Leave, Duration::ZERO), Ok(()));
-        assert_eq!(limits.check(client(2), &word(), Duration::ZERO), Ok(()));
         assert_eq!(
-            limits.check(client(1), &word(), Duration::from_secs(1)),
+            limits.check(client(1), &PageRequest::Leave, Duration::ZERO),
+            Ok(())
+        );
+        assert_eq!(
+            limits.check(client(2), &visible_request(), Duration::ZERO),
+            Ok(())
+        );
+        assert_eq!(
+            limits.check(client(1), &visible_request(), Duration::from_secs(1)),
             Ok(())
         );
     }
 
     #[test]
-    fn who_sends_without_end_is_not_borne() {
+    fn a_flooding_client_exceeds_the_limit() {
         let mut limits = Limits::new();
-        let borne = (0..2 * FRAMES.0).filter(|_| limits.bears(client(1), Duration::ZERO));
-        assert_eq!(borne.count(), FRAMES.0 as usize);
-        assert!(limits.bears(client(2), Duration::ZERO));
+        let accepted =
+            (0..2 * ALL_MESSAGES.0).filter(|_| limits.count_message(client(1), Duration::ZERO));
+        assert_eq!(accepted.count(), ALL_MESSAGES.0 as usize);
+        assert!(limits.count_message(client(2), Duration::ZERO));
     }
 }

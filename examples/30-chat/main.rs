@@ -1,4 +1,4 @@
-//! `30-chat` by its short name.
+//! `30-chat` under its short name.
 
 #[path = "../30-chat.rs"]
 mod program;

@@ -11,12 +11,13 @@ const SCRIPTS: [(&str, &str); 2] = [
     ("/render.js", include_str!("render.js")),
 ];
 
-/// Browsers load and run nothing that is not from this server, whatever gets into the page.
+/// Browsers load and run only files of this server, even if other code is injected into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The maximum size in bytes: of the longest text, in JSON with all of its characters escaped.
-const LARGEST_MESSAGE: usize = 64 * 1024;
+/// The maximum size of a message in bytes: the longest text, in JSON with all of its characters
+/// escaped.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Adds the routes of the page's files.
 pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
@@ -37,9 +38,9 @@ pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
 
 /// Returns the options of the page's WebSocket.
 pub(crate) fn websocket_options() -> WebSocketOptions {
-    // A slow page is disconnected, reconnects, and is sent what it has missed.
+    // A slow page is disconnected, reconnects, and receives the missed messages.
     WebSocketOptions::new()
-        .max_message(LARGEST_MESSAGE)
+        .max_message(MAX_MESSAGE_BYTES)
         .slow_policy(SlowPolicy::Close)
 }
 

@@ -1,14 +1,14 @@
-// What the page shows for a name and for a message.
+// Rendering of names and messages.
 
 /** The number of colours, spread evenly over the colour wheel. */
 const COLOURS = 12;
 /** The number of names whose colours are kept. */
-const MOST_NAMES = 500;
+const MAX_NAMES = 500;
 const LINK = /\bhttps?:\/\/[^\s<>"]+/gi;
 const PUNCTUATION = /[.,;:!?'*_…]/;
 const CLOSING = { ")": "(", "]": "[", "}": "{" };
 
-/** The colours of names, as places on the wheel. */
+/** The colours of names, as positions on the wheel. */
 const colours = new Map();
 
 /**
@@ -17,7 +17,7 @@ const colours = new Map();
  */
 export function hueOf(name, members) {
   if (!colours.has(name)) {
-    if (colours.size >= MOST_NAMES) for (const known of [...colours.keys()]) if (!members.has(known)) colours.delete(known);
+    if (colours.size >= MAX_NAMES) for (const known of [...colours.keys()]) if (!members.has(known)) colours.delete(known);
     const uses = Array(COLOURS).fill(0);
     for (const member of members) if (colours.has(member)) uses[colours.get(member)] += 1;
     colours.set(name, chooseColour(uses, hash(name)));
@@ -25,16 +25,16 @@ export function hueOf(name, members) {
   return colours.get(name) * 360 / COLOURS;
 }
 
-/** Returns the place that is used least and, of those, farthest from the used ones. The search starts at `first`. */
+/** Returns the least used position and, among equals, the one farthest from the used positions. The search starts at `first`. */
 function chooseColour(uses, first) {
-  const used = uses.flatMap((count, place) => count ? [place] : []);
-  const distance = place => Math.min(COLOURS, ...used.map(other => {
-    const apart = Math.abs(place - other);
+  const used = uses.flatMap((count, position) => count ? [position] : []);
+  const distance = position => Math.min(COLOURS, ...used.map(other => {
+    const apart = Math.abs(position - other);
     return Math.min(apart, COLOURS - apart);
   }));
-  const places = uses.map((_, place) => (first + place) % COLOURS);
-  return places.reduce((best, place) =>
-    uses[place] < uses[best] || uses[place] === uses[best] && distance(place) > distance(best) ? place : best);
+  const positions = uses.map((_, position) => (first + position) % COLOURS);
+  return positions.reduce((best, position) =>
+    uses[position] < uses[best] || uses[position] === uses[best] && distance(position) > distance(best) ? position : best);
 }
 
 function hash(name) {
@@ -66,7 +66,7 @@ export function withLinks(text) {
 function parse(address) {
   try {
     const url = new URL(address);
-    // An address with a name in front of the host looks like one of another host.
+    // An address with a user name before the host looks like one of another host.
     const isSafe = ["http:", "https:"].includes(url.protocol) && !url.username && !url.password;
     return isSafe ? url : null;
   } catch {
@@ -74,7 +74,7 @@ function parse(address) {
   }
 }
 
-/** Removes the punctuation of the sentence around an address, such as a full stop, or a bracket that was opened before it. */
+/** Removes punctuation after an address that belongs to the sentence around it, such as a full stop, or a bracket that was opened before it. */
 function withoutPunctuation(address) {
   const counts = {};
   for (const character of address) counts[character] = (counts[character] ?? 0) + 1;

@@ -1,28 +1,28 @@
-//! One room: who is in it, and what was said last.
+//! A room: its members and its history.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::wire::{Said, Seen};
-use super::words::look;
+use super::validation::lookalike_key;
+use super::wire::{ChatMessage, Seen};
 
-/// How many messages a room remembers.
+/// The maximum number of messages in the history.
 pub(crate) const HISTORY: usize = 100;
-/// In bytes of text; long messages are forgotten sooner.
+/// The maximum size of the history in bytes of text.
 pub(crate) const HISTORY_BYTES: usize = 256 * 1024;
-pub(crate) const MOST_MEMBERS: usize = 200;
+pub(crate) const MAX_MEMBERS: usize = 200;
 
-/// A room whose members are known by `S`, a socket.
+/// A room whose members are identified by `S`, a socket.
 #[derive(Debug)]
 pub(crate) struct Room<S> {
-    /// When it was made, in milliseconds since 1970: a room that was made again numbers its messages anew.
+    /// The creation time, in milliseconds since 1970. A room that is created again numbers its messages from 1 again.
     pub(crate) epoch: u64,
     pub(crate) members: HashMap<S, Member>,
     /// Ordered by number.
-    pub(crate) history: VecDeque<Said>,
+    pub(crate) history: VecDeque<ChatMessage>,
     history_bytes: usize,
-    /// The highest numbers: of all messages, and of those that were removed from the history.
+    /// The highest number of all messages, and of the messages that were removed from the history.
     last_id: u64,
     pub(crate) forgotten: u64,
 }
@@ -31,14 +31,14 @@ pub(crate) struct Room<S> {
 pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) token: String,
-    /// When the others were last told that it types.
+    /// Time of the last typing notification.
     pub(crate) typed: Option<Duration>,
 }
 
-/// What a page that joins has not seen.
+/// The messages that a joining page has not seen.
 #[derive(Debug)]
 pub(crate) struct Unseen<'a> {
-    pub(crate) messages: Vec<&'a Said>,
+    pub(crate) messages: Vec<&'a ChatMessage>,
     pub(crate) resumed: bool,
     pub(crate) gap: bool,
 }
@@ -55,16 +55,16 @@ impl<S: Copy + Eq + Hash> Room<S> {
         }
     }
 
-    /// Who has a name, or one that looks like it.
-    pub(crate) fn named(&self, name: &str) -> Option<(S, &Member)> {
-        let name = look(name);
+    /// Returns the member with a name, or with one that looks like it.
+    pub(crate) fn find_member(&self, name: &str) -> Option<(S, &Member)> {
+        let name = lookalike_key(name);
         let mut members = self.members.iter();
         members
-            .find(|(_, member)| look(&member.name) == name)
+            .find(|(_, member)| lookalike_key(&member.name) == name)
             .map(|(socket, member)| (*socket, member))
     }
 
-    /// The names of all who are here, in order.
+    /// Returns the names of all members, sorted.
     pub(crate) fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.members.values().map(|m| m.name.as_str()).collect();
         names.sort_unstable();
@@ -72,12 +72,12 @@ impl<S: Copy + Eq + Hash> Room<S> {
         names
     }
 
-    /// Whether nothing that was said is remembered.
-    pub(crate) fn is_silent(&self) -> bool {
+    /// Returns `true` if the history is empty.
+    pub(crate) fn has_no_messages(&self) -> bool {
         self.history.is_empty()
     }
 
-    /// When something was said last, in milliseconds since 1970.
+    /// Returns the time of the last message, in milliseconds since 1970.
     pub(crate) fn last_time(&self) -> u64 {
         self.history.back().map_or(self.epoch, |said| said.time)
     }
@@ -88,7 +88,7 @@ impl<S: Copy + Eq + Hash> Room<S> {
     }
 
     /// Adds a message to the history, ordered by number; returns `false` if it is there already, or older than the history.
-    pub(crate) fn record(&mut self, said: Said) -> bool {
+    pub(crate) fn record(&mut self, said: ChatMessage) -> bool {
         let place = self.history.partition_point(|other| other.id < said.id);
         let is_known = self.history.get(place).map(|other| other.id) == Some(said.id);
         if is_known || said.id <= self.forgotten {
@@ -106,14 +106,14 @@ impl<S: Copy + Eq + Hash> Room<S> {
         true
     }
 
-    /// The message that a member has sent already.
-    pub(crate) fn find(&self, name: &str, reference: u64) -> Option<&Said> {
+    /// Returns the message that a member has sent with a reference, if any.
+    pub(crate) fn find(&self, name: &str, reference: u64) -> Option<&ChatMessage> {
         let mut history = self.history.iter().rev();
         history.find(|said| said.reference == reference && said.name == name)
     }
 
-    /// Returns what a page has not seen. Messages with up to `overlap` lower numbers than the last one that it has seen may have arrived
-    /// after that one, so they are included.
+    /// Returns the messages that a page has not seen. Messages with numbers up to `overlap` below the last seen one may have
+    /// arrived after it, so they are included.
     pub(crate) fn unseen(&self, seen: Option<Seen>, overlap: u64) -> Unseen<'_> {
         let seen = seen.filter(|seen| {
             seen.epoch == self.epoch && seen.id <= self.last_id.saturating_add(overlap)
@@ -134,8 +134,8 @@ impl<S: Copy + Eq + Hash> Room<S> {
 mod tests {
     use super::*;
 
-    fn said(id: u64, text: impl Into<String>) -> Said {
-        Said {
+    fn said(id: u64, text: impl Into<String>) -> ChatMessage {
+        ChatMessage {
             id,
             name: "ann".into(),
             text: text.into(),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_remembers_its_last_hundred_messages() {
+    fn a_room_keeps_its_last_hundred_messages() {
         let room = room_with(HISTORY + 5);
         let unseen = room.unseen(None, 0);
         assert_eq!(ids(&unseen), (6..=105).collect::<Vec<_>>());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_forgotten_sooner() {
+    fn long_messages_shorten_the_history() {
         let mut room = Room::<u32>::new(7);
         for id in 1..=3 {
             room.record(said(id, "x".repeat(HISTORY_BYTES / 2)));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_is_shown_what_was_missed() {
+    fn a_reconnecting_page_receives_the_missed_messages() {
         let unseen_after = |id| Some(Seen { epoch: 7, id });
         let room = room_with(5);
         let unseen = room.unseen(unseen_after(3), 0);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_missed_more_than_is_kept_is_told_so() {
+    fn a_gap_is_reported_if_missed_messages_are_no_longer_kept() {
         let room = room_with(HISTORY + 5);
         let gap_after = |id| room.unseen(Some(Seen { epoch: 7, id }), 0).gap;
         assert!(gap_after(4));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_epoch_mean_nothing() {
+    fn numbers_of_another_epoch_are_ignored() {
         let room = room_with(2);
         for seen in [Seen { epoch: 6, id: 1 }, Seen { epoch: 7, id: 3 }] {
             let unseen = room.unseen(Some(seen), 0);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_found_by_its_author_and_number() {
+    fn a_message_is_found_by_its_author_and_reference() {
         let room = room_with(2);
         assert_eq!(room.find("ann", 2).map(|said| said.id), Some(2));
         assert!(room.find("bob", 2).is_none());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_is_ordered_by_number_and_has_each_message_once() {
+    fn the_history_is_ordered_by_number_without_duplicates() {
         let mut room = Room::<u32>::new(7);
         let taken = [10, 30, 20, 30, 10].map(|id| room.record(said(id, "x")));
         assert_eq!(taken, [true, true, true, false, false]);
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_reconnects_is_sent_again_what_may_have_arrived_late() {
+    fn a_reconnecting_page_receives_messages_again_that_may_have_arrived_late() {
         let room = room_with(9);
         let unseen = room.unseen(Some(Seen { epoch: 7, id: 7 }), 3);
         assert_eq!(ids(&unseen), [5, 6, 7, 8, 9]);
         assert!(unseen.resumed && !unseen.gap);
-        // It has seen a message that was lost here.
+        // The page has seen a message that was lost here.
         assert!(room.unseen(Some(Seen { epoch: 7, id: 11 }), 3).resumed);
     }
 }

@@ -1,31 +1,33 @@
-//! What the page and the server say to each other: a JSON object in each message.
+//! The messages between the page and the server: one JSON object each.
 
 use serde::{Deserialize, Serialize};
 
-/// What a page asks for.
+/// A request of a page.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-pub(crate) enum Ask {
-    /// To be in a room, and in no other.
+pub(crate) enum PageRequest {
+    /// Join a room, and leave the previous one.
     Join(Join),
     Say {
         text: String,
-        /// A number that the page has drawn, by which it finds its own message among those that come.
+        /// A random number by which the page recognizes its own message.
         #[serde(rename = "ref")]
         reference: u64,
     },
     Typing,
     Leave,
-    /// Whether the server is still there.
+    /// Check whether the server responds.
     Ping,
 }
 
-impl Ask {
-    /// The number of the message that is to be said.
+impl PageRequest {
+    /// Returns the reference of the message to send.
     pub(crate) fn reference(&self) -> Option<u64> {
         match self {
-            Ask::Say { reference, .. } => Some(*reference),
-            Ask::Join(_) | Ask::Typing | Ask::Leave | Ask::Ping => None,
+            PageRequest::Say { reference, .. } => Some(*reference),
+            PageRequest::Join(_) | PageRequest::Typing | PageRequest::Leave | PageRequest::Ping => {
+                None
+            }
         }
     }
 }
@@ -34,9 +36,9 @@ impl Ask {
 pub(crate) struct Join {
     pub(crate) name: String,
     pub(crate) room: String,
-    /// What only this page knows: with it, it takes its name back from a connection of its own that has broken.
+    /// A secret of the page. With it, the page takes its name back from its own broken connection.
     pub(crate) token: String,
-    /// What it has seen already.
+    /// The last message that the page has seen.
     pub(crate) seen: Option<Seen>,
 }
 
@@ -46,28 +48,28 @@ pub(crate) struct Seen {
     pub(crate) id: u64,
 }
 
-/// What the server tells.
+/// A message of the server.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-pub(crate) enum Tell<'a> {
+pub(crate) enum ServerMessage<'a> {
     Welcome {
         name: &'a str,
         room: &'a str,
-        /// Messages are numbered anew with each epoch of a room.
+        /// The epoch of the room, in which the message numbers are valid.
         epoch: u64,
         members: Vec<&'a str>,
         rooms: Vec<RoomLine<'a>>,
-        /// Those that the page has not seen.
-        messages: Vec<&'a Said>,
-        /// Whether they follow what it has seen.
+        /// The messages that the page has not seen.
+        messages: Vec<&'a ChatMessage>,
+        /// `true` if the messages continue those that the page has seen.
         resumed: bool,
-        /// Whether messages that it has not seen are no longer kept.
+        /// `true` if messages that the page has not seen are no longer kept.
         gap: bool,
     },
     Message {
         room: &'a str,
         #[serde(flatten)]
-        said: &'a Said,
+        said: &'a ChatMessage,
     },
     Joined {
         room: &'a str,
@@ -84,21 +86,21 @@ pub(crate) enum Tell<'a> {
     Rooms {
         rooms: Vec<RoomLine<'a>>,
     },
-    /// The answer to a ping.
+    /// The response to a ping.
     Pong,
-    /// Something was not done.
+    /// A request was refused.
     Refused {
         code: &'a str,
         text: &'a str,
-        /// The message that was not taken.
+        /// The reference of the refused message.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
     },
 }
 
-impl Tell<'_> {
+impl ServerMessage<'_> {
     pub(crate) fn to_json(&self) -> String {
-        // It fails for maps whose keys are no strings, and there are none.
+        // Serialization fails only for maps whose keys are not strings, and there are none.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -107,18 +109,18 @@ impl Tell<'_> {
 pub(crate) struct RoomLine<'a> {
     pub(crate) name: &'a str,
     pub(crate) members: usize,
-    /// When something was said last, in milliseconds since 1970; 0 if nothing was.
+    /// Time of the last message, in milliseconds since 1970; 0 if there is none.
     pub(crate) last: u64,
 }
 
 /// A message of a room.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Said {
-    /// They count up from 1 within an epoch.
+pub(crate) struct ChatMessage {
+    /// The number of the message, counted from 1 within an epoch.
     pub(crate) id: u64,
     pub(crate) name: String,
     pub(crate) text: String,
-    /// In milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub(crate) time: u64,
     #[serde(rename = "ref")]
     pub(crate) reference: u64,

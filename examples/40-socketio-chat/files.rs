@@ -1,4 +1,4 @@
-//! The files of the page, the official client among them, and the security headers.
+//! The files of the page, including the official client, and the security headers.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// The file of the official client.
+/// The file name of the official client.
 const CLIENT: &str = "socket.io.min.js";
 
-/// Browsers load and run nothing that is not from this server, whatever gets into the page.
+/// Browsers load and run only files of this server, even if other code is injected into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -21,8 +21,8 @@ pub(crate) fn read_client(directory: &Path) -> Result<Bytes, String> {
     let path = directory.join(CLIENT);
     let read = std::fs::read(&path).map_err(|error| {
         format!(
-            "reading the client of Socket.IO from {} failed: {error}. Run `npm install --prefix target/tools socket.io-client@4` in the directory from which \
-             you start this program, or name the directory that has {CLIENT} by --client",
+            "reading the Socket.IO client from {} failed: {error}. Run `npm install --prefix target/tools socket.io-client@4` in the directory from which \
+             you start this program, or pass the directory that contains {CLIENT} with --client",
             path.display()
         )
     });

@@ -1,17 +1,18 @@
-//! The last messages of each room.
+//! The history of each room.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::wire::Said;
+use super::wire::ChatMessage;
 
-pub(crate) const MOST_ROOMS: usize = 100;
+pub(crate) const MAX_ROOMS: usize = 100;
 /// The maximum number of messages of a room.
 const HISTORY: usize = 100;
 /// The maximum number of bytes of text of a room.
 const HISTORY_BYTES: usize = 64 * 1024;
-/// The bits of a message's number that name the worker.
+/// The number of low bits of a message's number that identify the worker.
 const WORKER_BITS: u32 = 10;
-/// Messages of another worker that are so much older than the last one of a page, in milliseconds, may have been on their way when it left.
+/// The maximum delay of messages between workers, in milliseconds. Messages that are older than the last one of a page by at most
+/// this time may have arrived after the page left.
 const OVERLAP: u64 = 5_000;
 
 /// The rooms of a worker.
@@ -22,27 +23,27 @@ pub(crate) struct Histories {
 
 #[derive(Debug, Default)]
 struct History {
-    messages: VecDeque<Said>,
+    messages: VecDeque<ChatMessage>,
     bytes: usize,
-    /// The highest number of a message that is no longer kept.
+    /// The highest number of the messages that are no longer kept.
     forgotten: u64,
-    /// Whether the messages that other workers remember are there, too.
+    /// Set once the messages that other workers keep are included.
     is_complete: bool,
 }
 
 /// The messages that a page does not have.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unseen {
-    pub(crate) messages: Vec<Said>,
+    pub(crate) messages: Vec<ChatMessage>,
     pub(crate) gap: bool,
 }
 
 impl Histories {
-    /// Remembers the messages of a room from now on. If there are too many rooms, the empty one in which nothing was said for longest is forgotten;
-    /// returns `false` if there is none.
+    /// Keeps the messages of a room from now on. If there are too many rooms, the empty room with the oldest last message is
+    /// removed; returns `false` if there is none.
     pub(crate) fn open(&mut self, room: &str, is_empty: impl Fn(&str) -> bool) -> bool {
         if !self.rooms.contains_key(room) {
-            if self.rooms.len() >= MOST_ROOMS {
+            if self.rooms.len() >= MAX_ROOMS {
                 let empty = self.rooms.iter().filter(|(name, _)| is_empty(name));
                 let oldest = empty.min_by_key(|(_, history)| history.last_id());
                 let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
@@ -61,8 +62,8 @@ impl Histories {
             .is_some_and(|history| history.is_complete)
     }
 
-    /// Adds the messages that other workers remember.
-    pub(crate) fn complete(&mut self, room: &str, messages: impl IntoIterator<Item = Said>) {
+    /// Adds the messages that other workers keep.
+    pub(crate) fn complete(&mut self, room: &str, messages: impl IntoIterator<Item = ChatMessage>) {
         if let Some(history) = self.rooms.get_mut(room) {
             history.is_complete = true;
             for said in messages {
@@ -72,22 +73,22 @@ impl Histories {
     }
 
     /// Adds a message that another worker has accepted, if the room is open.
-    pub(crate) fn record(&mut self, room: &str, said: Said) {
+    pub(crate) fn record(&mut self, room: &str, said: ChatMessage) {
         if let Some(history) = self.rooms.get_mut(room) {
             history.record(said);
         }
     }
 
-    /// Numbers a new message and adds it. The room is that of somebody who is in it, so it is open.
+    /// Numbers a new message and adds it. Its author is in the room, so the room is open.
     pub(crate) fn say(
         &mut self,
         room: &str,
         (worker, now): (usize, u64),
         (name, text, reference): (String, String, u64),
-    ) -> Said {
+    ) -> ChatMessage {
         let history = self.rooms.entry(room.into()).or_default();
         let time = now.max((history.last_id() >> WORKER_BITS) + 1);
-        let said = Said {
+        let said = ChatMessage {
             id: (time << WORKER_BITS) | (worker as u64 % (1 << WORKER_BITS)),
             name,
             text,
@@ -97,7 +98,7 @@ impl Histories {
         said
     }
 
-    /// Returns the number of a message that was sent before.
+    /// Returns the number of a message that was sent before, if any.
     pub(crate) fn find(&self, room: &str, name: &str, reference: u64) -> Option<u64> {
         let mut messages = self.rooms.get(room)?.messages.iter().rev();
         let found = messages.find(|said| said.reference == reference && said.name == name);
@@ -105,11 +106,11 @@ impl Histories {
     }
 
     /// Returns all messages of a room.
-    pub(crate) fn all(&self, room: &str) -> Vec<Said> {
+    pub(crate) fn all(&self, room: &str) -> Vec<ChatMessage> {
         self.unseen(room, None).messages
     }
 
-    /// Returns the messages that a page does not have whose last one is `since`, and maybe some that it has.
+    /// Returns the messages after `since` that a page does not have, and possibly some that it has.
     pub(crate) fn unseen(&self, room: &str, since: Option<u64>) -> Unseen {
         let Some(history) = self.rooms.get(room) else {
             return Unseen {
@@ -131,8 +132,8 @@ impl History {
         self.messages.back().map_or(0, |said| said.id)
     }
 
-    /// Adds a message at its place, unless it is there or older than what is kept.
-    fn record(&mut self, said: Said) {
+    /// Inserts a message by its number, unless it is present or older than the history.
+    fn record(&mut self, said: ChatMessage) {
         let place = self.messages.partition_point(|other| other.id < said.id);
         let is_known = self
             .messages
@@ -158,12 +159,12 @@ mod tests {
     use super::*;
 
     fn say(histories: &mut Histories, now: u64, text: &str) -> u64 {
-        let words = ("Ann".into(), text.into(), now);
-        histories.say("lobby", (3, now), words).id
+        let content = ("Ann".into(), text.into(), now);
+        histories.say("lobby", (3, now), content).id
     }
 
-    fn said(id: u64) -> Said {
-        Said {
+    fn said(id: u64) -> ChatMessage {
+        ChatMessage {
             id,
             name: "Bob".into(),
             text: id.to_string(),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_remembers_its_last_hundred_messages() {
+    fn a_room_keeps_its_last_hundred_messages() {
         let mut histories = Histories::default();
         let ids: Vec<_> = (0..105)
             .map(|now| say(&mut histories, now, &now.to_string()))
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn long_messages_are_forgotten_sooner() {
+    fn long_messages_shorten_the_history() {
         let mut histories = Histories::default();
         for now in 0..3 {
             say(&mut histories, now, &"x".repeat(HISTORY_BYTES / 2));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_comes_back_gets_what_it_has_missed_and_what_may_have_been_late() {
+    fn a_reconnecting_page_receives_missed_and_possibly_late_messages() {
         let mut histories = Histories::default();
         let last = [("old", 1_000), ("late", 9_000), ("seen", 10_000)]
             .map(|(text, now)| say(&mut histories, now, text))[2];
@@ -222,7 +223,7 @@ mod tests {
     fn messages_of_other_workers_are_added_in_order_and_once() {
         let mut histories = Histories::default();
         histories.record("lobby", said(1));
-        assert!(histories.all("lobby").is_empty(), "nobody is in the room");
+        assert!(histories.all("lobby").is_empty(), "the room is not open");
         assert!(histories.open("lobby", |_| true));
         assert!(!histories.is_complete("lobby"));
         histories.record("lobby", said(30));
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_sent_twice_is_found() {
+    fn a_message_sent_twice_is_found() {
         let mut histories = Histories::default();
         let id = say(&mut histories, 7, "x");
         assert_eq!(histories.find("lobby", "Ann", 7), Some(id));
@@ -242,17 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_room_that_is_silent_for_longest_makes_room() {
+    fn the_empty_room_with_the_oldest_message_is_removed() {
         let mut histories = Histories::default();
-        for number in 0..MOST_ROOMS {
+        for number in 0..MAX_ROOMS {
             let room = number.to_string();
             assert!(histories.open(&room, |_| true));
             histories.record(&room, said(1_000 - number as u64));
         }
-        assert!(
-            !histories.open("new", |_| false),
-            "somebody is in all rooms"
-        );
+        assert!(!histories.open("new", |_| false), "no room is empty");
         assert!(histories.open("new", |room| room != "99"));
         assert!(histories.all("98").is_empty());
         assert_eq!(histories.all("99").len(), 1);

@@ -1,27 +1,27 @@
-//! How much a client may send, over all of its connections.
+//! Rate limits of clients, over all of their connections.
 
 use std::time::Duration;
 
 use uptick::rate_limit::{Client, Limit, RateLimiter};
 
-use super::words::Refusal;
+use super::validation::Refusal;
 
-/// Events of all kinds: a page that is used by hand stays far below.
+/// The limit of all events. Manual use of the page stays far below it.
 const EVENTS: (u32, Duration) = (300, Duration::from_secs(10));
-/// The events that others see: messages, and people who come and go.
-const WORDS: (u32, Duration) = (30, Duration::from_secs(15));
+/// The limit of events visible to others: messages, joining and leaving.
+const VISIBLE_MESSAGES: (u32, Duration) = (30, Duration::from_secs(15));
 
 #[derive(Debug)]
 pub(crate) struct Limits {
     events: RateLimiter<Client>,
-    words: RateLimiter<Client>,
+    visible: RateLimiter<Client>,
 }
 
 impl Limits {
     pub(crate) fn new() -> Limits {
         Limits {
             events: RateLimiter::new(Limit::token_bucket(EVENTS.0, EVENTS.1)),
-            words: RateLimiter::new(Limit::token_bucket(WORDS.0, WORDS.1)),
+            visible: RateLimiter::new(Limit::token_bucket(VISIBLE_MESSAGES.0, VISIBLE_MESSAGES.1)),
         }
     }
 
@@ -30,9 +30,9 @@ impl Limits {
         self.events.check(&client, now).allowed
     }
 
-    /// Counts a message or a change of rooms.
-    pub(crate) fn count_words(&mut self, client: Client, now: Duration) -> Result<(), Refusal> {
-        let decision = self.words.check(&client, now);
+    /// Counts a message or a change of rooms; returns an error if the client has sent too many.
+    pub(crate) fn count_visible(&mut self, client: Client, now: Duration) -> Result<(), Refusal> {
+        let decision = self.visible.check(&client, now);
         if decision.allowed {
             return Ok(());
         }
@@ -53,22 +53,22 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_says_too_much_has_to_wait_and_others_do_not() {
+    fn a_client_that_sends_too_many_messages_has_to_wait_and_others_do_not() {
         let mut limits = Limits::new();
-        for _ in 0..WORDS.0 {
-            assert_eq!(limits.count_words(client(1), Duration::ZERO), Ok(()));
+        for _ in 0..VISIBLE_MESSAGES.0 {
+            assert_eq!(limits.count_visible(client(1), Duration::ZERO), Ok(()));
         }
-        let refusal = limits.count_words(client(1), Duration::ZERO);
+        let refusal = limits.count_visible(client(1), Duration::ZERO);
         assert_eq!(refusal.unwrap_err().text, "This is too fast: wait 1 s.");
-        assert_eq!(limits.count_words(client(2), Duration::ZERO), Ok(()));
+        assert_eq!(limits.count_visible(client(2), Duration::ZERO), Ok(()));
         assert_eq!(
-            limits.count_words(client(1), Duration::from_secs(1)),
+            limits.count_visible(client(1), Duration::from_secs(1)),
             Ok(())
         );
     }
 
     #[test]
-    fn a_client_that_sends_without_end_is_noticed() {
+    fn a_flooding_client_exceeds_the_limit() {
         let mut limits = Limits::new();
         let counted = (0..2 * EVENTS.0).filter(|_| limits.count_event(client(1), Duration::ZERO));
         assert_eq!(counted.count(), EVENTS.0 as usize);

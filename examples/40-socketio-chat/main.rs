@@ -1,4 +1,4 @@
-//! `40-socketio-chat` by another name.
+//! `40-socketio-chat` under its second name.
 
 #[path = "../40-socketio-chat.rs"]
 mod program;

@@ -1,4 +1,4 @@
-//! The arguments of the program.
+//! The command line options.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ const USAGE: &str = "usage: 40-socketio-chat [--listen ADDRESS] [--workers N] [-
 pub(crate) struct Options {
     pub(crate) listen: String,
     pub(crate) workers: usize,
-    /// The directory of the official client, which has `socket.io.min.js`.
+    /// The directory of the official client, which contains `socket.io.min.js`.
     pub(crate) client: PathBuf,
 }
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_reported() {
+    fn invalid_options_are_refused() {
         for arguments in [
             &["--listen"][..],
             &["--workers", "0"],

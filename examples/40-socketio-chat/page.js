@@ -1,15 +1,15 @@
-// The page of the chat. What others have written is shown by textContent only, so that it stays text.
+// The page of the chat. Names and messages are added to the page as text, never as HTML.
 
-const LONGEST_MESSAGE = 4000;
-const MOST_SHOWN = 500;
-const MOST_PENDING = 20;
+const MAX_MESSAGE = 4000;
+const MAX_SHOWN = 500;
+const MAX_PENDING = 20;
 /** Times are in milliseconds. */
-const PATIENCE = 10000;
-const TYPING_EVERY = 1500;
-const TYPING_SHOWN = 4000;
-/** Messages of one person that follow each other within this time have one headline. */
-const TOGETHER = 5 * 60 * 1000;
-/** The bits of a message's number behind its time. */
+const RESPONSE_TIMEOUT = 10000;
+const TYPING_INTERVAL = 1500;
+const TYPING_TIMEOUT = 4000;
+/** Consecutive messages of one person within this time have one headline. */
+const GROUPING_TIME = 5 * 60 * 1000;
+/** The number of bits below the time in a message's number. */
 const WORKER_BITS = 10;
 
 const element = id => document.getElementById(id);
@@ -24,19 +24,19 @@ const socket = window.io({
   reconnectionDelayMax: 5000,
 });
 
-/** This page; with `token` it takes its name back from a broken connection. */
-const me = { name: "", room: "", token: draw().toString(36) + draw().toString(36) + draw().toString(36) };
-let wantsIn = false;
+/** The identity of this page. With `token`, it takes its name back from its own broken connection. */
+const me = { name: "", room: "", token: randomNumber().toString(36) + randomNumber().toString(36) + randomNumber().toString(36) };
+let wantsToJoin = false;
 let joined = false;
-/** The number of the last message of this room, for the server to send what was missed. */
+/** The number of the last message of this room, from which the server determines the missed ones. */
 let since = null;
-/** The messages that were sent and are not confirmed, by their numbers. */
+/** Sent messages that are not confirmed, by number. */
 const pending = new Map();
 let people = [];
 const typists = new Map();
 let lastTyping = 0;
 
-function draw() {
+function randomNumber() {
   return crypto.getRandomValues(new Uint32Array(1))[0];
 }
 
@@ -53,39 +53,39 @@ socket.on("disconnect", reason => {
   typists.clear();
   showTyping();
   showTransport();
-  // The server closes some connections on purpose, and says so before.
-  if (wantsIn && reason !== "io server disconnect") showBanner("The connection is lost. Trying again…");
+  // Before the server closes a connection on purpose, it sends `replaced` or `dismissed`.
+  if (wantsToJoin && reason !== "io server disconnect") showBanner("The connection is lost. Trying again…");
 });
 
-socket.io.on("reconnect_attempt", () => wantsIn && showBanner("The connection is lost. Connecting…"));
-socket.on("connect_error", () => wantsIn && inside.hidden && showError("The server cannot be reached. Trying again…"));
-socket.on("replaced", () => goOut("You are in this room in another window."));
-socket.on("dismissed", reason => goOut(`The server has closed the connection: ${reason}`));
+socket.io.on("reconnect_attempt", () => wantsToJoin && showBanner("The connection is lost. Connecting…"));
+socket.on("connect_error", () => wantsToJoin && inside.hidden && showError("The server cannot be reached. Trying again…"));
+socket.on("replaced", () => leaveChat("You are in this room in another window."));
+socket.on("dismissed", reason => leaveChat(`The server has closed the connection: ${reason}`));
 
-/** Sends an event, and returns what the server acknowledges; null if it does not, because the connection is lost. */
-async function ask(event, argument) {
+/** Sends an event, and returns its acknowledgement; null if there is none, because the connection is lost. */
+async function sendRequest(event, argument) {
   try {
-    return await socket.timeout(PATIENCE).emitWithAck(event, argument);
+    return await socket.timeout(RESPONSE_TIMEOUT).emitWithAck(event, argument);
   } catch {
     return null;
   }
 }
 
 async function join(room) {
-  const returns = room === me.room && !inside.hidden;
-  const answer = await ask("join", { name: me.name, room, token: me.token, since: returns ? since : null });
-  if (!wantsIn || answer === null) return;
+  const isReconnect = room === me.room && !inside.hidden;
+  const answer = await sendRequest("join", { name: me.name, room, token: me.token, since: isReconnect ? since : null });
+  if (!wantsToJoin || answer === null) return;
   element("enter").disabled = false;
   if (answer.refused && joined) return showNotice(answer.refused.text);
-  if (answer.refused) return goOut(answer.refused.text);
-  entered(answer.done, returns);
+  if (answer.refused) return leaveChat(answer.refused.text);
+  enterRoom(answer.done, isReconnect);
 }
 
-function entered(room, returns) {
-  const isOtherRoom = !returns;
+function enterRoom(room, isReconnect) {
+  const isOtherRoom = !isReconnect;
   joined = true;
   Object.assign(me, { name: room.name, room: room.room });
-  remember();
+  saveSession();
   if (isOtherRoom) {
     clearLog();
     pending.clear();
@@ -98,16 +98,16 @@ function entered(room, returns) {
   element("title").textContent = `# ${me.room}`;
   document.title = `# ${me.room} · Socket.IO chat`;
   if (room.gap) addNote("Some messages were missed: there were too many.");
-  for (const said of room.messages) heard(said);
+  for (const said of room.messages) receiveMessage(said);
   showPeople(room.people);
   showRooms(room.rooms);
-  for (const [ref, sent] of pending) say(ref, sent);
+  for (const [ref, sent] of pending) sendMessage(ref, sent);
   if (isOtherRoom) text.focus();
 }
 
-function goOut(reason) {
-  wantsIn = joined = false;
-  remember();
+function leaveChat(reason) {
+  wantsToJoin = joined = false;
+  saveSession();
   socket.disconnect();
   clearLog();
   pending.clear();
@@ -118,46 +118,46 @@ function goOut(reason) {
   showError(reason);
 }
 
-// What the server sends.
+// Events of the server.
 
-socket.on("said", (room, said) => room === me.room && heard(said));
+socket.on("said", (room, said) => room === me.room && receiveMessage(said));
 socket.on("people", (room, names) => room === me.room && joined && showPeople(names));
 socket.on("rooms", showRooms);
 socket.on("typing", (room, name) => {
   if (room !== me.room) return;
-  typists.set(name, Date.now() + TYPING_SHOWN);
+  typists.set(name, Date.now() + TYPING_TIMEOUT);
   showTyping();
 });
 
-function heard(said) {
+function receiveMessage(said) {
   since = Math.max(since ?? 0, said.id);
   typists.delete(said.name);
   showTyping();
-  if (said.name === me.name) confirmed(said.ref);
+  if (said.name === me.name) removePending(said.ref);
   if (document.querySelector(`#log [data-id="${Number(said.id)}"]`)) return;
   addMessage(said, log);
 }
 
-// Messages of this page: they are sent again after the connection was lost, and the server accepts each once.
+// Messages of this page. They are sent again after a reconnect; the server accepts each of them once.
 
-async function say(ref, sent) {
-  const answer = await ask("say", { text: sent.text, ref });
+async function sendMessage(ref, sent) {
+  const answer = await sendRequest("say", { text: sent.text, ref });
   if (!pending.has(ref)) return;
-  if (answer === null && joined) return say(ref, sent);
+  if (answer === null && joined) return sendMessage(ref, sent);
   if (!answer?.refused) return;
-  confirmed(ref);
+  removePending(ref);
   showNotice(answer.refused.text);
-  // What was refused can be corrected.
+  // The user can correct a refused message.
   if (text.value === "") text.value = sent.text;
-  fit();
+  fitTextArea();
 }
 
-function confirmed(ref) {
+function removePending(ref) {
   pending.get(ref)?.item.remove();
   pending.delete(ref);
 }
 
-// What is shown.
+// Rendering.
 
 function showBanner(words) {
   element("banner").textContent = words;
@@ -205,7 +205,7 @@ function showRooms(rooms) {
     button.dataset.room = room.name;
     if (room.name === me.room) button.setAttribute("aria-current", "true");
     button.append(span(`# ${room.name}`), span(room.people));
-    button.onclick = () => goTo(room.name);
+    button.onclick = () => changeRoom(room.name);
     item.append(button);
     return item;
   }));
@@ -229,11 +229,11 @@ function clearLog() {
   element("empty").hidden = false;
 }
 
-/** Changes the conversation, and keeps its end in sight if it was. */
+/** Changes the conversation, and keeps its end visible if it was. */
 function change(how) {
   const isAtEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
   how();
-  while (log.children.length > MOST_SHOWN) log.firstElementChild.remove();
+  while (log.children.length > MAX_SHOWN) log.firstElementChild.remove();
   element("empty").hidden = log.children.length + waiting.children.length > 0;
   if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
 }
@@ -269,11 +269,11 @@ function addMessage(said, list) {
   item.append(badge(said.name), who, words);
 
   // Messages of different workers may arrive out of order.
-  const follower = said.id ? [...list.children].find(other => Number(other.dataset.id) > said.id) ?? null : null;
+  const successor = said.id ? [...list.children].find(other => Number(other.dataset.id) > said.id) ?? null : null;
   change(() => {
-    list.insertBefore(item, follower);
+    list.insertBefore(item, successor);
     group(item);
-    if (follower) group(follower);
+    if (successor) group(successor);
   });
   return item;
 }
@@ -281,7 +281,7 @@ function addMessage(said, list) {
 /** Hides the headline of a message that follows one of the same person. */
 function group(item) {
   const before = item.previousElementSibling;
-  const isSoon = before && item.dataset.time - before.dataset.time < TOGETHER;
+  const isSoon = before && item.dataset.time - before.dataset.time < GROUPING_TIME;
   item.classList.toggle("again", Boolean(isSoon && item.dataset.name && before.dataset.name === item.dataset.name));
 }
 
@@ -308,36 +308,36 @@ function hueOf(name) {
   return (hash * 137) % 360;
 }
 
-// What the user does.
+// User input.
 
 element("join").onsubmit = event => {
   event.preventDefault();
   me.name = element("name").value;
   me.room = element("room").value;
-  wantsIn = true;
+  wantsToJoin = true;
   showError("");
   element("enter").disabled = true;
   if (socket.connected) join(me.room);
   else socket.connect();
 };
 
-element("leave").onclick = () => goOut("");
+element("leave").onclick = () => leaveChat("");
 
 element("say").onsubmit = event => {
   event.preventDefault();
   const words = text.value;
   const length = [...words].length;
   if (words.trim() === "") return;
-  if (length > LONGEST_MESSAGE) return showNotice(`A message has at most ${LONGEST_MESSAGE} characters; this one has ${length}.`);
-  if (pending.size >= MOST_PENDING) return showNotice("Too many messages are waiting to be sent.");
+  if (length > MAX_MESSAGE) return showNotice(`A message has at most ${MAX_MESSAGE} characters; this one has ${length}.`);
+  if (pending.size >= MAX_PENDING) return showNotice("Too many messages are waiting to be sent.");
   showNotice("");
   text.value = "";
-  fit();
-  const ref = draw();
+  fitTextArea();
+  const ref = randomNumber();
   scroll.scrollTop = scroll.scrollHeight;
   const sent = { text: words, item: addMessage({ name: me.name, text: words }, waiting) };
   pending.set(ref, sent);
-  if (joined) say(ref, sent);
+  if (joined) sendMessage(ref, sent);
   text.focus();
 };
 
@@ -348,27 +348,27 @@ text.onkeydown = event => {
 };
 
 text.oninput = () => {
-  fit();
-  if (joined && text.value !== "" && Date.now() - lastTyping > TYPING_EVERY) {
+  fitTextArea();
+  if (joined && text.value !== "" && Date.now() - lastTyping > TYPING_INTERVAL) {
     lastTyping = Date.now();
     socket.volatile.emit("typing");
   }
 };
 
 /** Makes the field as high as its text. */
-function fit() {
+function fitTextArea() {
   text.style.height = "auto";
   text.style.height = `${text.scrollHeight + 2}px`;
 }
 
-function goTo(room) {
+function changeRoom(room) {
   toggleSide(false);
   if (joined && room !== me.room) join(room);
 }
 
 element("go").onsubmit = event => {
   event.preventDefault();
-  goTo(element("other").value);
+  changeRoom(element("other").value);
   element("other").value = "";
 };
 
@@ -380,15 +380,15 @@ function toggleSide(open) {
 element("menu").onclick = () => toggleSide(!side.classList.contains("open"));
 document.addEventListener("keydown", event => event.key === "Escape" && toggleSide(false));
 
-// A reload of this tab comes back into the room.
+// Session storage: a reload of this tab returns to the room.
 
-function remember() {
+function saveSession() {
   try {
-    sessionStorage.setItem("socketio-chat", JSON.stringify({ ...me, wantsIn }));
-  } catch { /* A browser that keeps nothing asks for the name again. */ }
+    sessionStorage.setItem("socketio-chat", JSON.stringify({ ...me, wantsToJoin }));
+  } catch { /* Without session storage, the user enters the name again. */ }
 }
 
-function recall() {
+function loadSession() {
   try {
     return JSON.parse(sessionStorage.getItem("socketio-chat")) ?? {};
   } catch {
@@ -396,8 +396,8 @@ function recall() {
   }
 }
 
-const recalled = recall();
-if (recalled.name) element("name").value = recalled.name;
-if (recalled.room) element("room").value = recalled.room;
-if (recalled.token) me.token = recalled.token;
-if (recalled.wantsIn) element("join").requestSubmit();
+const saved = loadSession();
+if (saved.name) element("name").value = saved.name;
+if (saved.room) element("room").value = saved.room;
+if (saved.token) me.token = saved.token;
+if (saved.wantsToJoin) element("join").requestSubmit();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::wire::{Guest, RoomLine};
 
-/// The names in each room that is not empty.
+/// The names in each non-empty room.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Roster {
     rooms: BTreeMap<String, BTreeSet<String>>,
@@ -28,12 +28,12 @@ impl Roster {
         lines.collect()
     }
 
-    /// Returns the rooms, with their people, that were different before.
+    /// Returns the rooms whose people have changed since `before`, with their people.
     pub(crate) fn changed_since<'a>(
         &'a self,
         before: &'a Roster,
     ) -> impl Iterator<Item = (&'a str, &'a BTreeSet<String>)> {
-        // In a room that is gone, nobody wants to know.
+        // Rooms that are gone have no listeners.
         let changed = self
             .rooms
             .iter()

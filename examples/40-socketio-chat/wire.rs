@@ -9,22 +9,22 @@
 //!
 //! | the server sends | when |
 //! |---|---|
-//! | `said` room, [`Said`] | a message was accepted |
-//! | `people` room, names | somebody has come or gone |
+//! | `said` room, [`ChatMessage`] | a message was accepted |
+//! | `people` room, names | the people in the room have changed |
 //! | `rooms` [`RoomLine`]s | the list of rooms has changed |
 //! | `typing` room, name | |
 //! | `replaced` | another connection of the same page has joined; this one is closed |
-//! | `dismissed` reason | the page has sent too much, or nonsense; this connection is closed |
+//! | `dismissed` reason | the page has sent too much, or an invalid event; this connection is closed |
 
 use serde::{Deserialize, Serialize};
 
-use super::words::Refusal;
+use super::validation::Refusal;
 
 #[derive(Deserialize)]
 pub(crate) struct Join {
     pub(crate) name: String,
     pub(crate) room: String,
-    /// A secret of the page, by which it takes its name back from a broken connection of its own.
+    /// A secret of the page. With it, the page takes its name back from its own broken connection.
     pub(crate) token: String,
     /// The number of the last message that the page has.
     pub(crate) since: Option<u64>,
@@ -33,15 +33,16 @@ pub(crate) struct Join {
 #[derive(Deserialize)]
 pub(crate) struct Say {
     pub(crate) text: String,
-    /// A random number, by which the page finds its own message, and the server one that was sent twice.
+    /// A random number by which the page recognizes its own message, and the server a repeated one.
     #[serde(rename = "ref")]
     pub(crate) reference: u64,
 }
 
 /// A message of a room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Said {
-    /// They are in order: the time in milliseconds, and behind it 10 bits of the worker.
+pub(crate) struct ChatMessage {
+    /// The number of the message, which orders it: the time in milliseconds, followed by 10 bits of the
+    /// worker.
     pub(crate) id: u64,
     pub(crate) name: String,
     pub(crate) text: String,
@@ -55,9 +56,9 @@ pub(crate) struct Joined {
     pub(crate) room: String,
     pub(crate) people: Vec<String>,
     pub(crate) rooms: Vec<RoomLine>,
-    /// The messages that the page does not have, and maybe some that it has.
-    pub(crate) messages: Vec<Said>,
-    /// Whether older messages that the page does not have are no longer kept.
+    /// The messages that the page does not have, and possibly some that it has.
+    pub(crate) messages: Vec<ChatMessage>,
+    /// `true` if older messages that the page does not have are no longer kept.
     pub(crate) gap: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The options on the command line and in the environment.
+//! The command line options and environment variables.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use uptick::prelude::*;
 
 /// The options of the program.
 pub(crate) struct Options {
-    /// The service, with all settings but its address.
+    /// The service, with all settings except its address.
     pub(crate) workers: Workers,
     pub(crate) threads: bool,
-    /// `tcp://127.0.0.1:8080`, whether or not TLS is spoken there.
+    /// The address, such as `tcp://127.0.0.1:8080`, with or without TLS.
     pub(crate) address: String,
-    /// The files of the certificate and its key, where TLS is spoken.
+    /// The files of the certificate and its key, with TLS.
     pub(crate) tls: Option<(String, String)>,
 }
 
@@ -37,7 +37,7 @@ impl Options {
                 _ => return Err(usage.into()),
             }
         }
-        // Without an address, for sockets of the service manager, a certificate says that TLS is spoken.
+        // Without an address, for sockets of the service manager, a certificate enables TLS.
         let secure = uri
             .as_ref()
             .map_or(cert.is_some(), |uri| uri.starts_with("tls://"));

@@ -25,14 +25,14 @@ pub(crate) fn run(options: Options) -> uptick::Result {
                 let uris = uris.collect::<Vec<_>>().join(", ");
                 let _ = writeln!(std::io::stdout(), "listening on {uris}");
             }
-            // `eprintln` would panic when the disk is full.
+            // `eprintln` would panic if the disk is full.
             event => drop(writeln!(std::io::stderr(), "{event}")),
         });
     workers.run(move |worker: Worker| {
         if std::env::var_os("UPTICK_FAIL_FILE")
             .is_some_and(|path| std::fs::exists(path).unwrap_or(false))
         {
-            return Err("UPTICK_FAIL_FILE is there".into());
+            return Err("UPTICK_FAIL_FILE exists".into());
         }
         let http = HttpServer::new();
         add_routes(http, worker, threads);
@@ -56,7 +56,7 @@ pub(crate) fn run(options: Options) -> uptick::Result {
     Ok(())
 }
 
-/// Which worker answers.
+/// Returns the identity of the worker as JSON.
 fn describe(worker: Worker) -> String {
     format!(
         r#"{{"worker":{},"pid":{},"generation":{}}}"#,
@@ -80,8 +80,10 @@ fn add_routes(http: HttpServer, worker: Worker, threads: bool) {
         std::thread::sleep(milliseconds(&req)?);
         Ok::<_, HttpError>(json(describe(worker)))
     });
-    #[allow(clippy::panic, reason = "it is what the route is for")]
-    http.get("/panic", |_: Request| -> Response { panic!("asked for") });
+    #[allow(clippy::panic, reason = "the route tests panics")]
+    http.get("/panic", |_: Request| -> Response {
+        panic!("requested by the client")
+    });
     http.get("/exit", move |req: Request| {
         if threads {
             return StatusCode::NOT_IMPLEMENTED;
@@ -121,10 +123,11 @@ fn milliseconds(req: &Request) -> Result<Duration, HttpError> {
     }
 }
 
-/// Bytes that may wait for a client. A worker can get as much from another one at once.
+/// The maximum number of bytes queued for a client. A worker may receive this amount from another
+/// one at once.
 const MAX_BUFFERED: usize = 16 * 1024 * 1024;
 
-/// Every message reaches all WebSockets of all workers.
+/// Adds a WebSocket route whose messages reach all WebSockets of all workers.
 fn add_websocket(http: HttpServer, worker: Worker) {
     let options = WebSocketOptions::new().max_buffered(MAX_BUFFERED);
     http.websocket_with("/ws", options, move |_: Request| {
@@ -141,7 +144,7 @@ fn open(ws: WebSocket, http: HttpServer, worker: Worker) {
             let from = worker.number();
             http.publish("all", format!(r#"{{"from":{from},"text":{text}}}"#));
         }
-        // A client that sends more than other workers can read has to wait.
+        // A client that sends more than other workers can read is paused.
         let bus = worker.bus();
         if bus.is_congested() {
             ws.pause();

@@ -3,7 +3,7 @@
 /// The number of low bits that name the worker: numbers are unique among up to 4096 workers.
 const WORKER_BITS: u32 = 12;
 /// The start of 2020, in milliseconds since 1970. For 69 years from then, JavaScript represents the numbers exactly (53 bits).
-const BEGINNING: u64 = 1_577_836_800_000;
+const EPOCH_START: u64 = 1_577_836_800_000;
 
 /// Returns the difference of two numbers that are `count` milliseconds apart.
 pub(crate) const fn milliseconds(count: u64) -> u64 {
@@ -26,7 +26,7 @@ impl Clock {
 
     /// Returns the next number. `unix` is the time in milliseconds since 1970.
     pub(crate) fn next(&mut self, unix: u64) -> u64 {
-        self.last = unix.saturating_sub(BEGINNING).max(self.last + 1);
+        self.last = unix.saturating_sub(EPOCH_START).max(self.last + 1);
         milliseconds(self.last) | self.worker
     }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn numbers_grow_while_the_wall_clock_stands_or_goes_back() {
         let mut clock = Clock::new(3);
-        let numbers = [5, 5, 4, 9].map(|time| clock.next(BEGINNING + time));
+        let numbers = [5, 5, 4, 9].map(|time| clock.next(EPOCH_START + time));
         assert_eq!(numbers.map(|number| number >> WORKER_BITS), [5, 6, 7, 9]);
         assert!(numbers.iter().all(|number| is_of(*number, 3)));
     }
@@ -61,14 +61,14 @@ mod tests {
     #[test]
     fn a_reply_has_a_higher_number_than_the_message_it_replies_to() {
         let (mut early, mut late) = (Clock::new(1), Clock::new(0));
-        let question = early.next(BEGINNING + 100);
+        let question = early.next(EPOCH_START + 100);
         late.observe(question);
-        assert!(late.next(BEGINNING + 50) > question);
+        assert!(late.next(EPOCH_START + 50) > question);
     }
 
     #[test]
     fn workers_return_different_numbers_at_the_same_time() {
-        let numbers = [0, 1, 4095].map(|worker| Clock::new(worker).next(BEGINNING + 7));
+        let numbers = [0, 1, 4095].map(|worker| Clock::new(worker).next(EPOCH_START + 7));
         assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2]);
     }
 }

@@ -1,4 +1,4 @@
-//! `51-prefork-chat` by its short name.
+//! `51-prefork-chat` under its short name.
 
 #[path = "../51-prefork-chat.rs"]
 mod program;

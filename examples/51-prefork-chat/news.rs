@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::Said;
+use super::wire::ChatMessage;
 
-/// The topic of all workers. Each worker also has one of its own, such as `chat/7`.
+/// The topic of all workers. Each worker also has its own topic, such as `chat/7`.
 pub(crate) const ALL: &str = "chat";
 
 /// Identifies a WebSocket among those of all workers.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-pub(crate) struct Seat {
+pub(crate) struct SocketId {
     /// The worker's id on the bus.
     pub(crate) worker: u64,
     /// The id of the WebSocket in its worker.
@@ -20,19 +20,19 @@ pub(crate) struct Seat {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum News {
     /// A person has joined a room, and left the room before.
-    Joined(Arrival),
+    Joined(JoinedMember),
     /// A person has left.
     Left {
-        seat: Seat,
+        socket_id: SocketId,
     },
     Typing {
-        seat: Seat,
+        socket_id: SocketId,
     },
-    Said {
+    ChatMessage {
         room: String,
         /// The creation time of the room.
         epoch: u64,
-        said: Said,
+        said: ChatMessage,
     },
     /// Requests the state of another worker: its people and the first room, or the room that follows `after`.
     Ask {
@@ -46,7 +46,7 @@ pub(crate) enum News {
         epoch: u64,
         /// The highest number of the messages that the history no longer has.
         forgotten: u64,
-        messages: Vec<Said>,
+        messages: Vec<ChatMessage>,
     },
     /// The response when no room follows.
     End {
@@ -55,8 +55,8 @@ pub(crate) enum News {
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Arrival {
-    pub(crate) seat: Seat,
+pub(crate) struct JoinedMember {
+    pub(crate) socket_id: SocketId,
     /// The time of joining, by the clock of the worker.
     pub(crate) stamp: u64,
     pub(crate) room: String,
@@ -67,7 +67,7 @@ pub(crate) struct Arrival {
 
 impl News {
     pub(crate) fn to_json(&self) -> String {
-        // It fails for maps whose keys are no strings, and there are none.
+        // Serialization fails only for maps whose keys are not strings, and there are none.
         serde_json::to_string(self).unwrap_or_default()
     }
 }

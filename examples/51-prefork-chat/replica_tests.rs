@@ -6,16 +6,16 @@ use crate::room::HISTORY;
 /// Several replicas, and the news in transit between them.
 struct Service {
     replicas: Vec<Replica>,
-    /// News with the worker they come from and the one they go to.
+    /// News in transit, with the indices of the sending and the receiving worker.
     links: Vec<(usize, usize, News)>,
-    effects: Vec<(usize, Effect<Seat>)>,
-    outdone: Vec<Seat>,
+    effects: Vec<(usize, Effect<SocketId>)>,
+    displaced: Vec<SocketId>,
     unix: u64,
 }
 
-fn seat(worker: usize, socket: u64) -> Seat {
+fn socket_id(worker: usize, socket: u64) -> SocketId {
     let worker = worker as u64;
-    Seat { worker, socket }
+    SocketId { worker, socket }
 }
 
 impl Service {
@@ -24,22 +24,22 @@ impl Service {
             replicas: (0..workers as u64).map(Replica::new).collect(),
             links: Vec::new(),
             effects: Vec::new(),
-            outdone: Vec::new(),
+            displaced: Vec::new(),
             unix: 1_800_000_000_000,
         }
     }
 
-    fn now(&self) -> Moment {
-        Moment {
+    fn now(&self) -> RequestTime {
+        RequestTime {
             unix: self.unix,
-            ..Moment::default()
+            ..RequestTime::default()
         }
     }
 
     fn take(&mut self, worker: usize, outcome: Outcome) {
         let effects = outcome.effects.into_iter();
         self.effects.extend(effects.map(|effect| (worker, effect)));
-        self.outdone.extend(outcome.outdone);
+        self.displaced.extend(outcome.displaced);
         for news in outcome.news {
             for other in (0..self.replicas.len()).filter(|other| *other != worker) {
                 self.links.push((worker, other, news.clone()));
@@ -47,23 +47,23 @@ impl Service {
         }
     }
 
-    fn ask(&mut self, seat: Seat, ask: Value) {
-        let worker = usize::try_from(seat.worker).unwrap();
-        let ask = serde_json::from_value(ask).unwrap();
+    fn request(&mut self, socket_id: SocketId, request: Value) {
+        let worker = usize::try_from(socket_id.worker).unwrap();
+        let request = serde_json::from_value(request).unwrap();
         let now = self.now();
-        let outcome = self.replicas[worker].hear(seat, ask, now);
+        let outcome = self.replicas[worker].handle(socket_id, request, now);
         self.take(worker, outcome);
     }
 
-    fn join(&mut self, seat: Seat, name: &str, token: &str) {
-        self.ask(
-            seat,
+    fn join(&mut self, socket_id: SocketId, name: &str, token: &str) {
+        self.request(
+            socket_id,
             json!({"type": "join", "name": name, "room": "lobby", "token": token}),
         );
     }
 
-    fn say(&mut self, seat: Seat, text: &str) {
-        self.ask(seat, json!({"type": "say", "text": text, "ref": 1}));
+    fn say(&mut self, socket_id: SocketId, text: &str) {
+        self.request(socket_id, json!({"type": "say", "text": text, "ref": 1}));
     }
 
     /// Delivers the next news from one worker to another.
@@ -72,7 +72,7 @@ impl Service {
         let position = self.links.iter().position(next).unwrap();
         let (_, _, news) = self.links.remove(position);
         let now = self.now();
-        let outcome = self.replicas[to].learn(news, now);
+        let outcome = self.replicas[to].apply_news(news, now);
         self.take(to, outcome);
     }
 
@@ -85,38 +85,38 @@ impl Service {
         }
     }
 
-    fn lose(&mut self, worker: usize) {
+    fn remove_worker(&mut self, worker: usize) {
         self.links
             .retain(|(from, to, _)| *from != worker && *to != worker);
         for other in (0..self.replicas.len()).filter(|other| *other != worker) {
             let now = self.now();
-            let outcome = self.replicas[other].lose(worker as u64, now);
+            let outcome = self.replicas[other].remove_worker(worker as u64, now);
             self.take(other, outcome);
         }
         self.links.retain(|(_, to, _)| *to != worker);
     }
 
-    /// Returns the seats and the texts in the lobby of a worker's replica.
-    fn lobby(&self, worker: usize) -> (Vec<Seat>, Vec<String>) {
+    /// Returns the socket ids and the texts in the lobby of a worker's replica.
+    fn lobby(&self, worker: usize) -> (Vec<SocketId>, Vec<String>) {
         let Some(room) = self.replicas[worker].chat.rooms.get("lobby") else {
             return Default::default();
         };
-        let mut seats: Vec<Seat> = room.members.keys().copied().collect();
-        seats.sort_unstable();
+        let mut socket_ids: Vec<SocketId> = room.members.keys().copied().collect();
+        socket_ids.sort_unstable();
         (
-            seats,
+            socket_ids,
             room.history.iter().map(|said| said.text.clone()).collect(),
         )
     }
 
     #[track_caller]
-    fn expect_agreement(&self, members: &[Seat]) -> Vec<String> {
-        let (seats, texts) = self.lobby(0);
-        assert_eq!(seats, members);
+    fn expect_agreement(&self, members: &[SocketId]) -> Vec<String> {
+        let (socket_ids, texts) = self.lobby(0);
+        assert_eq!(socket_ids, members);
         for worker in 1..self.replicas.len() {
             assert_eq!(
                 self.lobby(worker),
-                (seats.clone(), texts.clone()),
+                (socket_ids.clone(), texts.clone()),
                 "{worker}"
             );
         }
@@ -128,24 +128,27 @@ impl Service {
 fn concurrent_messages_have_the_same_order_in_all_workers() {
     for seed in 0..50 {
         let mut service = Service::new(3);
-        let seats = [0, 1, 2].map(|worker| seat(worker, 1));
-        for (seat, name) in seats.iter().zip(["Ann", "Bob", "Cid"]) {
-            service.join(*seat, name, "");
+        let socket_ids = [0, 1, 2].map(|worker| socket_id(worker, 1));
+        for (socket_id, name) in socket_ids.iter().zip(["Ann", "Bob", "Cid"]) {
+            service.join(*socket_id, name, "");
         }
         for round in 0..5 {
-            for seat in seats {
-                let text = format!("{round} of {}", seat.worker);
-                service.ask(seat, json!({"type": "say", "text": text, "ref": round}));
+            for socket_id in socket_ids {
+                let text = format!("{round} of {}", socket_id.worker);
+                service.request(
+                    socket_id,
+                    json!({"type": "say", "text": text, "ref": round}),
+                );
             }
             service.unix += round % 2;
         }
         service.settle(seed);
-        assert_eq!(service.expect_agreement(&seats).len(), 15);
-        // Each worker has told its pages each message once.
+        assert_eq!(service.expect_agreement(&socket_ids).len(), 15);
+        // Each worker has published each message to its pages once.
         for worker in 0..3 {
             let told = service.effects.iter().filter(|(at, effect)| {
                 *at == worker
-                    && matches!(effect, Effect::Tell(_, text) if text.contains("\"message\""))
+                    && matches!(effect, Effect::Publish(_, text) if text.contains("\"message\""))
             });
             assert_eq!(told.count(), 15);
         }
@@ -153,32 +156,36 @@ fn concurrent_messages_have_the_same_order_in_all_workers() {
 }
 
 #[test]
-fn of_two_people_who_take_a_name_at_the_same_moment_the_earlier_one_stays() {
+fn the_earlier_of_two_people_with_the_same_name_stays() {
     for seed in 0..20 {
         let mut service = Service::new(3);
-        service.join(seat(1, 1), "Ann", "one");
+        service.join(socket_id(1, 1), "Ann", "one");
         service.unix += 1;
-        service.join(seat(0, 1), "ann", "another");
+        service.join(socket_id(0, 1), "ann", "another");
         service.settle(seed);
-        service.expect_agreement(&[seat(1, 1)]);
-        assert_eq!(service.outdone, [seat(0, 1)]);
+        service.expect_agreement(&[socket_id(1, 1)]);
+        assert_eq!(service.displaced, [socket_id(0, 1)]);
     }
 }
 
 #[test]
-fn of_two_connections_of_one_page_the_later_one_stays() {
+fn the_later_of_two_connections_of_one_page_stays() {
     for seed in 0..20 {
         let mut service = Service::new(3);
-        service.join(seat(0, 1), "Ann", "a token");
+        service.join(socket_id(0, 1), "Ann", "a token");
         service.unix += 1;
-        service.join(seat(1, 1), "Ann", "a token");
+        service.join(socket_id(1, 1), "Ann", "a token");
         service.settle(seed);
-        service.expect_agreement(&[seat(1, 1)]);
-        assert_eq!(service.outdone, []);
-        assert!(service.effects.contains(&(0, Effect::Dismiss(seat(0, 1)))));
+        service.expect_agreement(&[socket_id(1, 1)]);
+        assert_eq!(service.displaced, []);
+        assert!(
+            service
+                .effects
+                .contains(&(0, Effect::Disconnect(socket_id(0, 1))))
+        );
         // The pages of workers 0 and 1 do not see her leave.
         let left = r#"{"type":"left","room":"lobby","name":"Ann"}"#;
-        let left = Effect::Tell("lobby".into(), left.into());
+        let left = Effect::Publish("lobby".into(), left.into());
         let told = service.effects.iter().filter(|(_, effect)| *effect == left);
         assert!(told.into_iter().all(|(worker, _)| *worker == 2));
     }
@@ -187,20 +194,20 @@ fn of_two_connections_of_one_page_the_later_one_stays() {
 #[test]
 fn the_people_of_a_lost_worker_leave_and_its_last_messages_reach_all_workers() {
     let mut service = Service::new(3);
-    let seats = [0, 1, 2].map(|worker| seat(worker, 1));
-    for (seat, name) in seats.iter().zip(["Ann", "Bob", "Cid"]) {
-        service.join(*seat, name, "");
+    let socket_ids = [0, 1, 2].map(|worker| socket_id(worker, 1));
+    for (socket_id, name) in socket_ids.iter().zip(["Ann", "Bob", "Cid"]) {
+        service.join(*socket_id, name, "");
     }
     service.settle(0);
-    service.say(seats[2], "last words");
+    service.say(socket_ids[2], "last message");
     service.arrive(2, 0);
-    service.lose(2);
+    service.remove_worker(2);
     service.settle(0);
     for worker in [0, 1] {
-        let expected = (seats[..2].to_vec(), vec!["last words".to_owned()]);
+        let expected = (socket_ids[..2].to_vec(), vec!["last message".to_owned()]);
         assert_eq!(service.lobby(worker), expected);
         let left = r#"{"type":"left","room":"lobby","name":"Cid"}"#;
-        let left = Effect::Tell("lobby".into(), left.into());
+        let left = Effect::Publish("lobby".into(), left.into());
         assert!(service.effects.contains(&(worker, left)));
     }
 }
@@ -210,15 +217,15 @@ fn a_new_worker_receives_the_state_room_by_room() {
     let mut service = Service::new(1);
     for room in 0..3 {
         let name = format!("room {room}");
-        let ann = seat(0, room);
-        service.ask(
+        let ann = socket_id(0, room);
+        service.request(
             ann,
             json!({"type": "join", "name": "Ann", "room": name, "token": ""}),
         );
         for number in 0..HISTORY + 3 {
             service.unix += 1;
             let text = format!("{number}");
-            service.ask(ann, json!({"type": "say", "text": text, "ref": number}));
+            service.request(ann, json!({"type": "say", "text": text, "ref": number}));
         }
     }
     let mut new = Replica::new(1);
@@ -226,13 +233,13 @@ fn a_new_worker_receives_the_state_room_by_room() {
     let mut rooms = 0;
     loop {
         let worker = 1;
-        let ask = News::Ask { worker, after };
+        let request = News::Ask { worker, after };
         let now = service.now();
-        let mut answer = service.replicas[0].learn(ask, now).news;
+        let mut answer = service.replicas[0].apply_news(request, now).news;
         let last = answer.pop().unwrap();
         for news in answer {
             assert!(matches!(news, News::Joined(_)));
-            new.learn(news, service.now());
+            new.apply_news(news, service.now());
         }
         let News::Room { room, .. } = &last else {
             assert_eq!(last, News::End { worker: 0 });
@@ -240,7 +247,7 @@ fn a_new_worker_receives_the_state_room_by_room() {
         };
         rooms += 1;
         after = Some(room.clone());
-        new.learn(last, service.now());
+        new.apply_news(last, service.now());
     }
     assert_eq!(rooms, 3);
     let known = |replica: &Replica| {
@@ -261,25 +268,25 @@ fn a_new_worker_receives_the_state_room_by_room() {
 }
 
 #[test]
-fn news_that_come_twice_change_nothing() {
+fn duplicate_news_change_nothing() {
     let mut service = Service::new(2);
-    service.join(seat(0, 1), "Ann", "");
-    service.say(seat(0, 1), "hello");
+    service.join(socket_id(0, 1), "Ann", "");
+    service.say(socket_id(0, 1), "hello");
     let again = service.links.clone();
     service.settle(0);
     service.effects.clear();
     service.links = again;
     service.settle(0);
-    service.expect_agreement(&[seat(0, 1)]);
+    service.expect_agreement(&[socket_id(0, 1)]);
     assert_eq!(service.effects, []);
 }
 
 #[test]
-fn a_member_who_changes_rooms_is_in_the_new_room_in_all_workers() {
+fn a_member_that_changes_rooms_is_in_the_new_room_in_all_workers() {
     let mut service = Service::new(2);
-    service.join(seat(0, 1), "Ann", "");
-    service.ask(
-        seat(0, 1),
+    service.join(socket_id(0, 1), "Ann", "");
+    service.request(
+        socket_id(0, 1),
         json!({"type": "join", "name": "Ann", "room": "attic", "token": ""}),
     );
     service.settle(0);
@@ -287,7 +294,7 @@ fn a_member_who_changes_rooms_is_in_the_new_room_in_all_workers() {
     for replica in &service.replicas {
         assert_eq!(replica.rooms_as_json(), rooms);
     }
-    let outcome = service.replicas[0].leave(seat(0, 1));
+    let outcome = service.replicas[0].leave(socket_id(0, 1));
     service.take(0, outcome);
     service.settle(0);
     assert_eq!(

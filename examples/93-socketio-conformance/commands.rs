@@ -1,4 +1,4 @@
-//! The events that clients send. Those with arguments that do not fit are ignored.
+//! The events that clients send. Events with invalid arguments are ignored.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ const FEATURES: [&str; 7] = [
     "recovery",
 ];
 
-/// The most events that one command sends.
-const MOST_EVENTS: u64 = 1_000_000;
+/// The maximum number of events that one command sends.
+const MAX_EVENTS: u64 = 1_000_000;
 
 pub(crate) fn add(socket: Socket) {
     add_echoes(socket);
@@ -72,7 +72,7 @@ struct Answer {
 
 fn add_streams(socket: Socket) {
     socket.on_ack("burst", move |count: u64, ack: Ack| {
-        for number in 0..count.min(MOST_EVENTS) {
+        for number in 0..count.min(MAX_EVENTS) {
             socket.emit("burst", &number);
         }
         ack.send(&count);
@@ -90,7 +90,7 @@ fn add_streams(socket: Socket) {
     });
     socket.on("volatile", move |(count, bytes): (u64, usize)| {
         let payload = "v".repeat(bytes);
-        for number in 0..count.min(MOST_EVENTS) {
+        for number in 0..count.min(MAX_EVENTS) {
             socket.volatile().emit("v", &(number, &payload));
         }
         socket.emit("v-end", &count);
@@ -164,7 +164,7 @@ fn identity(socket: Socket) -> Identity {
     }
 }
 
-/// The rooms of a socket in order, without that of its id.
+/// Returns the rooms of a socket, sorted, without the room of its id.
 fn public_rooms(socket: Socket) -> Vec<String> {
     let id = socket.id();
     let rooms = socket.rooms();
@@ -226,7 +226,7 @@ fn add_broadcasts(socket: Socket) {
         };
         let payload: Value = args.parse(1).unwrap_or_default();
         let namespace = socket.namespace();
-        for number in 0..count.min(MOST_EVENTS) {
+        for number in 0..count.min(MAX_EVENTS) {
             namespace.emit("tick", &(number, &payload));
         }
         ack.send(&count);

@@ -1,4 +1,4 @@
-//! The namespaces, and the one that observes the others.
+//! The namespaces, including the one that observes the others.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uptick::socketio::{Ack, Arguments, DisconnectReason, Refusal};
 use super::commands;
 use super::options::Options;
 
-/// The answer of a server to an event of another.
+/// The response of a server to an event of another server.
 #[derive(serde::Serialize)]
 struct ServerAck {
     server: u16,
@@ -26,7 +26,7 @@ struct Auth {
 pub(crate) fn add(io: SocketIo, options: &Options) {
     let admin = io.of("/admin");
     admin.wrap(|socket: Socket| async move {
-        // As long as a database would take.
+        // Simulates the delay of a database.
         uptick::sleep(Duration::from_millis(1)).await;
         match socket.auth::<Auth>() {
             Ok(auth) if auth.token == "letmein" => Ok(()),
@@ -49,14 +49,14 @@ pub(crate) fn add(io: SocketIo, options: &Options) {
     }
     let port = options.port;
     for namespace in [io.of("/"), admin] {
-        answer_servers(namespace, port);
+        forward_server_events(namespace, port);
     }
     io.on("new_namespace", move |namespace: Namespace| {
-        answer_servers(namespace, port);
+        forward_server_events(namespace, port);
     });
 }
 
-/// Emits to the observers which sockets join and leave.
+/// Reports joining and leaving sockets to the observers.
 fn observe(socket: Socket, observers: Namespace) {
     let (nsp, id) = (socket.namespace().name(), socket.id());
     observers.emit("joined", &json!({ "nsp": &*nsp, "id": id }));
@@ -68,8 +68,8 @@ fn observe(socket: Socket, observers: Namespace) {
     });
 }
 
-/// Passes events of other servers to the sockets of this one.
-fn answer_servers(namespace: Namespace, port: u16) {
+/// Forwards events of other servers to the sockets of this one.
+fn forward_server_events(namespace: Namespace, port: u16) {
     namespace.on_server_side("sse", move |args: Arguments, ack: Ack| {
         namespace.broadcast().local().emit("sse", &args);
         ack.send(&ServerAck {

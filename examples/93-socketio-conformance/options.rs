@@ -1,4 +1,4 @@
-//! The options of the program, which are environment variables.
+//! The environment variables that configure the program.
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `SIO_PING_INTERVAL`, `SIO_PING_TIMEOUT` | 25000, 20000 | the heartbeat, in milliseconds |
 //! | `SIO_CONNECT_TIMEOUT` | 45000 | milliseconds in which a client has to join a namespace |
 //! | `SIO_MAX_PAYLOAD` | 1000000 | the maximum size of a POST body or a WebSocket message, in bytes |
-//! | `SIO_RECOVERY_MS` | 0 | milliseconds in which a client may come back; 0 switches recovery off |
+//! | `SIO_RECOVERY_MS` | 0 | milliseconds in which a client may reconnect; 0 disables recovery |
 //! | `SIO_PARSER` | json | the encoding of packets: `json` or `msgpack` |
 //! | `SIO_WORKERS` | 1 | the number of worker processes |
 
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
 }
 
-/// The listener for HTTPS.
+/// The HTTPS listener.
 pub(crate) struct Tls {
     pub(crate) address: String,
     pub(crate) cert: PathBuf,

@@ -100,7 +100,7 @@ pub(crate) enum Cluster {
     },
 }
 
-/// Adds rooms to those that are addressed.
+/// Adds the target rooms and the excluded rooms.
 pub(crate) fn in_rooms(mut target: Broadcast, to: &[String], except: &[String]) -> Broadcast {
     for room in to {
         target = target.to(room);

@@ -291,7 +291,7 @@ fn two_browsers_chat_over_websockets_and_polling() {
 fn join(ann: &User<'_>, bob: &User<'_>) {
     ann.join("Ann", "Lobby");
     ann.expect_at("#title", "# lobby");
-    ann.expect_at("#empty", "Nobody has said anything");
+    ann.expect_at("#empty", "No messages yet");
     ann.expect_at("#transport", "WebSocket");
     bob.join("ann", "lobby");
     bob.expect_at("#join-error", "The name Ann is taken in this room.");

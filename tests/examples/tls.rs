@@ -108,7 +108,8 @@ fn the_client_fetches_a_page_from_its_own_server() {
         panic!("{ended:?}");
     };
     assert!(
-        refused.starts_with("a client that does not trust it says: connecting to tls://localhost:")
+        refused
+            .starts_with("a client that does not trust it fails: connecting to tls://localhost:")
             && refused.contains("its certificate is self-signed and not trusted"),
         "{refused}"
     );
@@ -189,10 +190,10 @@ fn the_client_reports_invalid_arguments_and_connection_errors() {
 fn mutual_tls_serves_only_clients_with_a_certificate() {
     let (server, address) = serve("14-mutual-tls", &[]);
     let (curl, openssl) = (server.line(), server.line());
-    assert_eq!(server.line(), "alice is told: Hello CN=alice!");
+    assert_eq!(server.line(), "alice receives: Hello CN=alice!");
     let refused = server.line();
     let reason = "it requires a client certificate (CertificateRequired)";
-    assert!(refused.starts_with("somebody is refused: "), "{refused}");
+    assert!(refused.starts_with("anonymous is refused: "), "{refused}");
     assert!(refused.ends_with(reason), "{refused}");
 
     assert!(curl.ends_with(&format!(" https://{address}/")), "{curl}");
@@ -264,7 +265,8 @@ fn each_name_has_its_certificate_and_changes_are_loaded() {
     server.signal(Signal::HUP);
     loop {
         let error = server.error_line();
-        if error.starts_with("the certificates stay: loading the certificate from ") {
+        if error.starts_with("the previous certificates stay in use: loading the certificate from ")
+        {
             break;
         }
     }
@@ -274,7 +276,7 @@ fn each_name_has_its_certificate_and_changes_are_loaded() {
     );
     fs::write(&one, good).unwrap();
     server.signal(Signal::HUP);
-    assert_eq!(server.line(), "the certificates are loaded anew");
+    assert_eq!(server.line(), "the certificates have been reloaded");
     assert_eq!(
         request_page(&address, "one.example", &one),
         page_of("one.example")
@@ -293,7 +295,7 @@ fn each_name_has_its_certificate_and_changes_are_loaded() {
             "the new certificate is not served"
         );
     }
-    assert_eq!(server.line(), "the certificates are loaded anew");
+    assert_eq!(server.line(), "the certificates have been reloaded");
 
     server.signal(Signal::INT);
     let ended = server.wait();

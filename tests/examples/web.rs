@@ -28,7 +28,7 @@ fn notes_are_stored_read_and_deleted_with_the_password() {
     let response = client.response();
     assert_eq!(
         (response.status, response.text()),
-        (401, "Sorry: say the password.\n")
+        (401, "Sorry: password required.\n")
     );
     assert_eq!(
         response.field("www-authenticate").as_deref(),
@@ -52,7 +52,7 @@ fn notes_are_stored_read_and_deleted_with_the_password() {
     let response = client.response();
     assert_eq!(
         (response.status, response.text()),
-        (400, "Sorry: a note's id is a number.\n")
+        (400, "Sorry: the id of a note must be a number.\n")
     );
     client.request("DELETE /api/notes/1", &["Authorization: Bearer sesame"]);
     assert_eq!(client.response().status, 204);

@@ -91,30 +91,30 @@ fn subscribers_receive_messages_that_others_publish() {
     let (server, uri) = serve("32-topics", &[]);
     let mut ann = WebSocket::open(&uri, "/", &[]);
     ann.send("+news");
-    assert_eq!(server.line(), "news: 1 listen");
+    assert_eq!(server.line(), "news: 1 subscribers");
     let mut bob = WebSocket::open(&uri, "/", &[]);
     // A message from a client that is not subscribed to the topic is not published.
     bob.send("news: unheard");
     bob.send("+news");
-    assert_eq!(server.line(), "news: 2 listen");
+    assert_eq!(server.line(), "news: 2 subscribers");
     bob.send("news: it rains");
     assert_eq!(ann.text(), "news: it rains");
     assert_eq!(get(&uri, "/topics").text(), "news: 2\n");
 
     let mut client = Client::connect(&uri);
     client.send("POST /topics/news HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nagain");
-    assert_eq!(client.response().text(), "2 have got it.\n");
+    assert_eq!(client.response().text(), "sent to 2 subscribers\n");
     assert_eq!(ann.text(), "news: again");
     // A publisher does not receive its own messages.
     assert_eq!(bob.text(), "news: again");
 
     ann.send("-news");
-    assert_eq!(server.line(), "news: 1 listen");
+    assert_eq!(server.line(), "news: 1 subscribers");
     ann.send("+time");
-    assert_eq!(server.line(), "time: 1 listen");
+    assert_eq!(server.line(), "time: 1 subscribers");
     assert!(ann.text().starts_with("time: "));
     bob.close(CloseCode::NORMAL);
-    assert_eq!(server.line(), "news: 0 listen");
+    assert_eq!(server.line(), "news: 0 subscribers");
 }
 
 #[test]
@@ -122,13 +122,16 @@ fn invalid_topic_requests_are_reported() {
     let (_server, uri) = serve("32-topics", &[]);
     let mut ws = WebSocket::open(&uri, "/", &[]);
     ws.send("what?");
-    assert_eq!(ws.text(), "Say +topic, -topic or topic: text.");
+    assert_eq!(ws.text(), "Send +topic, -topic or topic: text.");
     for n in 0..10 {
         ws.send(format!("+topic-{n}"));
     }
     for topic in ["+topic-0", "+topic-10"] {
         ws.send(topic);
-        assert_eq!(ws.text(), "That is one of yours already, or one too many.");
+        assert_eq!(
+            ws.text(),
+            "You are subscribed to that topic already, or to too many topics."
+        );
     }
     ws.send(vec![1, 2, 3]);
     ws.expect_close(CloseCode::UNSUPPORTED);
@@ -203,7 +206,7 @@ fn a_client_reconnects_after_its_server_restarts() {
     // Connection attempts are refused until a server listens on the port again.
     drop(server);
     let lost = client.error_line();
-    assert!(lost.contains("closed with 1006; again in"), "{lost}");
+    assert!(lost.contains("closed with 1006; retrying in"), "{lost}");
     client.input("are you there?\n");
     let failed = client.error_line();
     assert!(failed.contains("(ECONNREFUSED)"), "{failed}");

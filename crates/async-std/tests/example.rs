@@ -12,17 +12,17 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 #[test]
 fn the_loop_inside_async_std_serves_its_client_and_exits() {
     let output = output_of("16-inside-async-std");
-    assert_eq!(output, ["the server says HELLO", "after the loop"]);
+    assert_eq!(output, ["response: HELLO", "after the loop"]);
 }
 
 #[test]
 fn async_tls_connects_to_itself_and_exits() {
-    assert_eq!(output_of("19-async-tls"), ["the server says HELLO"]);
+    assert_eq!(output_of("19-async-tls"), ["response: HELLO"]);
 }
 
 #[test]
 fn async_tungstenite_connects_to_itself_and_exits() {
-    assert_eq!(output_of("35-async-tungstenite"), ["the server says HELLO"]);
+    assert_eq!(output_of("35-async-tungstenite"), ["response: HELLO"]);
 }
 
 /// Runs an example to its end; returns the lines that it prints after the address of its server.

@@ -239,7 +239,7 @@ mod tests {
         std::fs::File::open("/dev/null").unwrap().into()
     }
 
-    fn over_the_wire(message: ControlMessage) -> ControlMessage {
+    fn round_trip(message: ControlMessage) -> ControlMessage {
         let mut packet = Vec::new();
         let descriptors = message.encode(&mut packet);
         assert!(packet.len() < MAX_PACKET);
@@ -257,7 +257,7 @@ mod tests {
             memory: descriptor(),
             listeners: vec![descriptor(), descriptor()],
         });
-        let ControlMessage::Start(start) = over_the_wire(sent) else {
+        let ControlMessage::Start(start) = round_trip(sent) else {
             panic!("unexpected message");
         };
         assert_eq!((start.place, start.slot, start.generation), (1, 9, 3));
@@ -268,12 +268,12 @@ mod tests {
 
     #[test]
     fn short_messages_arrive() {
-        let drain = over_the_wire(ControlMessage::Drain(DrainCause::Restart));
+        let drain = round_trip(ControlMessage::Drain(DrainCause::Restart));
         assert!(matches!(drain, ControlMessage::Drain(DrainCause::Restart)));
         let reason = "100 requests".to_owned();
-        let replace = over_the_wire(ControlMessage::Replace { reason });
+        let replace = round_trip(ControlMessage::Replace { reason });
         assert!(matches!(replace, ControlMessage::Replace { reason } if reason == "100 requests"));
-        let peer = over_the_wire(ControlMessage::Peer {
+        let peer = round_trip(ControlMessage::Peer {
             slot: 4,
             bus: descriptor(),
             connections: descriptor(),

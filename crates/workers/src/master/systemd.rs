@@ -107,9 +107,9 @@ fn connect(path: &[u8]) -> io::Result<UnixDatagram> {
 }
 
 fn send_with(socket: &UnixDatagram, state: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
-    const MOST: usize = 64;
-    for sockets in sockets.chunks(MOST) {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+    const MAX_SOCKETS: usize = 64;
+    for sockets in sockets.chunks(MAX_SOCKETS) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_SOCKETS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(sockets));
         let slices = [IoSlice::new(state)];

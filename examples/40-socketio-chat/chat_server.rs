@@ -1,4 +1,5 @@
-//! The chat with its sockets. Each room of the chat is a room of the namespace, and the data of a socket says who it is.
+//! The chat with its sockets. Each room of the chat is a room of the namespace, and the data of a socket identifies its
+//! user.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,42 +10,42 @@ use uptick::prelude::*;
 use uptick::rate_limit::Client;
 use uptick::socketio::{DisconnectReason, Incomplete, RemoteSocket};
 
-use super::history::{Histories, MOST_ROOMS};
+use super::history::{Histories, MAX_ROOMS};
 use super::limits::Limits;
 use super::roster::Roster;
-use super::wire::{Answer, Guest, Join, Joined, Said, Say};
-use super::words::{self, Refusal};
+use super::validation::{self, Refusal};
+use super::wire::{Answer, ChatMessage, Guest, Join, Joined, Say};
 
-const LONGEST_TOKEN: usize = 64;
-/// The delay after which the people of changed rooms are sent, so that many changes make one list.
+const MAX_TOKEN: usize = 64;
+/// The delay after which a changed list of people is sent, so that many changes make one list.
 const ROSTER_PAUSE: Duration = Duration::from_millis(200);
-/// The time between two events `typing` of a socket that are passed on.
+/// The minimum interval of forwarded `typing` events of a socket.
 const TYPING_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) struct Hall {
+pub(crate) struct ChatServer {
     chat: Namespace,
     /// The number of the worker.
     worker: usize,
     histories: RefCell<Histories>,
     limits: RefCell<Limits>,
     roster: RefCell<Roster>,
-    /// A new roster is due.
+    /// Set while a new roster is due.
     roster_changed: Cell<bool>,
 }
 
-/// A page: its socket, and what the server keeps for it.
+/// A page: its socket and the server's state for it.
 struct Page {
     socket: Socket,
     client: Option<Client>,
-    /// The number of times that it wanted to join a room. The last one counts.
+    /// The number of requests to join a room. Only the last one counts.
     joins: Cell<u32>,
-    /// The time of the last event `typing` that was passed on.
+    /// Time of the last forwarded `typing` event.
     typed: Cell<Option<Duration>>,
 }
 
-impl Hall {
-    pub(crate) fn new(chat: Namespace, worker: usize) -> Hall {
-        Hall {
+impl ChatServer {
+    pub(crate) fn new(chat: Namespace, worker: usize) -> ChatServer {
+        ChatServer {
             chat,
             worker,
             histories: RefCell::default(),
@@ -54,12 +55,12 @@ impl Hall {
         }
     }
 
-    /// Lets pages in, and listens to the other workers.
+    /// Accepts pages, and listens to the other workers.
     pub(crate) fn open(&'static self) {
         self.chat
-            .on("connection", |socket: Socket| self.welcome(socket));
+            .on("connection", |socket: Socket| self.add_page(socket));
         self.chat
-            .on_server_side("said", |(room, said): (String, Said), _| {
+            .on_server_side("said", |(room, said): (String, ChatMessage), _| {
                 self.histories.borrow_mut().record(&room, said);
             });
         self.chat.on_server_side("history", |room: String, ack| {
@@ -69,7 +70,7 @@ impl Hall {
             .on_server_side("people", |(), _| self.refresh_soon());
     }
 
-    fn welcome(&'static self, socket: Socket) {
+    fn add_page(&'static self, socket: Socket) {
         let handshake = socket.handshake();
         let address = handshake.and_then(|handshake| handshake.address());
         let page = Rc::new(Page {
@@ -89,21 +90,21 @@ impl Hall {
         });
 
         let joining = Rc::clone(&page);
-        socket.on_ack("join", move |asked: Join, ack: Ack| {
+        socket.on_ack("join", move |request: Join, ack: Ack| {
             let page = Rc::clone(&joining);
             uptick::spawn(async move {
-                let answer = self.join(&page, asked).await;
+                let answer = self.join(&page, request).await;
                 ack.send(&Answer::from(answer));
             });
         });
         let saying = Rc::clone(&page);
-        socket.on_ack("say", move |asked: Say, ack: Ack| {
-            ack.send(&Answer::from(self.say(&saying, &asked)));
+        socket.on_ack("say", move |request: Say, ack: Ack| {
+            ack.send(&Answer::from(self.say(&saying, &request)));
         });
         socket.on("typing", move |()| self.typing(&page));
         socket.on("leave", move |()| self.leave(socket));
         socket.on("disconnect", move |_: DisconnectReason| {
-            self.people_changed()
+            self.schedule_roster_everywhere()
         });
     }
 
@@ -114,26 +115,26 @@ impl Hall {
             .is_some_and(|client| limits.count_event(client, now))
     }
 
-    fn count_words(&self, page: &Page) -> Result<(), Refusal> {
+    fn count_visible(&self, page: &Page) -> Result<(), Refusal> {
         let now = elapsed();
         let mut limits = self.limits.borrow_mut();
         let client = page.client.ok_or_else(gone)?;
-        limits.count_words(client, now)
+        limits.count_visible(client, now)
     }
 
-    async fn join(&'static self, page: &Page, asked: Join) -> Result<Joined, Refusal> {
+    async fn join(&'static self, page: &Page, request: Join) -> Result<Joined, Refusal> {
         page.joins.set(page.joins.get() + 1);
         let attempt = page.joins.get();
-        self.count_words(page)?;
-        let name = words::name(&asked.name)?;
-        let room = words::room(&asked.room)?;
-        if asked.token.len() > LONGEST_TOKEN {
+        self.count_visible(page)?;
+        let name = validation::name(&request.name)?;
+        let room = validation::room(&request.room)?;
+        if request.token.len() > MAX_TOKEN {
             return Err(Refusal::new("bad", "This token is too long."));
         }
-        self.remember(&room).await?;
-        let sockets = self.chat.to(place(&room)).fetch_sockets().await;
+        self.open_history(&room).await?;
+        let sockets = self.chat.to(socket_room(&room)).fetch_sockets().await;
 
-        // From here on, nothing else happens before the end.
+        // No other code runs between here and the end of the function.
         let socket = page.socket;
         if !socket.is_connected() || page.joins.get() != attempt {
             return Err(gone());
@@ -141,9 +142,9 @@ impl Hall {
         let others = guests(sockets).filter(|(id, _)| socket.id() != **id);
         let mut people = Vec::new();
         for (id, other) in others {
-            if words::look(&other.name) != words::look(&name) {
+            if validation::lookalike_key(&other.name) != validation::lookalike_key(&name) {
                 people.push(other.name);
-            } else if other.token == asked.token {
+            } else if other.token == request.token {
                 self.replace(&id);
             } else {
                 let text = format!("The name {} is taken in this room.", other.name);
@@ -156,13 +157,13 @@ impl Hall {
         let guest = Guest {
             name: name.clone(),
             room: room.clone(),
-            token: asked.token,
+            token: request.token,
         };
-        if socket.set_data(&guest).is_err() || !socket.join(place(&room)) {
+        if socket.set_data(&guest).is_err() || !socket.join(socket_room(&room)) {
             return Err(gone());
         }
-        self.people_changed();
-        let unseen = self.histories.borrow().unseen(&room, asked.since);
+        self.schedule_roster_everywhere();
+        let unseen = self.histories.borrow().unseen(&room, request.since);
         Ok(Joined {
             name,
             room,
@@ -173,45 +174,51 @@ impl Hall {
         })
     }
 
-    /// Opens the history of a room, and adds what the other workers remember.
-    async fn remember(&self, room: &str) -> Result<(), Refusal> {
-        let is_empty = |room: &str| self.chat.members(&place(room)).is_empty();
+    /// Opens the history of a room, and adds the messages that other workers keep.
+    async fn open_history(&self, room: &str) -> Result<(), Refusal> {
+        let is_empty = |room: &str| self.chat.members(&socket_room(room)).is_empty();
         if !self.histories.borrow_mut().open(room, is_empty) {
-            let text = format!("There are {MOST_ROOMS} rooms already.");
+            let text = format!("There are {MAX_ROOMS} rooms already.");
             return Err(Refusal::new("rooms", text));
         }
         if self.histories.borrow().is_complete(room) {
             return Ok(());
         }
-        let remembered = self.chat.server_side_emit_with_ack("history", room).await;
-        let remembered: Vec<Vec<Said>> =
-            remembered.unwrap_or_else(|incomplete: Incomplete<_>| incomplete.received);
-        let messages = remembered.into_iter().flatten();
+        let histories = self.chat.server_side_emit_with_ack("history", room).await;
+        let histories: Vec<Vec<ChatMessage>> =
+            histories.unwrap_or_else(|incomplete: Incomplete<_>| incomplete.received);
+        let messages = histories.into_iter().flatten();
         self.histories.borrow_mut().complete(room, messages);
         Ok(())
     }
 
-    /// Closes a connection whose page has come back by another one.
+    /// Closes a connection whose page has reconnected.
     fn replace(&self, id: &str) {
         let old = self.chat.to(id);
         old.emit("replaced", &());
         old.disconnect_sockets(true);
     }
 
-    fn say(&self, page: &Page, asked: &Say) -> Result<u64, Refusal> {
+    fn say(&self, page: &Page, request: &Say) -> Result<u64, Refusal> {
         let nowhere = || Refusal::new("nowhere", "You are in no room.");
         let Guest { name, room, .. } = page.socket.data().ok_or_else(nowhere)?;
-        if let Some(id) = self.histories.borrow().find(&room, &name, asked.reference) {
+        if let Some(id) = self
+            .histories
+            .borrow()
+            .find(&room, &name, request.reference)
+        {
             return Ok(id);
         }
-        self.count_words(page)?;
-        let text = words::message(&asked.text)?;
+        self.count_visible(page)?;
+        let text = validation::message(&request.text)?;
         let said = self.histories.borrow_mut().say(
             &room,
             (self.worker, unix_time()),
-            (name, text, asked.reference),
+            (name, text, request.reference),
         );
-        self.chat.to(place(&room)).emit("said", &(&room, &said));
+        self.chat
+            .to(socket_room(&room))
+            .emit("said", &(&room, &said));
         self.chat.server_side_emit("said", &(&room, &said));
         Ok(said.id)
     }
@@ -224,27 +231,27 @@ impl Hall {
         };
         if !page.typed.get().is_some_and(is_early) {
             page.typed.set(Some(now));
-            let others = page.socket.to(place(&room)).volatile();
+            let others = page.socket.to(socket_room(&room)).volatile();
             others.emit("typing", &(&room, &name));
         }
     }
 
     fn leave(&'static self, socket: Socket) {
         if let Some(Guest { room, .. }) = socket.data() {
-            socket.leave(place(&room));
-            // Null is always serialized.
+            socket.leave(socket_room(&room));
+            // Serializing null never fails.
             let _ = socket.set_data(&());
-            self.people_changed();
+            self.schedule_roster_everywhere();
         }
     }
 
-    /// Sends a new roster on all workers, soon.
-    fn people_changed(&'static self) {
+    /// Sends a new roster on all workers soon.
+    fn schedule_roster_everywhere(&'static self) {
         self.chat.server_side_emit("people", &());
         self.refresh_soon();
     }
 
-    /// Sends a new roster to the pages of this worker, soon.
+    /// Sends a new roster to the pages of this worker soon.
     pub(crate) fn refresh_soon(&'static self) {
         if self.roster_changed.replace(true) {
             return;
@@ -260,7 +267,7 @@ impl Hall {
         let before = self.roster.replace(roster);
         let roster = self.roster.borrow();
         for (room, people) in roster.changed_since(&before) {
-            let here = self.chat.to(place(room)).local();
+            let here = self.chat.to(socket_room(room)).local();
             here.emit("people", &(room, people));
         }
         let lines = roster.lines();
@@ -270,12 +277,12 @@ impl Hall {
     }
 }
 
-/// Returns the room of the namespace for a room of the chat. No id of a socket looks like that.
-fn place(room: &str) -> String {
+/// Returns the room of the namespace for a room of the chat. No socket id has this form.
+fn socket_room(room: &str) -> String {
     format!("room/{room}")
 }
 
-/// Returns the sockets that are in a room. If a worker does not answer in time, its people are missing for now.
+/// Returns the guests in a room. If a worker does not respond in time, its guests are missing.
 fn guests(
     sockets: Result<Vec<RemoteSocket>, Incomplete<RemoteSocket>>,
 ) -> impl Iterator<Item = (String, Guest)> {
