@@ -5,7 +5,7 @@ use uptick::prelude::*;
 use uptick::tls::{SelfSigned, self_signed};
 use uptick::websocket::{self, Compression, WebSocketConnector};
 
-/// Starts an echo server over TLS with its own certificate. Returns its URL, too.
+/// Starts an echo server over TLS with its own certificate. Returns the server, its certificate and its URL.
 fn echo() -> (HttpServer, SelfSigned, String) {
     let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
     let server = Server::bind("127.0.0.1:0").unwrap();

@@ -234,7 +234,7 @@ fn unread_rooms(ann: &User<'_>, bob: &User<'_>) {
         "#rooms .unread[data-room=kitchen]",
         "# kitchen\n1 person\nunread messages",
     );
-    // The update must not replace the other list items, so that they can be clicked meanwhile.
+    // The update must not replace the other list items, so that they can be clicked during the update.
     assert_eq!(ann.0.value(&format!("{lobby}.isTheSame")), true);
     assert_eq!(
         ann.0.value("document.querySelectorAll('.unread').length"),

@@ -16,7 +16,7 @@ fn serve() -> (Program, String) {
     (server, uri)
 }
 
-/// Requests a WebSocket. Returns the head of the response, too.
+/// Requests a WebSocket. Returns the connection and the head of the response.
 fn upgrade(uri: &str, origin: &str) -> (Client, HttpResponse) {
     let mut client = Client::connect(uri);
     let fields = [
@@ -153,7 +153,7 @@ fn a_client_over_the_rate_limit_is_warned_and_then_disconnected() {
     let refused = socket.wait_for("refused");
     assert_eq!(refused["code"], "slow");
     assert!(refused["ref"].as_u64() >= Some(29), "{refused}");
-    // The messages may arrive in one read. The rest is discarded after the close.
+    // The messages may arrive in one read. The remaining messages are discarded after the close.
     for _ in 0..1000 {
         socket.send_json(&json!({"type": "typing"}));
     }

@@ -25,7 +25,7 @@ fn expect_refusal(uri: &str, bytes: &[u8], statuses: &[u16]) {
     client.try_send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
     let response = client.response();
     assert!(statuses.contains(&response.status), "{response:?}");
-    assert_eq!(client.rest(), b"", "{response:?}");
+    assert_eq!(client.read_to_end(), b"", "{response:?}");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn trailers_are_sent_to_clients_that_accept_them() {
         client.send(format!(
             "GET /trailers HTTP/1.1\r\nHost: a\r\n{te}Connection: close\r\n\r\n"
         ));
-        let text = String::from_utf8(client.rest()).unwrap();
+        let text = String::from_utf8(client.read_to_end()).unwrap();
         assert!(text.contains("\r\n9\r\ntrailers\n\r\n"), "{text}");
         assert!(text.ends_with(end), "{text}");
     }
@@ -415,7 +415,7 @@ fn idle_clients_are_disconnected() {
             for _ in 0..responses {
                 client.response();
             }
-            let rest = String::from_utf8_lossy(&client.rest()).into_owned();
+            let rest = String::from_utf8_lossy(&client.read_to_end()).into_owned();
             assert!(
                 rest.is_empty() || rest.starts_with("HTTP/1.1 408 "),
                 "{rest}"

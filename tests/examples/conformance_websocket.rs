@@ -155,7 +155,7 @@ fn compression_is_negotiated_only_if_enabled() {
         ws.frame(Opcode::Text, Flags::FIN | Flags::RSV1, &small);
         assert_eq!(ws.text(), text);
     }
-    // Uncompressed messages are accepted, too.
+    // Uncompressed messages are also accepted.
     ws.send(text.clone());
     assert_eq!(ws.text(), text);
 }

@@ -39,7 +39,7 @@ fn it_listens_on_ipv6() {
 #[test]
 fn it_listens_on_a_unix_socket_and_replaces_a_stale_one() {
     let path = socket_path("echo");
-    // A stale socket whose server is gone.
+    // A stale socket whose server has exited.
     drop(UnixListener::bind(&path).unwrap());
     let server = Program::start("01-echo", &[&format!("unix://{}", path.display())]);
     let mut peer = Peer::connect(&server.listening_on());

@@ -70,7 +70,7 @@ impl Client {
         } else if let Some(length) = response.field("content-length") {
             response.body = self.0.bytes(length.parse().unwrap());
         } else {
-            response.body = self.0.rest();
+            response.body = self.0.read_to_end();
         }
         response
     }
@@ -130,8 +130,8 @@ impl Client {
     }
 
     /// Reads everything until the server closes the connection.
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
-        self.0.rest()
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        self.0.read_to_end()
     }
 
     /// Returns the connection, for use with another protocol.
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// Starts an example on a free port of 127.0.0.1. Returns its URI, too.
+/// Starts an example on a free port of 127.0.0.1. Returns the program and its URI.
 pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     let mut all = vec!["127.0.0.1:0"];
     all.extend(arguments);

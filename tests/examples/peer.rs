@@ -74,7 +74,7 @@ impl Peer {
     }
 
     /// Reads everything until the server closes or resets the connection.
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self.socket.read_to_end(&mut bytes) {
             Ok(_) => {}
@@ -87,7 +87,7 @@ impl Peer {
     /// Checks that the server closes the connection without sending anything.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
-        assert_eq!(self.rest(), b"");
+        assert_eq!(self.read_to_end(), b"");
     }
 }
 

@@ -26,14 +26,14 @@ const CONNECT: &str = r#"
         socket.onAny((...args) => page.received.push(args));
         window.page = page;
     };
-    window.ask = (event, ...args) => {
+    window.emitWithReply = (event, ...args) => {
         window.reply = undefined;
         page.socket.emit(event, ...args, (...reply) => window.reply = reply);
     };
     window.hex = binary => [...new Uint8Array(binary)].map(byte => byte.toString(16).padStart(2, "0")).join("");
 "#;
 
-/// Starts a server for a page with the official client. Returns its URI, too.
+/// Starts a server for a page with the official client. Returns the program and its URI.
 fn serve_page(directory: &Directory) -> Option<(Program, String)> {
     let client = npm::package("socket.io-client")?;
     let bundle = directory.path().join("socket.io.min.js");
@@ -66,8 +66,8 @@ fn connect(page: &Page<'_>, uri: &str, options: &str) {
 
 /// Emits an event, and waits until its acknowledgement `reply` fulfils the expression `expected`.
 #[track_caller]
-fn ask(page: &Page<'_>, arguments: &str, expected: &str) {
-    page.run(&format!("ask({arguments})"));
+fn emit_and_expect(page: &Page<'_>, arguments: &str, expected: &str) {
+    page.run(&format!("emitWithReply({arguments})"));
     page.wait_for(&format!("window.reply && ({expected})"));
 }
 
@@ -101,7 +101,7 @@ fn the_official_client_works_in_a_browser() {
         page.wait_for(&format!(
             "page.socket.connected && page.upgraded === ({transport:?} === 'websocket')"
         ));
-        ask(
+        emit_and_expect(
             &page,
             "'whoami'",
             &format!("reply[0].transport === {transport:?} && reply[0].id === page.socket.id"),
@@ -118,7 +118,7 @@ fn the_official_client_works_in_a_browser() {
     page.wait_for(&format!(
         "page.socket.connected && page.ids.length > {before}"
     ));
-    ask(&page, "'echo-ack', 'again'", "reply[0] === 'again'");
+    emit_and_expect(&page, "'echo-ack', 'again'", "reply[0] === 'again'");
 
     // A page of another origin must not poll.
     page.go(&pages);
@@ -139,19 +139,19 @@ fn exchange(page: &Page<'_>) {
         "page.received.some(([name, text, value]) => name === 'echoed' && text === 'é🎉'
             && hex(value.deep[0]) === '01ff' && hex(value.deep[1]) === '626c6f62')",
     );
-    ask(
+    emit_and_expect(
         page,
         "'echo-ack', 1, new Uint8Array([7, 8]).buffer",
         "reply[0] === 1 && hex(reply[1]) === '0708'",
     );
-    ask(
+    emit_and_expect(
         page,
         "'download', 300000, true",
         "reply[0].byteLength === 300000",
     );
-    ask(page, "'ask', 10000, 'well'", "reply[0].value === 'well!'");
+    emit_and_expect(page, "'ask', 10000, 'well'", "reply[0].value === 'well!'");
     page.run("page.received.length = 0");
-    ask(page, "'burst', 200", "reply[0] === 200");
+    emit_and_expect(page, "'burst', 200", "reply[0] === 200");
     let numbers = page.value(
         "page.received.filter(([name]) => name === 'burst').every(([, i], at) => i === at) && page.received.length",
     );
@@ -172,5 +172,5 @@ fn reconnect(page: &Page<'_>) {
     page.wait_for(&format!(
         "page.socket.connected && page.ids.length > {before} && page.ids.at(-1) !== page.ids.at(-2)"
     ));
-    ask(page, "'echo-ack', 'back'", "reply[0] === 'back'");
+    emit_and_expect(page, "'echo-ack', 'back'", "reply[0] === 'back'");
 }

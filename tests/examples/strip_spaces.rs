@@ -26,7 +26,7 @@ fn exit_disconnects_only_its_client() {
     let mut stays = Peer::connect(&uri);
     let mut goes = Peer::connect(&uri);
     goes.send("x\nexit\r\nnot answered\n");
-    assert_eq!(goes.rest(), b"x\0");
+    assert_eq!(goes.read_to_end(), b"x\0");
     stays.send("exit it\n");
     assert_eq!(stays.bytes(7), b"exitit\0");
 }
@@ -39,7 +39,7 @@ fn a_line_over_the_limit_disconnects_its_client() {
     peer.send("\n");
     assert_eq!(peer.bytes(65_537), [&[b'x'; 65_536][..], b"\0"].concat());
     peer.send("x".repeat(65_538));
-    assert_eq!(peer.rest(), b"line too long\0");
+    assert_eq!(peer.read_to_end(), b"line too long\0");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn exit_in_two_packets_disconnects_its_client() {
     peer.send("a\nex");
     assert_eq!(peer.bytes(2), b"a\0");
     peer.send("it\n");
-    assert_eq!(peer.rest(), b"");
+    assert_eq!(peer.read_to_end(), b"");
 }
 
 #[test]

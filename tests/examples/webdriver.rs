@@ -80,8 +80,8 @@ impl WebDriver {
             "goog:chromeOptions": { "args": arguments },
             "timeouts": { "script": TIMEOUT.as_millis() },
         });
-        let wanted = json!({ "capabilities": { "alwaysMatch": capabilities } });
-        let session = call(&self.uri, "POST", "/session", &wanted)
+        let body = json!({ "capabilities": { "alwaysMatch": capabilities } });
+        let session = call(&self.uri, "POST", "/session", &body)
             .unwrap_or_else(|error| panic!("the browser of {name} does not start: {error}"));
         let id = session["sessionId"].as_str().unwrap();
         let page = Page {
@@ -167,8 +167,8 @@ impl Page<'_> {
     }
 
     fn find(&self, selector: &str) -> String {
-        let wanted = json!({ "using": "css selector", "value": selector });
-        let found = self.call("/element", &wanted);
+        let query = json!({ "using": "css selector", "value": selector });
+        let found = self.call("/element", &query);
         found[ELEMENT].as_str().unwrap().into()
     }
 

@@ -131,7 +131,7 @@ fn a_killed_worker_loses_only_its_own_connections_and_is_replaced() {
     let mut lost = 0;
     for client in &mut connections {
         client.try_send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        match client.rest() {
+        match client.read_to_end() {
             bytes if bytes.is_empty() => lost += 1,
             bytes => assert!(bytes.starts_with(b"HTTP/1.1 200")),
         }
@@ -147,7 +147,7 @@ fn a_worker_exits_on_request_and_the_master_logs_its_exit_code() {
     let (service, uri) = serve("--processes", 2, &[]);
     let mut client = Client::connect(&uri);
     client.request("GET /exit?code=7", &[]);
-    assert_eq!(client.rest(), b"");
+    assert_eq!(client.read_to_end(), b"");
     assert!(
         service
             .error_line_with("ended")
@@ -186,7 +186,7 @@ fn a_worker_that_hangs_is_killed_and_replaced() {
             .ends_with("ended: signal 9")
     );
     wait_until("two workers serve", || ready_workers(&uri).len() == 2);
-    // A worker that is blocked for a shorter time is not killed, and the other one serves meanwhile.
+    // A worker that is blocked for a shorter time is not killed, and the other one serves requests during that time.
     let mut client = Client::connect(&uri);
     client.request("GET /hang?ms=200", &[]);
     for _ in 0..20 {
@@ -361,7 +361,7 @@ fn the_service_continues_after_running_out_of_descriptors() {
     wait_until("new clients are served", || {
         let mut client = Client::connect(&uri);
         client.request("GET /", &["Connection: close"]);
-        client.rest().starts_with(b"HTTP/1.1 200")
+        client.read_to_end().starts_with(b"HTTP/1.1 200")
     });
     service.signal(Signal::TERM);
     assert_eq!(service.wait().status.code(), Some(0));

@@ -37,15 +37,15 @@ fn serve(workers: &str) -> (Program, String) {
     (server, uri)
 }
 
-/// Opens WebSockets until one is served by a worker for which `wanted` returns `true`.
+/// Opens WebSockets until one is served by a worker for which `is_match` returns `true`.
 #[track_caller]
-fn open_where(uri: &str, wanted: impl Fn(&str) -> bool) -> Socket {
+fn open_where(uri: &str, is_match: impl Fn(&str) -> bool) -> Socket {
     let deadline = Instant::now() + TIMEOUT;
     // They stay open, so that the next connection goes to another worker.
     let mut others = Vec::new();
     loop {
         let socket = Socket::open(uri);
-        if wanted(name_of(&socket)) {
+        if is_match(name_of(&socket)) {
             return socket;
         }
         others.push(socket);
@@ -200,7 +200,7 @@ fn a_name_belongs_to_one_page_on_all_workers() {
     let (mut ann, mut thief) = open_two(&uri);
     ann.join("Ann", "a secret");
     ann.wait_for("welcome");
-    // When Bob sees Ann, his worker knows her name.
+    // Once Bob's list of members contains Ann, his worker has her name.
     let mut bob = open_where(&uri, |worker| worker == name_of(&thief));
     join_and_expect(&mut bob, "Bob", &["Ann", "Bob"], &[]);
     thief.join("ANN", "a guess");

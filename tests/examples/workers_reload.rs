@@ -251,7 +251,7 @@ fn unfinished_requests_are_aborted_at_the_deadline() {
     busy.request("GET /slow?ms=60000", &[]);
     thread::sleep(Duration::from_millis(100));
     service.signal(Signal::TERM);
-    busy.rest();
+    busy.read_to_end();
     assert_eq!(service.wait().status.code(), Some(1));
 }
 
@@ -279,7 +279,7 @@ fn a_reload_closes_websockets_with_1012_and_event_streams_with_retry() {
     assert_eq!(events.head().status, 200);
     service.signal(Signal::HUP);
     ws.expect_close(CloseCode::RESTART);
-    let rest = String::from_utf8(events.rest()).unwrap();
+    let rest = String::from_utf8(events.read_to_end()).unwrap();
     assert!(rest.contains("retry: "), "{rest}");
     assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
 }

@@ -29,7 +29,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 
-/** Timeouts of one test, and of the whole run, in ms. */
+/** Timeouts of one test, and of the complete run, in ms. */
 const TEST_TIMEOUT = 60000;
 const RUN_TIMEOUT = 600000;
 

@@ -9,7 +9,7 @@ use crate::protocol::packet::{Arguments, EncodeError, Encoder};
 /// A type into which the arguments of an event or an acknowledgement can be parsed.
 ///
 /// Implemented for all types that `serde` can deserialize. A tuple (or a tuple struct, or an array of fixed size) takes one argument for each of its elements
-/// and ignores the rest, `()` ignores all arguments, and every other type takes the first argument. [`Arguments`] takes all of them, unparsed.
+/// and ignores the others, `()` ignores all arguments, and every other type takes the first argument. [`Arguments`] takes all of them, unparsed.
 ///
 /// | client | type |
 /// |---|---|

@@ -12,7 +12,7 @@ use crate::protocol::packet::Arguments;
 pub struct EventListenerId(u64);
 
 impl EventListenerId {
-    /// An id that belongs to no listener. It is returned when the socket is already gone.
+    /// An id that belongs to no listener. It is returned when the socket is already disconnected.
     pub const NONE: EventListenerId = EventListenerId(0);
 }
 

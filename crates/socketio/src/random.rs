@@ -10,7 +10,7 @@ const MAX_CHARACTERS: usize = 20;
 ///
 /// # Errors
 ///
-/// Returns an error if the system has no source of random numbers. The buffer is unchanged then.
+/// Returns an error if the system has no source of random numbers. The buffer is unchanged in that case.
 pub(crate) fn try_characters(buffer: &mut [u8]) -> Result<(), getrandom::Error> {
     let mut random = [0; MAX_CHARACTERS / 4 * 3];
     let random = &mut random[..buffer.len() / 4 * 3];

@@ -1,6 +1,6 @@
 //! The tag of a worker: the prefix of the ids of its sessions and sockets.
 //!
-//! Other workers use it to find the worker that owns a session or socket. It is not secret: the rest of an id has 96 random bits.
+//! Other workers use it to find the worker that owns a session or socket. It is not secret: the remaining part of an id has 96 random bits.
 
 use crate::random;
 

@@ -61,7 +61,7 @@ fn run_until(mut done: impl FnMut() -> bool) {
 }
 
 /// Sends a request, and reads until the response contains `end`.
-fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
+fn exchange(stream: &mut TcpStream, request: &str, end: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut received = String::new();
     run_until(|| {
@@ -100,12 +100,12 @@ fn websocket(stream: &mut TcpStream) {
         "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\n{HEADERS}Upgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
-    ask(stream, &request, "maxPayload");
+    exchange(stream, &request, "maxPayload");
 }
 
 fn polling(stream: &mut TcpStream) {
     let request = format!("GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\n{HEADERS}\r\n");
-    let received = ask(stream, &request, "maxPayload");
+    let received = exchange(stream, &request, "maxPayload");
     let start = received.find("\"sid\":\"").unwrap() + 7;
     let sid = &received[start..start + 20];
     let poll =

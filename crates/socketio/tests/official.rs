@@ -19,7 +19,7 @@ use uptick_socketio::protocol::engine::{Packet as EnginePacket, Payload, encode_
 use uptick_socketio::protocol::packet::{Arguments, Body, Data, Decoder, Limits, Packet};
 use uptick_websocket::{Message, Text};
 
-/// Script that answers an array of requests, each `[operation, input]`. Bytes are represented as `{"$b": base64}` in both directions.
+/// Script that processes an array of requests, each `[operation, input]`. Bytes are represented as `{"$b": base64}` in both directions.
 const SCRIPT: &str = r#"
 const load = (name) => require(process.argv[1] + "/" + name);
 const engine = load("engine.io-parser"), sio = load("socket.io-parser"), msgpack = load("socket.io-msgpack-parser");
@@ -55,19 +55,19 @@ const operations = {
 let input = "";
 process.stdin.on("data", (chunk) => { input += chunk; });
 process.stdin.on("end", () => {
-    const answers = JSON.parse(input).map(([operation, argument]) => {
+    const results = JSON.parse(input).map(([operation, argument]) => {
         try {
             return { ok: pack(operations[operation](argument)) };
         } catch (error) {
             return { error: String(error.message) };
         }
     });
-    process.stdout.write(JSON.stringify(answers));
+    process.stdout.write(JSON.stringify(results));
 });
 "#;
 
-/// Returns the answers of the official parsers; `None` if they are not installed.
-fn ask(requests: &[Json]) -> Option<Vec<Json>> {
+/// Returns the results of the official parsers; `None` if they are not installed.
+fn official_results(requests: &[Json]) -> Option<Vec<Json>> {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/node_modules");
     if !modules.join("socket.io-msgpack-parser").exists()
         || !modules.join("socket.io-parser").exists()
@@ -94,9 +94,9 @@ fn ask(requests: &[Json]) -> Option<Vec<Json>> {
         .unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success());
-    let answers: Vec<Json> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answers.len(), requests.len());
-    Some(answers)
+    let results: Vec<Json> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(results.len(), requests.len());
+    Some(results)
 }
 
 /// Converts all numbers to floats, as in JavaScript.
@@ -240,13 +240,13 @@ fn packets_are_accepted_and_refused_like_in_the_official_parser() {
         .iter()
         .map(|frames| json!(["decode", frames.iter().map(frame).collect::<Vec<_>>()]))
         .collect();
-    let Some(answers) = ask(&requests) else {
+    let Some(results) = official_results(&requests) else {
         return;
     };
     let mut accepted = 0;
-    for (frames, answer) in packets.iter().zip(answers) {
+    for (frames, result) in packets.iter().zip(results) {
         let ours = decode(frames);
-        match (&ours, answer.get("ok")) {
+        match (&ours, result.get("ok")) {
             (Some(packet), Some(theirs)) if !theirs.is_null() => {
                 let mut theirs = normal(theirs.clone());
                 // In the official parser, an acknowledgement may have no data.
@@ -262,7 +262,7 @@ fn packets_are_accepted_and_refused_like_in_the_official_parser() {
             }
             (None, None) => {}
             (None, Some(Json::Null)) => {}
-            _ => panic!("{frames:?}: {ours:?}, the official parser: {answer}"),
+            _ => panic!("{frames:?}: {ours:?}, the official parser: {result}"),
         }
     }
     assert!(accepted > 1000, "{accepted}");
@@ -303,10 +303,10 @@ fn payloads_are_decoded_like_in_the_official_parser() {
         .iter()
         .map(|payload| json!(["payload", payload]))
         .collect();
-    let Some(answers) = ask(&requests) else {
+    let Some(results) = official_results(&requests) else {
         return;
     };
-    for (payload, answer) in payloads.iter().zip(answers) {
+    for (payload, result) in payloads.iter().zip(results) {
         let ours: Vec<_> = Payload::new(Bytes::from(payload.clone()), 1000)
             .unwrap()
             .map(|packet| match packet {
@@ -322,7 +322,7 @@ fn payloads_are_decoded_like_in_the_official_parser() {
                 Ok(EnginePacket::Noop) => json!({ "type": "noop" }),
             })
             .collect();
-        let mut theirs = answer["ok"].as_array().unwrap().clone();
+        let mut theirs = result["ok"].as_array().unwrap().clone();
         for packet in &mut theirs {
             let fields = packet.as_object_mut().unwrap();
             match fields["type"].as_str().unwrap() {
@@ -406,15 +406,15 @@ fn packets_are_encoded_like_in_the_official_parser() {
         .iter()
         .map(|packet| json!(["encode", integers(official(packet))]))
         .collect();
-    let Some(answers) = ask(&requests) else {
+    let Some(results) = official_results(&requests) else {
         return;
     };
-    for (packet, answer) in packets.iter().zip(answers) {
+    for (packet, result) in packets.iter().zip(results) {
         let frames: Vec<_> = packet.encode().unwrap().frames().collect();
         let mut ours: Vec<_> = frames.iter().map(frame).collect();
         // The first frame also contains the `4` of the Engine.IO message.
         ours[0] = json!(ours[0].as_str().unwrap().strip_prefix('4').unwrap());
-        assert_eq!(Json::Array(ours), answer["ok"], "{packet:?}");
+        assert_eq!(Json::Array(ours), result["ok"], "{packet:?}");
         let mut messages = frames.clone();
         messages[0] = Message::from(frames[0].as_text().unwrap()[1..].to_owned());
         assert_eq!(decode(&messages).as_ref(), Some(packet));
@@ -428,10 +428,11 @@ fn encoded_payloads_are_decoded_by_the_official_parser() {
         .flat_map(|packet| packet.encode().unwrap().frames().collect::<Vec<_>>())
         .collect();
     let payload = encode_payload(&frames);
-    let Some(answers) = ask(&[json!(["payload", str::from_utf8(&payload).unwrap()])]) else {
+    let Some(results) = official_results(&[json!(["payload", str::from_utf8(&payload).unwrap()])])
+    else {
         return;
     };
-    let theirs = answers[0]["ok"].as_array().unwrap();
+    let theirs = results[0]["ok"].as_array().unwrap();
     assert_eq!(theirs.len(), frames.len());
     for (ours, theirs) in frames.iter().zip(theirs) {
         let EnginePacket::Message(message) = EnginePacket::decode(ours.clone()).unwrap() else {
@@ -484,10 +485,10 @@ fn messagepack_packets_are_exchanged_with_the_official_parser() {
             .iter()
             .map(|packet| json!(["encodeMsgpack", integers(official(packet))])),
     );
-    let Some(answers) = ask(&requests) else {
+    let Some(results) = official_results(&requests) else {
         return;
     };
-    let (decoded, encoded) = answers.split_at(packets.len());
+    let (decoded, encoded) = results.split_at(packets.len());
     for ((packet, decoded), encoded) in packets.iter().zip(decoded).zip(encoded) {
         assert_eq!(
             official(packet),

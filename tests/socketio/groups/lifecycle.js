@@ -38,7 +38,7 @@ exports.tests = {
     // During an upgrade, the client would detect the end of the server only by its heartbeat.
     const sockets = await Promise.all(Array.from({ length: n }, () => c.settled(nsp, options)));
     const ends = sockets.map((socket) => next(socket, "disconnect"));
-    // A killed supervisor would leave its workers behind.
+    // A killed supervisor would leave its workers running.
     await program.kill(c.workers > 1 ? "SIGTERM" : "SIGKILL");
     await Promise.all(ends);
     const again = await c.server({}, { fresh: true, port: program.port, tlsPort: c.secure && Number(new URL(base).port) });

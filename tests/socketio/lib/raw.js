@@ -102,7 +102,7 @@ class Polling {
     return body.split(SEPARATOR);
   }
 
-  /** Polls until `n` messages are received. Answers pings meanwhile. */
+  /** Polls until `n` messages are received. Also answers pings. */
   async messages(n) {
     const messages = [];
     while (messages.length < n) {
@@ -179,7 +179,7 @@ class Socket {
     return (await Promise.race([this.log.take(n, "packets"), closed]))[n - 1];
   }
 
-  /** Returns the next message. Answers pings meanwhile. */
+  /** Returns the next message, and answers pings. */
   async message() {
     for (;;) {
       const packet = await this.packet();

@@ -52,7 +52,7 @@ pub enum ClusterMessage {
     DisconnectSockets {
         /// The selected sockets.
         target: Target,
-        /// `true` if the connections of their clients are closed, too.
+        /// `true` if the connections of their clients are also closed.
         close: bool,
     },
     /// Requests a list of sockets. The response is [`ClusterResponse::Sockets`].

@@ -70,7 +70,7 @@ pub type AdapterFactory = Rc<dyn Fn(AdapterSink) -> Rc<dyn Adapter>>;
 
 /// Passes messages received by an [`Adapter`] to its namespace.
 ///
-/// It does nothing once the namespace is gone.
+/// It does nothing once the namespace was removed.
 #[derive(Clone, Copy)]
 pub struct AdapterSink {
     namespace: Namespace,
@@ -104,7 +104,7 @@ impl AdapterSink {
         self.namespace.receive_response(from, response);
     }
 
-    /// Reports that another server is gone. Pending requests no longer wait for its responses.
+    /// Reports that another server left the cluster. Pending requests no longer wait for its responses.
     pub fn server_gone(self, server: &str) {
         self.namespace.server_gone(server);
     }

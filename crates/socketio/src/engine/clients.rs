@@ -28,7 +28,7 @@ pub(super) fn get(id: Id) -> Option<Rc<ClientState>> {
 /// Removes a session.
 pub(super) fn remove(id: Id) {
     let removed = CLIENTS.try_with(|clients| clients.borrow_mut().remove(id));
-    // Dropped here, so that nothing is borrowed meanwhile.
+    // Dropped here, so that nothing is borrowed during the drop.
     drop(removed);
 }
 

@@ -33,7 +33,7 @@ pub enum Permission {
 pub(super) type AllowRequest = Rc<dyn Fn(&Request) -> Permission>;
 
 /// The return value of the callback of [`EngineIo::allow_request`](super::EngineIo::allow_request): `Ok(())` accepts the handshake, an error
-/// refuses it with the error's text. A future of such a result is accepted, too.
+/// refuses it with the error's text. A future of such a result is also accepted.
 ///
 /// `M` distinguishes the two forms, and is always inferred.
 #[diagnostic::on_unimplemented(

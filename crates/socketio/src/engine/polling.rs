@@ -75,12 +75,12 @@ impl PollingRequests {
         }
     }
 
-    /// Removes a poll whose client is gone. Returns `true` if it was pending.
+    /// Removes a poll whose client disconnected. Returns `true` if it was pending.
     pub(super) fn forget_poll(&mut self, request: &RequestHandle) -> bool {
         self.poll.take_if(|poll| poll == request).is_some()
     }
 
-    /// Removes a POST request whose client is gone. Returns `true` if it was pending.
+    /// Removes a POST request whose client disconnected. Returns `true` if it was pending.
     pub(super) fn forget_post(&mut self, request: &RequestHandle) -> bool {
         self.post.take_if(|post| post == request).is_some()
     }
@@ -101,7 +101,7 @@ pub(super) fn handle(mounted: &Rc<MountedEngine>, state: &ClientState, req: Requ
     match req.method().as_str() {
         "GET" => poll(mounted, state, req),
         "POST" => post(mounted, state, req),
-        // The official server uses this status, too.
+        // The official server also uses this status.
         _ => mounted.complete(&req, RequestOutcome::Status(500), ResponseStage::Other),
     }
 }
@@ -119,7 +119,7 @@ fn poll(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
         return mounted.complete(&req, outcome, ResponseStage::Other);
     }
     let (waiting, ended) = (Rc::clone(&request), handle.clone());
-    // A half-closed connection counts as gone: no official client half-closes it while it waits for a poll.
+    // A half-closed connection counts as closed: no official client half-closes it while it waits for a poll.
     req.on(Request::HALF_CLOSE, move |()| {
         poll_aborted(client, &ended);
         waiting.complete(RequestOutcome::Abort);
@@ -132,7 +132,7 @@ fn poll(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
     }))
 }
 
-/// Handles a poll whose client is gone.
+/// Handles a poll whose client disconnected.
 pub(super) fn poll_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_poll(request))
@@ -176,7 +176,7 @@ fn post(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
                     Err(error) => Input::PostFailed(failure_of_body(&error)),
                 });
             }
-            // No response is sent if the session or the client is gone.
+            // No response is sent if the session is over or the client disconnected.
             request.complete(RequestOutcome::Abort);
             Pin::new(&mut wait).poll(context)
         });
@@ -185,7 +185,7 @@ fn post(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
     }))
 }
 
-/// Handles a POST request whose client is gone.
+/// Handles a POST request whose client disconnected.
 pub(super) fn post_aborted(client: Client, request: &RequestHandle) {
     if let Some(state) = client.state()
         && state.with_requests(|all| all.forget_post(request))

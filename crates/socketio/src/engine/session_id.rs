@@ -7,7 +7,7 @@ use crate::random;
 /// The id of a session: 20 characters of `[A-Za-z0-9_-]` that encode 15 random bytes. The first 4 characters are the same for all sessions of a server
 /// in a worker, so that other workers can find the session.
 ///
-/// It is secret: anyone who knows it can act as the client. `Debug` does not show it.
+/// It is secret: every sender of a request with this id can act as the client. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId([u8; 20]);
 

@@ -121,7 +121,7 @@ impl ClientState {
         self.id.get().map(Client::of)
     }
 
-    /// Borrows the session. No callback may run meanwhile.
+    /// Borrows the session. No callback may run during the borrow.
     pub(super) fn session(&self) -> RefMut<'_, Session> {
         self.session.borrow_mut()
     }

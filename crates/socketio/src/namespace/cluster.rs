@@ -19,7 +19,7 @@ use crate::recovery::{Recovered, RecoveryClaim};
 use crate::socket::{AckContext, PendingAck};
 use crate::{Parser, Socket};
 
-/// Timeout of a request in a namespace whose server is gone.
+/// Timeout of a request in a namespace whose server is closed.
 const NO_TIMEOUT: Duration = Duration::ZERO;
 
 impl NamespaceState {
@@ -269,7 +269,7 @@ impl NamespaceState {
     }
 
     /// Requests the state of a reconnecting client from other servers. Returns `None` if there are none, or if the client does not request recovery.
-    pub(super) fn recover_elsewhere(
+    pub(super) fn recover_from_other_servers(
         self: &Rc<Self>,
         auth: Option<&Data>,
     ) -> Option<Promise<Option<Recovered>>> {

@@ -85,22 +85,22 @@ pub(crate) fn connect(peer: &Rc<Peer>, name: &str, auth: Option<Data>) {
         return refuse(peer, name, &Refusal::new("Invalid namespace"));
     };
     let recovered = namespace.recover(auth.as_ref());
-    let elsewhere = match recovered {
+    let recovery = match recovered {
         Some(_) => None,
-        None => namespace.recover_elsewhere(auth.as_ref()),
+        None => namespace.recover_from_other_servers(auth.as_ref()),
     };
-    let Some(elsewhere) = elsewhere else {
+    let Some(recovery) = recovery else {
         return run_middleware(peer, &namespace, auth, recovered);
     };
     // Represents the client while its state is requested from other servers.
     let waiting = SocketState::create(peer, &namespace, auth.clone(), None);
     peer.add(&waiting);
     let pending_join = PendingJoin::begin(peer, &namespace);
-    elsewhere.then(move |recovered| {
+    recovery.then(move |recovered| {
         let PendingJoin { peer, namespace } = &pending_join;
-        let is_wanted = waiting.phase.get() == SocketPhase::Connecting && peer.client.is_open();
+        let is_waiting = waiting.phase.get() == SocketPhase::Connecting && peer.client.is_open();
         waiting.discard();
-        match (is_wanted, recovered) {
+        match (is_waiting, recovered) {
             (true, recovered) => peer.contain(|| run_middleware(peer, namespace, auth, recovered)),
             (false, Some(recovered)) => namespace.keep_again(recovered),
             (false, None) => {}
@@ -183,7 +183,7 @@ impl JoiningSocket {
     /// Runs the middleware starting at index `at`. If one returns a future, a task awaits it and continues with the next.
     fn run(self, middlewares: Vec<ConnectMiddleware>, at: usize) {
         for (index, middleware) in middlewares.iter().enumerate().skip(at) {
-            if !self.is_wanted() {
+            if !self.is_waiting() {
                 break;
             }
             match middleware(self.socket.handle()) {
@@ -207,7 +207,7 @@ impl JoiningSocket {
     }
 
     /// Returns `true` if the client is still waiting to be connected.
-    fn is_wanted(&self) -> bool {
+    fn is_waiting(&self) -> bool {
         self.socket.phase.get() == SocketPhase::Connecting
             && self.pending_join.peer.client.is_open()
     }
@@ -215,7 +215,7 @@ impl JoiningSocket {
     fn end(self, verdict: Result<(), Refusal>) {
         let PendingJoin { peer, namespace } = &self.pending_join;
         match verdict {
-            _ if !self.is_wanted() => {
+            _ if !self.is_waiting() => {
                 self.socket.discard();
                 if let Some(recovered) = self.recovered
                     && !peer.client.is_open()

@@ -135,7 +135,7 @@ impl Namespace {
         }
     }
 
-    /// Returns the name, with its leading slash. Empty if the namespace is gone, or if it represents the matches of a pattern.
+    /// Returns the name, with its leading slash. Empty if the namespace was removed, or if it represents the matches of a pattern.
     pub fn name(self) -> Rc<str> {
         self.state()
             .map_or_else(|| Rc::from(""), |state| Rc::clone(&state.name))

@@ -262,7 +262,7 @@ impl NamespaceState {
         }
     }
 
-    /// Removes the namespace after `time` if it is empty then.
+    /// Removes the namespace after `time` if it is still empty.
     pub(crate) fn remove_later(&self, time: Duration) {
         let namespace = self.handle();
         let timer = add_timer(time, move || {

@@ -111,7 +111,7 @@ pub(crate) enum AckContext {
 
 /// The acknowledgement of a received event. It can be sent once, immediately or later.
 ///
-/// It is not sent if the sender did not request an acknowledgement, or is gone.
+/// It is not sent if the sender did not request an acknowledgement, or has disconnected.
 pub struct Ack {
     context: AckContext,
 }

@@ -83,12 +83,12 @@ fn acknowledgements_of_clients_of_all_workers_are_collected() {
         app.connect("a");
         app.acknowledge(0, 2);
     });
-    let ask = |app: &mut App| {
+    let request = |app: &mut App| {
         let values = app.io().to("a").emit_with_ack::<u64, _>("vote", &"x");
         wait(values)
     };
     for worker in [&one, &three] {
-        assert_eq!(worker.run(ask).map(sorted), Ok(vec![0, 1, 2]));
+        assert_eq!(worker.run(request).map(sorted), Ok(vec![0, 1, 2]));
     }
     // The client in `b` does not acknowledge.
     let some = two.run(|app| {
@@ -140,7 +140,7 @@ fn requests_do_not_wait_for_a_worker_that_dies() {
             worker.run(move |app| app.acknowledge(0, value));
         }
     }
-    // The worker has sent the event to its client, and dies before the client acknowledges.
+    // The worker has sent the event to its client, and is killed before the client acknowledges it.
     let asked = one.begin(|app| {
         let values = app.io().to("a").emit_with_ack::<u64, _>("end", &());
         wait(values)

@@ -13,7 +13,7 @@ use uptick_workers::bus::{Bus, ThreadBus};
 
 pub(crate) use crate::client::{Client, Fixture, Log};
 
-/// Upper bound for anything that is expected to happen.
+/// Maximum time to wait for an expected result.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The server of a worker, and its clients.

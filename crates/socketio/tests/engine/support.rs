@@ -21,7 +21,7 @@ use uptick_websocket::Message;
 use uptick_websocket::protocol::frame::{self, Flags, Opcode};
 use uptick_websocket::protocol::{CloseFrame, Decoder, Event, Limits, Role, close};
 
-/// Upper bound for anything that is expected to happen.
+/// Maximum time to wait for an expected result.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Mask of the frames of the client.

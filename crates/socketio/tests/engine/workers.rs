@@ -323,7 +323,7 @@ fn a_slow_client_of_a_relayed_websocket_receives_everything_in_order() {
     let mut ws = candidate(&edge, &http);
     ws.send("5");
     ws.send("4burst 1500");
-    // The client does not read for a while. Other clients are served meanwhile.
+    // The client does not read for some time. Other clients are still served.
     let mut other = edge.connection_for(&open(&owner));
     for _ in 0..20 {
         assert_eq!(other.post("4a"), "200 ok");

@@ -17,7 +17,7 @@ pub(super) struct PendingJoins {
     overflowed: bool,
 }
 
-/// The last message that a worker has confirmed. It confirms all earlier messages, too.
+/// The last message that a worker has confirmed. It also confirms all earlier messages.
 #[derive(Debug)]
 struct Confirmations {
     requested: u64,
@@ -63,7 +63,7 @@ impl PendingJoins {
         self.prune();
     }
 
-    /// Removes a worker that is gone.
+    /// Removes a worker that left.
     pub(super) fn forget(&mut self, worker: u64) {
         if self.workers.remove(&worker).is_some() {
             self.prune();

@@ -227,7 +227,7 @@ impl Adapter for BusAdapter {
         let tag_of = |id| self.shared.inbox.borrow().tag(id);
         let server = to.parse().ok().and_then(|id| Some((id, tag_of(id)?)));
         let Some((to, tag)) = server else {
-            tracing::debug!("responding to the worker {to} failed: it is gone");
+            tracing::debug!("responding to the worker {to} failed: it has left");
             return;
         };
         self.shared
@@ -390,7 +390,7 @@ impl AdapterState {
         }
     }
 
-    /// Removes a worker that is gone. The namespace is notified in a later tick, because the bus may report the worker during a call from the namespace.
+    /// Removes a worker that left. The namespace is notified in a later tick, because the bus may report the worker during a call from the namespace.
     fn peer_gone(self: Rc<Self>, id: u64) {
         let lost = self.inbox.borrow_mut().forget(id);
         self.incomplete(id, lost);

@@ -53,7 +53,7 @@ struct Outbox {
     overflowed: bool,
 }
 
-/// A worker that has fallen behind.
+/// A worker with a backlog of messages.
 struct SlowWorker {
     bytes: usize,
     /// The number of checks since its queue last became shorter.

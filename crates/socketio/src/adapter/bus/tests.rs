@@ -18,7 +18,7 @@ use crate::protocol::Value;
 use crate::protocol::packet::{Encoded, Encoder};
 use crate::tag;
 
-/// Upper bound for anything that is expected to happen.
+/// Maximum time to wait for an expected result.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A recorded call to a namespace.
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 enum RecordedCall {
     Message(String, ClusterMessage),
     Response(String, ClusterResponse),
-    Gone(String),
+    ServerLeft(String),
 }
 
 type Log = Rc<RefCell<Vec<RecordedCall>>>;
@@ -47,7 +47,7 @@ impl ClusterSink for Recorder {
     fn server_gone(&self, server: &str) {
         self.0
             .borrow_mut()
-            .push(RecordedCall::Gone(server.to_owned()));
+            .push(RecordedCall::ServerLeft(server.to_owned()));
     }
 
     fn needs_all_rooms(&self) -> bool {
@@ -272,7 +272,7 @@ fn a_message_to_rooms_reaches_their_workers_once_and_in_order() {
     own.adapter().publish(&broadcast("5", &["b"], &[]));
     assert_eq!(both.settle(&own), "");
     assert_eq!(one.settle(&own), "5");
-    // More rooms than are published individually, and a room whose name is too long for a topic.
+    // More rooms than the limit for publishing to each room, and a room whose name is too long for a topic.
     let many = ["r"; 9];
     own.adapter().publish(&broadcast("6", &many, &[]));
     own.adapter()
@@ -355,7 +355,7 @@ fn a_worker_that_leaves_or_dies_is_reported_and_no_longer_counted() {
     // The namespace is removed there, and created again later.
     leaver.run(|node| node.adapter.take().unwrap().close());
     run_until(|| !own.log.borrow().is_empty());
-    assert_eq!(own.log.take(), [RecordedCall::Gone(first.clone())]);
+    assert_eq!(own.log.take(), [RecordedCall::ServerLeft(first.clone())]);
     assert_eq!(own.servers(), [second.as_str()]);
     leaver.run(|node| *node = WorkerNamespace::new("/dyn"));
     assert_eq!(own.servers().len(), 2);
@@ -365,15 +365,15 @@ fn a_worker_that_leaves_or_dies_is_reported_and_no_longer_counted() {
     // Simulates a crash: the namespace is not closed first.
     leaver.run(|_| Bus::of_thread().detach());
     run_until(|| !own.log.borrow().is_empty());
-    assert_eq!(own.log.take(), [RecordedCall::Gone(first)]);
+    assert_eq!(own.log.take(), [RecordedCall::ServerLeft(first)]);
     assert_eq!(own.servers(), [second.as_str()]);
     drop(own);
-    let gone = stayer.run(|node| {
-        let is_gone = |entry: &&RecordedCall| matches!(entry, RecordedCall::Gone(_));
-        run_until(|| node.log.borrow().iter().filter(is_gone).count() == 3);
+    let remaining = stayer.run(|node| {
+        let has_left = |entry: &&RecordedCall| matches!(entry, RecordedCall::ServerLeft(_));
+        run_until(|| node.log.borrow().iter().filter(has_left).count() == 3);
         node.servers()
     });
-    assert_eq!(gone, [""; 0]);
+    assert_eq!(remaining, [""; 0]);
 }
 
 #[test]
@@ -492,7 +492,7 @@ fn held_back_bytes_are_limited_and_a_worker_that_does_not_read_misses_messages()
     assert!(stats.held_bytes > 5_000_000 && stats.held_bytes <= 6_000_000);
     assert!(stats.dropped > 0);
     let held = 20 - stats.dropped;
-    // The bus queues 4 MiB in total; the worker misses the rest.
+    // The bus queues 4 MiB in total; the worker misses the others.
     run_until(|| BusAdapter::stats().held_bytes == 0);
     own.adapter().publish(&broadcast("next", &[], &[]));
     let missed = Bus::of_thread().stats().dropped;

@@ -121,7 +121,7 @@ thread_local! {
 ///
 /// Each room has its own subscription as long as the limit is not reached. The remaining rooms share one subscription, which receives the messages to all rooms.
 ///
-/// The caller uses the bus, and must not hold a borrow meanwhile: the bus may detect that a peer is gone, and calls callbacks of the program immediately.
+/// The caller uses the bus, and must not hold a borrow during the call: the bus may detect that a peer disconnected, and then calls callbacks of the program immediately.
 #[derive(Debug, Default)]
 pub(super) struct RoomSubscriptions {
     /// The subscription of each room; `None` until it is set.

@@ -57,7 +57,7 @@ pub(in crate::engine) fn forward(
         (Transport::WebSocket, _) => upgrade(mounted, cluster, sid, req),
         (Transport::Polling, "GET") => poll(mounted, cluster, sid, req),
         (Transport::Polling, "POST") => post(mounted, cluster, sid, req),
-        // The official server uses this status, too.
+        // The official server also uses this status.
         _ => mounted.complete(&req, RequestOutcome::Status(500), ResponseStage::Other),
     }
 }
@@ -191,7 +191,7 @@ impl Cluster {
         }
     }
 
-    /// Ends an exchange whose client is gone, and notifies the owner.
+    /// Ends an exchange whose client disconnected, and notifies the owner.
     fn end_exchange(&self, number: u64, kind: MessageKind, body: &[u8]) {
         self.send_to_owner(number, kind, body);
         self.exchanges.borrow_mut().remove(&number);
@@ -395,7 +395,7 @@ impl Cluster {
         }
     }
 
-    /// Ends the exchanges with an owner that is gone.
+    /// Ends the exchanges with an owner that exited.
     pub(super) fn end_as_edge(&self, owner: Tag) {
         let exchanges = self.exchanges.borrow();
         let of_owner = exchanges.iter().filter(|(_, all)| all.owner == owner);

@@ -1,7 +1,7 @@
 //! A link to another worker: ordered, flow-controlled, and without undetected loss.
 //!
 //! The bus drops messages for a worker once 4 MiB are queued for it. So at most [`WINDOW`] bytes are in flight to each worker; further messages are queued
-//! here. If a message is dropped nevertheless, because others use the bus too, all exchanges with the worker end.
+//! here. If a message is dropped nevertheless, because other code also uses the bus, all exchanges with the worker end.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ pub(super) struct WorkerLink {
     queued_bytes: usize,
     /// The number of received bytes that are not reported yet.
     received: usize,
-    /// Set once a message was lost, until the other worker has been notified. Nothing else is sent meanwhile.
+    /// Set once a message was lost, until the other worker has been notified. Nothing else is sent before that.
     pub(super) is_broken: bool,
 }
 

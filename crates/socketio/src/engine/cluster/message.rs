@@ -41,7 +41,7 @@ macro_rules! kinds {
 kinds! {
     /// To the owner: a poll for the session in the body.
     Poll = 1,
-    /// To the owner: the client of a poll is gone.
+    /// To the owner: the client of a poll disconnected.
     PollAborted = 2,
     /// To the owner: a POST request for the session in the body.
     Post = 3,

@@ -6,7 +6,7 @@
 //!
 //! For the session, remote connections look like local ones: a poll is a [`RemoteRequest`], a WebSocket a [`RemoteWebSocket`]. Session ids begin with
 //! the tag of their owner, and each worker subscribes to the topic of its tag, so the bus can immediately check whether the owner exists.
-//! When a worker dies, the requests forwarded to it are answered, and the WebSockets that it relayed are closed.
+//! When a worker exits, the requests forwarded to it are answered, and the WebSockets that it relayed are closed.
 
 mod edge;
 mod link;
@@ -122,7 +122,7 @@ impl Cluster {
     /// Sends a message to a worker. If it is lost, all exchanges with the worker end.
     fn send(&self, to: Tag, kind: MessageKind, number: u64, flags: u8, body: &[u8]) {
         let message = WorkerMessage::encode(kind, self.tag, number, flags, body);
-        // If the worker is gone, its exchanges have already ended.
+        // If the worker exited, its exchanges have already ended.
         if let Some(Err(MessageLost)) = self.with_link(to, |link| link.send(message)) {
             self.lost(to);
         }

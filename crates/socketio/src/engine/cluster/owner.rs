@@ -192,7 +192,7 @@ impl Cluster {
             if let Some(state) = client.state() {
                 state.input(Input::PostBody(body));
             }
-            // No response is sent if the session is gone.
+            // No response is sent if the session is over.
             self.abort(key);
         }
     }
@@ -332,7 +332,7 @@ impl Cluster {
         self.send(edge, MessageKind::Close, number, LAST, body);
     }
 
-    /// Ends the exchanges with an edge that is gone.
+    /// Ends the exchanges with an edge that exited.
     pub(super) fn end_as_owner(&self, edge: Tag) {
         let is_of_edge = |key: &&ExchangeKey| key.0 == edge;
         let requests: Vec<ExchangeKey> = {

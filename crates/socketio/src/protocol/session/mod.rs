@@ -177,7 +177,7 @@ impl Session {
         (self.queue.len(), self.queue.bytes())
     }
 
-    /// Queues a packet: all of its frames, or none. It is written with the next [`Input::Flush`] if the transport is writable then.
+    /// Queues a packet: all of its frames, or none. It is written with the next [`Input::Flush`] if the transport is writable at that time.
     ///
     /// # Errors
     ///
