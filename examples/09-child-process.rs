@@ -7,7 +7,7 @@
 //! $ cargo run --release --example 09-child-process -- sh -c 'read name; echo hello $name'
 //! $ cargo run --release --example 09-child-process -- ping 127.0.0.1
 //! ```
-//! Try it: type lines; Ctrl-D ends the input, Ctrl-C the program. The exit code is that of the program.
+//! Try it: type lines; Ctrl-D ends the input, Ctrl-C the program. This program exits with the same code.
 
 use std::process::{Command, exit};
 use std::time::Duration;

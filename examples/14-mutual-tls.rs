@@ -115,7 +115,7 @@ async fn call(client: &'static str, connector: &SecureConnector, uri: &str) {
             answer.lines().last().unwrap_or_default()
         );
     });
-    // With TLS 1.3, a client learns only after its handshake that the server refuses it.
+    // With TLS 1.3, the client's handshake completes before the server refuses it.
     conn.on("error", move |e: Error| {
         println!("{client} is refused: {e}")
     });

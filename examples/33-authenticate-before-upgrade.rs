@@ -57,7 +57,7 @@ fn token_in(req: &Request) -> Option<&str> {
         .or_else(|| req.cookie("token"))
 }
 
-/// Looks the user up in a simulated slow database. Other clients are served in the meantime.
+/// Returns the user of a token. It simulates a slow database; other clients are served in the meantime.
 async fn user_of(token: &str) -> Option<&'static str> {
     uptick::sleep(Duration::from_millis(10)).await;
     match token {

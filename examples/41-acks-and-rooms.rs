@@ -87,7 +87,7 @@ fn serve(socket: Socket) {
     socket.on_ack("leave", move |room: String, ack: Ack| {
         socket.leave(room);
         let rooms = socket.rooms();
-        // The first room is that of the socket's id, which it is always in.
+        // The first room is the socket's id. Every socket is in it.
         ack.send(&rooms.get(1..).unwrap_or_default());
     });
     socket.on_ack("ask", move |(room, text): (String, String), ack: Ack| {

@@ -14,7 +14,7 @@
 //! $ curl http://127.0.0.1:8080/metrics
 //! $ npx wscat -c ws://127.0.0.1:8080/ws
 //! ```
-//! A worker that dies is replaced, and the others keep serving. Make one exit, and look at the numbers again:
+//! A worker that dies is replaced, and the others keep serving. Make one exit, and check the numbers again:
 //! ```text
 //! $ curl http://127.0.0.1:8080/exit
 //! $ curl http://127.0.0.1:8080/stats

@@ -33,7 +33,7 @@ const BIG: &[u8] = &[b'x'; 1024 * 1024];
 /// The default maximum size of a WebSocket message.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 const HELLO: &str = "hello world\n";
-/// The timeout of clients that have to send or receive something.
+/// The timeout for clients that must send or receive.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> uptick::Result {

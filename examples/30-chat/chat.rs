@@ -46,7 +46,7 @@ pub(crate) struct RequestTime {
 pub(crate) struct Chat<S> {
     pub(crate) rooms: BTreeMap<String, Room<S>>,
     pub(crate) memberships: HashMap<S, String>,
-    /// The maximum by which the number of a message is lower than that of an earlier one: 0 unless several workers number messages.
+    /// The maximum difference by which a message has a lower number than an earlier one: 0 unless several workers number messages.
     overlap: u64,
 }
 

@@ -41,7 +41,7 @@ fn of(worker: u64) -> u64 {
     worker % (1 << WORKER_BITS)
 }
 
-/// Returns whether the low bits of a number are those of a worker.
+/// Returns whether the low bits of a number identify a worker.
 pub(crate) fn is_of(number: u64, worker: u64) -> bool {
     of(number) == of(worker)
 }

@@ -7,7 +7,7 @@ use super::wire::ChatMessage;
 /// The topic of all workers. Each worker also has its own topic, such as `chat/7`.
 pub(crate) const ALL: &str = "chat";
 
-/// Identifies a WebSocket among those of all workers.
+/// The identity of a WebSocket among all workers.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct SocketId {
     /// The worker's id on the bus.

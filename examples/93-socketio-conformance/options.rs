@@ -5,7 +5,7 @@
 //! | `SIO_HOST`, `SIO_PORT` | 127.0.0.1, 3000 | the address for HTTP |
 //! | `SIO_TLS_PORT`, `SIO_TLS_CERT`, `SIO_TLS_KEY` | – | the port for HTTPS, and PEM files |
 //! | `SIO_PING_INTERVAL`, `SIO_PING_TIMEOUT` | 25000, 20000 | the heartbeat, in milliseconds |
-//! | `SIO_CONNECT_TIMEOUT` | 45000 | milliseconds in which a client has to join a namespace |
+//! | `SIO_CONNECT_TIMEOUT` | 45000 | milliseconds in which a client must join a namespace |
 //! | `SIO_MAX_PAYLOAD` | 1000000 | the maximum size of a POST body or a WebSocket message, in bytes |
 //! | `SIO_RECOVERY_MS` | 0 | milliseconds in which a client may reconnect; 0 disables recovery |
 //! | `SIO_PARSER` | json | the encoding of packets: `json` or `msgpack` |

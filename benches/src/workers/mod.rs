@@ -123,7 +123,7 @@ fn start(
         .collect()
 }
 
-/// Formats the CPU time of a server and its ratio to that of another.
+/// Formats the CPU time of a server and its ratio to the time of another server.
 fn cpu_cell(samples: &[Vec<f64>], index: usize, base: usize) -> String {
     let (own, base) = (&samples[index], &samples[base]);
     cell(percentile(own, PERCENTILE), median_ratio(own, base), 2)

@@ -78,7 +78,7 @@ pub enum WorkerEvent {
 pub struct WorkerId {
     /// The number of the worker, counted from 1. Its replacements have the same number.
     pub number: usize,
-    /// The process id. A thread has that of the program.
+    /// The process id; for a thread, the process id of the program.
     pub pid: u32,
     /// The generation.
     pub generation: u64,

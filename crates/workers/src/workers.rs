@@ -109,7 +109,7 @@ impl Workers {
         self
     }
 
-    /// Sets whether each worker has a socket of its own (`SO_REUSEPORT`). The kernel distributes connections among them by a hash
+    /// Sets whether each worker has its own socket (`SO_REUSEPORT`). The kernel distributes connections among them by a hash
     /// of their addresses, and the workers even out the differences. The master keeps the sockets open across generations.
     /// Default: false, all workers accept from one socket.
     pub fn reuse_port(mut self, reuse: bool) -> Self {
@@ -179,7 +179,7 @@ impl Workers {
     }
 
     /// Sets the user id and the group id of worker processes. The master, which binds the addresses, keeps its own ids, and needs
-    /// the permission to change them. Default: those of the master.
+    /// the permission to change them. Default: the ids of the master.
     pub fn user(mut self, user: u32, group: u32) -> Self {
         self.settings.user = Some((user, group));
         self

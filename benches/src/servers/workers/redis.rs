@@ -116,7 +116,7 @@ fn connect(port: u16) -> Result<TcpStream> {
     }
 }
 
-/// Counts bytes, which is less work than that of a real client.
+/// Counts bytes, which is less work than a real client has.
 fn receive(mut subscriber: TcpStream, progress: &DeliveryProgress) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(length @ 1..) = subscriber.read(&mut buffer) {

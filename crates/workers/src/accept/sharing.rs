@@ -15,7 +15,7 @@ use uptick_socket::{Balancer, Server};
 use super::claims::{Offer, SentOffer};
 use crate::memory::{Counter, Gauge, OFFERS, SharedMemory, WorkerState};
 
-/// The time in which another worker has to claim a connection.
+/// The time in which another worker must claim a connection.
 const CLAIM_TIME: Duration = Duration::from_millis(10);
 
 /// The interval at which claims are checked. While this process holds a duplicate of a socket that another worker has closed, the peer
@@ -49,7 +49,7 @@ pub(super) trait PeerTransport {
     /// Appends the slots of the workers that can be offered connections.
     fn list(&self, slots: &mut Vec<usize>);
 
-    /// Sends offers to one worker; returns the offers that could not be sent, and those that were.
+    /// Sends offers to one worker; returns the offers that could not be sent, and the sent ones.
     fn offer(&self, target: usize, offers: Vec<Offer>) -> (Vec<Offer>, Vec<SentOffer>);
 }
 
@@ -338,7 +338,7 @@ impl Sharing {
         }
     }
 
-    /// Closes the duplicates of claimed connections, and takes back those that were not claimed in time.
+    /// Closes the duplicates of claimed connections, and takes back connections that were not claimed in time.
     fn check_claims(self: &Rc<Self>) {
         self.check_scheduled.set(false);
         self.drop_claimed();

@@ -44,7 +44,7 @@ pub enum Frame<'a> {
     Subscribe(&'a str),
     /// A topic has no subscribers any more.
     Unsubscribe(&'a str),
-    /// Withdraws all topics. Those that still have subscribers are announced again after this frame.
+    /// Withdraws all topics. Topics with subscribers are announced again after this frame.
     Reset,
     /// A message.
     Message {

@@ -182,7 +182,7 @@ impl TransportState {
 }
 
 impl PeerOwner for TransportState {
-    /// Nothing is borrowed while the sink is in use: subscribers may call any method of the transport.
+    /// Subscribers may call any method of the transport, so the sink is cloned and nothing stays borrowed.
     fn sink(&self) -> Option<BusSink> {
         self.sink.borrow().clone()
     }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 use uptick_event_loop::UseRemoteOrLoopHandle;
 
-/// A transport of messages between the bus of a worker and those of other workers.
+/// A transport of messages between the buses of workers.
 ///
 /// A bus has one transport at a time ([`Bus::attach`](super::Bus::attach)) and calls it on its own thread, one call at a time. No method
 /// blocks.

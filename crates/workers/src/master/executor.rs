@@ -249,7 +249,7 @@ impl Master {
         Ok(())
     }
 
-    /// Connects a new worker with all running ones: those of this master, and of one that it takes over from.
+    /// Connects a new worker with all running workers of this master, and of an older one that it takes over from.
     fn connect_with_others(&self, unit: UnitId) {
         let predecessor = self.predecessor.borrow().clone();
         for (other, _) in self.memory.owned_slots() {

@@ -100,8 +100,8 @@ pub(super) fn report_ready(master: &Master) {
     }
 }
 
-/// Asks the older program to pass the sockets of a new worker on to one of its workers, or to an even older
-/// program.
+/// Forwards the sockets of a new worker to the older program, which passes them to one of its workers or to an even
+/// older program.
 pub(super) fn forward(channel: &Rc<RefCell<ControlChannel>>, owner: usize, peer: ControlMessage) {
     if let ControlMessage::Peer {
         slot,

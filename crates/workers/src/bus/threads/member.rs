@@ -231,7 +231,7 @@ impl Drop for Member {
 }
 
 impl Routing {
-    /// Looks up the receivers of a topic other than `own`.
+    /// Returns the receivers of a topic other than `own`, and caches them.
     fn look_up(&mut self, topic: &str, group: &Group, own: &MemberInbox) -> Rc<TopicRoute> {
         let receivers = &mut self.receivers;
         let receivers = group.look_up(topic, |inboxes| {
