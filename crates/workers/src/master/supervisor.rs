@@ -233,8 +233,8 @@ impl Supervisor {
         self.kill(id);
     }
 
-    /// Handles the exit of a worker. `cut` is set if it closed connections at its deadline.
-    pub(crate) fn ended(&mut self, id: UnitId, cut: bool, now: Instant) {
+    /// Handles the exit of a worker. `closed_at_deadline` is set if it closed connections at its deadline.
+    pub(crate) fn ended(&mut self, id: UnitId, closed_at_deadline: bool, now: Instant) {
         let Some(unit) = self.units.remove(&id) else {
             return;
         };
@@ -242,7 +242,8 @@ impl Supervisor {
             ServicePhase::Ending {
                 ref mut in_time, ..
             } => {
-                let expected = matches!(unit.state, UnitState::Draining { .. }) && !cut;
+                let expected =
+                    matches!(unit.state, UnitState::Draining { .. }) && !closed_at_deadline;
                 *in_time &= expected || unit.generation != self.generation;
                 self.end_if_empty();
                 return;

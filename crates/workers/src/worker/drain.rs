@@ -52,17 +52,19 @@ pub(crate) fn begin(cause: DrainCause) {
         .map(|server| server.shutdown(drain.deadline));
     let servers = join_all(servers.collect::<Vec<_>>());
     let task = spawn(async move {
-        let cut: usize = http.await.into_iter().sum();
-        let cut_elsewhere: usize = servers.await.into_iter().sum();
-        end(&runtime, cut + cut_elsewhere);
+        let closed_at_deadline: usize = http.await.into_iter().sum();
+        let others_closed_at_deadline: usize = servers.await.into_iter().sum();
+        end(&runtime, closed_at_deadline + others_closed_at_deadline);
     });
     drop(task);
 }
 
-fn end(runtime: &Rc<Runtime>, cut: usize) {
-    if cut > 0 {
-        tracing::warn!("{cut} connections were still open at the deadline and were closed");
-        runtime.cut.set(true);
+fn end(runtime: &Rc<Runtime>, closed_at_deadline: usize) {
+    if closed_at_deadline > 0 {
+        tracing::warn!(
+            "{closed_at_deadline} connections were still open at the deadline and were closed"
+        );
+        runtime.closed_at_deadline.set(true);
     }
     heartbeat::publish();
     Bus::of_thread().detach();

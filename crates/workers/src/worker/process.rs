@@ -54,9 +54,9 @@ pub(crate) fn run_process(
     })?;
     peers::set_up();
     uptick_event_loop::run()?;
-    let cut = runtime.cut.get();
+    let closed_at_deadline = runtime.closed_at_deadline.get();
     Runtime::uninstall();
-    match cut {
+    match closed_at_deadline {
         false => Ok(()),
         true => Err(Error::Cut),
     }

@@ -32,7 +32,7 @@ pub(crate) struct Runtime {
     pub(super) listeners: RefCell<Listeners>,
     pub(super) draining: Cell<Option<DrainCause>>,
     /// Set if connections were closed at the deadline.
-    pub(super) cut: Cell<bool>,
+    pub(super) closed_at_deadline: Cell<bool>,
     pub(super) heartbeat: HeartbeatState,
 }
 
@@ -107,7 +107,7 @@ impl Runtime {
             sockets: RefCell::new(parts.sockets),
             listeners: RefCell::new(Listeners::new()),
             draining: Cell::new(None),
-            cut: Cell::new(false),
+            closed_at_deadline: Cell::new(false),
             heartbeat: HeartbeatState::default(),
         });
         Sharing::install(&runtime.sharing);

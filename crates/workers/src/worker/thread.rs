@@ -91,7 +91,7 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
     context.registry.add(slot, uptick_event_loop::handle());
     runtime.announce_ready();
     uptick_event_loop::run()?;
-    match runtime.cut.get() {
+    match runtime.closed_at_deadline.get() {
         false => Ok(()),
         true => Err(Error::Cut),
     }
