@@ -290,14 +290,14 @@ pub fn lag() -> Histogram {
 /// ```
 pub fn future_tick(callback: impl FnOnce() + 'static) {
     let tick = Tick::Call(Box::new(callback));
-    let refused = match with_tick(tick) {
+    let refused = match queue_tick(tick) {
         Ok(()) => return,
         Err(tick) => tick,
     };
     drop(refused);
 }
 
-fn with_tick(tick: Tick) -> Result<(), Tick> {
+fn queue_tick(tick: Tick) -> Result<(), Tick> {
     let mut tick = Some(tick);
     with(|event_loop| {
         event_loop.ticks.borrow_mut().extend(tick.take());

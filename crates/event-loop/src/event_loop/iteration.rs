@@ -109,7 +109,7 @@ impl LoopState {
         let mut ready = std::mem::take(&mut *self.ready.borrow_mut());
         let mut events = std::mem::take(&mut *self.events.borrow_mut());
         for &(token, readiness) in events.iter().chain(&ready) {
-            self.drive(token, |driver| driver.ready(token, readiness));
+            self.call_driver(token, |driver| driver.ready(token, readiness));
         }
         events.clear();
         self.events.replace(events);
@@ -133,7 +133,7 @@ impl LoopState {
         self.deadlines.borrow_mut().expire(now, &mut expired);
         for raw in expired {
             let token = Token::from_u64(raw);
-            self.drive(token, |driver| driver.expired(token));
+            self.call_driver(token, |driver| driver.expired(token));
         }
     }
 
@@ -144,7 +144,7 @@ impl LoopState {
         }
         let mut flush = std::mem::take(&mut *self.flush.borrow_mut());
         for &token in &flush {
-            self.drive(token, |driver| driver.flush(token));
+            self.call_driver(token, |driver| driver.flush(token));
         }
         flush.clear();
         restore_storage(&self.flush, flush);
@@ -157,14 +157,14 @@ impl LoopState {
         }
         let mut reap = std::mem::take(&mut *self.reap.borrow_mut());
         for &token in &reap {
-            self.drive(token, |driver| driver.reap(token));
+            self.call_driver(token, |driver| driver.reap(token));
         }
         reap.clear();
         restore_storage(&self.reap, reap);
     }
 
     #[inline]
-    fn drive(&self, token: Token, call: impl FnOnce(&'static dyn Driver)) {
+    fn call_driver(&self, token: Token, call: impl FnOnce(&'static dyn Driver)) {
         let driver = self.drivers.borrow().get(token.driver().index()).copied();
         let Some(driver) = driver else { return };
         if let Err(message) = catch(|| call(driver)) {

@@ -294,7 +294,7 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     }
     if let ServerName::IpAddress(ip) = expected {
         let ip = IpAddr::from(*ip);
-        let is_ip = |parse_name: &ListedName<'_>| matches!(parse_name, ListedName::Dns(name) if name.parse() == Ok(ip));
+        let is_ip = |listed: &ListedName<'_>| matches!(listed, ListedName::Dns(name) if name.parse() == Ok(ip));
         if names.iter().any(is_ip) {
             return format!(
                 "its certificate lists {host} as a DNS name, not as an IP address: reissue it with `IP:{host}`"
@@ -302,8 +302,8 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
         }
     }
     let mut text = format!("its certificate is not valid for {host}, only for ");
-    for (at, parse_name) in names.iter().take(MAX_NAMES).enumerate() {
-        let (ListedName::Dns(name) | ListedName::Other(name)) = parse_name;
+    for (at, listed) in names.iter().take(MAX_NAMES).enumerate() {
+        let (ListedName::Dns(name) | ListedName::Other(name)) = listed;
         // The peer chooses the names, so control characters are escaped and the length is limited.
         let name = name
             .chars()
@@ -315,8 +315,8 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
         text += &format!(" and {more} more");
     }
-    let is_below = |parse_name: &ListedName<'_>| {
-        let ListedName::Dns(name) = parse_name else {
+    let is_below = |listed: &ListedName<'_>| {
+        let ListedName::Dns(name) = listed else {
             return false;
         };
         let parent = name.strip_prefix("*.").map(str::to_ascii_lowercase);
@@ -328,8 +328,8 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     if names.iter().any(is_below) {
         text += "; `*` matches exactly one label";
     }
-    let has_dot = |parse_name: &ListedName<'_>| {
-        matches!(parse_name, ListedName::Dns(name)
+    let has_dot = |listed: &ListedName<'_>| {
+        matches!(listed, ListedName::Dns(name)
             if name.strip_suffix('.').is_some_and(|name| name.eq_ignore_ascii_case(&host)))
     };
     if names.iter().any(has_dot) {
