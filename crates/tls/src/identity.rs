@@ -152,7 +152,7 @@ fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(
 pub struct ServerCert(pub(crate) Identity);
 
 impl ServerCert {
-    /// Creates it from the PEM file with the certificate, followed by those of its issuers, and with the private key if it is not in
+    /// Creates a server certificate from the PEM file with the certificate, followed by those of its issuers, and with the private key if it is not in
     /// its own file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         ServerCert(Identity {
@@ -161,7 +161,7 @@ impl ServerCert {
         })
     }
 
-    /// Creates it from PEM texts. Errors name them `local_cert_pem` and `local_pk_pem`.
+    /// Creates a server certificate from PEM texts. Errors name them `local_cert_pem` and `local_pk_pem`.
     pub fn from_pem(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         ServerCert(Identity {
             cert: Some(PemSource::text("local_cert_pem", certificate)),

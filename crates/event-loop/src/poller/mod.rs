@@ -33,7 +33,8 @@ pub trait Poller {
         trigger: Trigger,
     ) -> io::Result<()>;
 
-    /// Changes the interest of a watched descriptor. It cannot change to or from [`Trigger::Exclusive`].
+    /// Changes the interest of a watched descriptor. A watch with [`Trigger::Exclusive`] stays exclusive, and another watch cannot become
+    /// exclusive.
     ///
     /// # Errors
     /// The error of the system: `ENOENT` if the descriptor is not watched, `EINVAL` for a change from `Trigger::Exclusive`.
