@@ -56,8 +56,8 @@ fn main() -> uptick::Result {
         let count = hub.publish(&name, format!("{name}: {}", req.text().await?));
         Ok::<_, HttpError>(format!("sent to {count} subscribers\n"))
     });
-    hub.on("subscription", |change: Subscription| {
-        println!("{}: {} subscribers", change.topic, change.now);
+    hub.on("subscription", |change: SubscriptionChange| {
+        println!("{}: {} subscribers", change.topic, change.count);
     });
 
     let start = Instant::now();

@@ -31,7 +31,7 @@ fn main() -> uptick::Result {
         ws.on("close", move |_: Closed| stdin.pause());
     });
     client.on("retry", |retry: Retry| {
-        eprintln!("{}; retrying in {:.1?}", retry.why, retry.delay);
+        eprintln!("{}; retrying in {:.1?}", retry.reason, retry.delay);
     });
     client.on("error", |e: uptick::websocket::Error| eprintln!("{e}"));
     client.on("close", move |()| stdin.close());

@@ -24,7 +24,7 @@
 
 use std::time::Duration;
 
-use uptick::http::FieldError;
+use uptick::http::HeaderError;
 use uptick::prelude::*;
 use uptick::socketio::SocketIoOptions;
 use uptick::socketio::adapter::BusAdapter;
@@ -107,7 +107,7 @@ fn serve(
     settings: SocketIoOptions,
     worker: usize,
     client: Bytes,
-) -> Result<(SocketIo, HttpServer, &'static ChatServer), FieldError> {
+) -> Result<(SocketIo, HttpServer, &'static ChatServer), HeaderError> {
     let engine = EngineOptions::new()
         .max_payload(MAX_PAYLOAD)
         .max_clients(MAX_CLIENTS)

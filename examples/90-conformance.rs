@@ -40,7 +40,7 @@ fn main() -> uptick::Result {
     let options = read_options()?;
     let http = HttpServer::new()
         .limits(Limits::default().fields(1000).chunk_extensions(64 * 1024))
-        .first_octet_timeout(Some(IDLE_TIMEOUT))
+        .first_byte_timeout(Some(IDLE_TIMEOUT))
         .head_timeout(Some(IDLE_TIMEOUT))
         .idle_timeout(Some(IDLE_TIMEOUT))
         .body_rate(1, IDLE_TIMEOUT)

@@ -1,6 +1,6 @@
 //! The files of the page, and its security headers.
 
-use uptick::http::FieldError;
+use uptick::http::HeaderError;
 use uptick::prelude::*;
 use uptick::websocket::SlowPolicy;
 
@@ -20,7 +20,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Adds the routes of the page's files.
-pub(crate) fn add_files(http: HttpServer) -> Result<(), FieldError> {
+pub(crate) fn add_files(http: HttpServer) -> Result<(), HeaderError> {
     http.set_headers([
         ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ("Referrer-Policy", "no-referrer"),

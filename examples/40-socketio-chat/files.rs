@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use uptick::http::FieldError;
+use uptick::http::HeaderError;
 use uptick::prelude::*;
 
 const PAGE: &str = include_str!("page.html");
@@ -30,7 +30,7 @@ pub(crate) fn read_client(directory: &Path) -> Result<Bytes, String> {
 }
 
 /// Adds the routes of the files.
-pub(crate) fn add(http: HttpServer, client: Bytes) -> Result<(), FieldError> {
+pub(crate) fn add(http: HttpServer, client: Bytes) -> Result<(), HeaderError> {
     http.set_headers([
         ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
         ("Referrer-Policy", "no-referrer"),

@@ -67,7 +67,7 @@ fn encode(target: &str, host: &str, name: &[u8], value: &[u8], body: &[u8]) {
         close: false,
     };
     let mut out = Vec::new();
-    let Ok(mut encoder) = client::begin(&mut out, &request) else {
+    let Ok(mut encoder) = client::encode_request(&mut out, &request) else {
         assert!(out.is_empty());
         return;
     };

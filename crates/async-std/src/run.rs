@@ -193,7 +193,7 @@ impl Drop for LoopLease {
 
 fn failed(operation: &'static str, error: io::Error) -> Error {
     Error::Poll {
-        what: operation,
+        operation,
         source: Arc::new(error),
     }
 }

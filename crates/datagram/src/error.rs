@@ -124,10 +124,10 @@ pub enum Error {
         connected: SocketAddr,
     },
     /// A multicast group could not be joined or left.
-    #[error("{what} the multicast group {group} failed: {}", errno::describe(.source))]
+    #[error("{operation} the multicast group {group} failed: {}", errno::describe(.source))]
     Multicast {
         /// `joining` or `leaving`.
-        what: &'static str,
+        operation: &'static str,
         /// The group.
         group: IpAddr,
         /// The cause.

@@ -352,7 +352,7 @@ impl DatagramSocket {
 
     fn multicast(
         &self,
-        what: &'static str,
+        operation: &'static str,
         group: IpAddr,
         f: impl FnOnce(&UdpSocket) -> std::io::Result<()>,
     ) -> Result<(), Error> {
@@ -361,7 +361,7 @@ impl DatagramSocket {
         result
             .unwrap_or_else(stale)
             .map_err(|source| Error::Multicast {
-                what,
+                operation,
                 group,
                 source: Arc::new(source),
             })

@@ -121,7 +121,7 @@ impl SocketEntry {
     /// Arms the linger deadline of a socket that is ending and cannot send.
     pub(crate) fn linger(&mut self, id: Id, driver: DriverId) {
         if self.state == SocketState::Ending && self.is_blocked && self.deadline.is_none() {
-            let at = driver::time_of_call().saturating_add(self.linger);
+            let at = driver::current_time().saturating_add(self.linger);
             self.deadline = driver::arm_deadline(id.token(driver), at);
         }
     }
@@ -236,5 +236,5 @@ pub(crate) fn add_with(
         driver::hold();
         Ok(DatagramSocket::new(id))
     })
-    .unwrap_or_else(|| Err(driver::gone()))
+    .unwrap_or_else(|| Err(driver::loop_gone_error()))
 }

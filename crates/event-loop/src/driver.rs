@@ -162,7 +162,7 @@ pub fn watch(
     trigger: Trigger,
 ) -> io::Result<()> {
     with(|event_loop| event_loop.poller().watch(fd, token, interest, trigger))
-        .unwrap_or_else(|| Err(gone()))
+        .unwrap_or_else(|| Err(loop_gone_error()))
 }
 
 /// Changes the interest of a watched descriptor.
@@ -176,7 +176,7 @@ pub fn change(
     trigger: Trigger,
 ) -> io::Result<()> {
     with(|event_loop| event_loop.poller().change(fd, token, interest, trigger))
-        .unwrap_or_else(|| Err(gone()))
+        .unwrap_or_else(|| Err(loop_gone_error()))
 }
 
 /// Stops watching a descriptor that stays open or may have duplicates: without this call, the watch lasts until all duplicates are closed.
@@ -184,7 +184,7 @@ pub fn change(
 /// # Errors
 /// The error of [`Poller::forget`](crate::Poller::forget).
 pub fn forget(fd: BorrowedFd<'_>) -> io::Result<()> {
-    with(|event_loop| event_loop.poller().forget(fd)).unwrap_or_else(|| Err(gone()))
+    with(|event_loop| event_loop.poller().forget(fd)).unwrap_or_else(|| Err(loop_gone_error()))
 }
 
 /// Returns `true` if a level-triggered watch needs [`change`] after each event to report again (everywhere but on Linux).
@@ -287,8 +287,8 @@ pub(crate) fn handled_until_and_lag(range: impl FnOnce(u64) -> (u64, u64)) -> (u
 
 /// Reads the clock and returns the time of the call, on the time scale of [`elapsed`]. It is for durations that count from a call, not for
 /// code that runs for each event.
-pub fn time_of_call() -> Duration {
-    with(|event_loop| Duration::from_nanos(event_loop.time_of_call())).unwrap_or_default()
+pub fn current_time() -> Duration {
+    with(|event_loop| Duration::from_nanos(event_loop.current_time())).unwrap_or_default()
 }
 
 /// Returns the time up to which readiness was polled and handled, on the time scale of [`elapsed`]. A timeout that ends later has not expired.
@@ -308,6 +308,6 @@ pub fn iteration() -> u64 {
 }
 
 /// Returns the error for operations that need the loop while the thread is torn down.
-pub fn gone() -> io::Error {
+pub fn loop_gone_error() -> io::Error {
     io::Error::other("the thread's event loop is gone")
 }

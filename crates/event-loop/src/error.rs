@@ -16,10 +16,10 @@ pub enum Error {
     #[error("installing an event loop failed: this thread already has one")]
     AlreadyInstalled,
     /// The poller failed.
-    #[error("{what} failed: {}", errno::describe(.source))]
+    #[error("{operation} failed: {}", errno::describe(.source))]
     Poll {
         /// The operation that failed.
-        what: &'static str,
+        operation: &'static str,
         /// The cause.
         source: Arc<io::Error>,
     },
@@ -78,9 +78,9 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn poll(what: &'static str, source: io::Error) -> Self {
+    pub(crate) fn poll(operation: &'static str, source: io::Error) -> Self {
         Error::Poll {
-            what,
+            operation,
             source: Arc::new(source),
         }
     }

@@ -70,9 +70,9 @@ pub use local::UseRemoteOrLoopHandle;
 #[doc(hidden)]
 pub use panic::catch;
 #[doc(hidden)]
-pub use poller::{Interest, Readiness, Step, Trigger, Wake};
+pub use poller::{Interest, Readiness, ScriptedWait, Trigger, Wake};
 #[doc(hidden)]
-pub use shared_table::{Held, SharedTable};
+pub use shared_table::{SharedTable, TableRef};
 #[doc(hidden)]
 pub use table::{Id, Table};
 #[doc(hidden)]

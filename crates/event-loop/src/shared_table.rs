@@ -44,12 +44,12 @@ impl<T> ChunkSlots for SharedSlots<T> {
 }
 
 /// A reference to a value of a [`SharedTable`]. The value stays in its slot while it is held, even if it is removed.
-pub struct Held<T> {
+pub struct TableRef<T> {
     slots: Rc<[SharedSlot<T>]>,
     id: Id,
 }
 
-impl<T> Held<T> {
+impl<T> TableRef<T> {
     /// Returns the id of the value.
     #[inline]
     pub fn id(&self) -> Id {
@@ -57,7 +57,7 @@ impl<T> Held<T> {
     }
 }
 
-impl<T> Deref for Held<T> {
+impl<T> Deref for TableRef<T> {
     type Target = T;
 
     #[inline]
@@ -66,9 +66,9 @@ impl<T> Deref for Held<T> {
     }
 }
 
-impl<T> fmt::Debug for Held<T> {
+impl<T> fmt::Debug for TableRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Held").field(&self.id).finish()
+        f.debug_tuple("TableRef").field(&self.id).finish()
     }
 }
 
@@ -92,7 +92,7 @@ impl<T: Default> SharedTable<T> {
     }
 
     /// Takes a free slot, whose value the caller initializes. Returns `None` if all 2³² slots are taken.
-    pub fn insert(&self) -> Option<Held<T>> {
+    pub fn insert(&self) -> Option<TableRef<T>> {
         let mut chunks = self.chunks.borrow_mut();
         let Vacancy {
             index,
@@ -109,7 +109,7 @@ impl<T: Default> SharedTable<T> {
         });
         let slot = &slots[index as usize % CHUNK];
         slot.taken.set(true);
-        let held = Held {
+        let held = TableRef {
             slots: Rc::clone(slots),
             id: Id::new(index, slot.generation.get()),
         };
@@ -119,7 +119,7 @@ impl<T: Default> SharedTable<T> {
 
     /// Invalidates an id. Returns `false` if it is already invalid.
     pub fn remove(&self, id: Id) -> bool {
-        let removed = self.with(id, |slot| {
+        let removed = self.with_slot(id, |slot| {
             slot.taken.set(false);
             slot.generation.set(next_generation(slot.generation.get()));
         });
@@ -130,18 +130,18 @@ impl<T: Default> SharedTable<T> {
     }
 
     /// Frees the slot of a token whose value was removed.
-    pub fn reuse(&self, token: Token) {
+    pub fn free_slot(&self, token: Token) {
         self.chunks.borrow_mut().free(token.index());
     }
 
     /// Returns a reference to the value of an id.
     #[inline]
-    pub fn get(&self, id: Id) -> Option<Held<T>> {
+    pub fn get(&self, id: Id) -> Option<TableRef<T>> {
         let chunks = self.chunks.borrow();
         let (slots, position) = chunks.get(id.index())?;
         let slots = slots.as_ref()?;
         let slot = slots.get(position)?;
-        (slot.generation.get() == id.generation()).then(|| Held {
+        (slot.generation.get() == id.generation()).then(|| TableRef {
             slots: Rc::clone(slots),
             id,
         })
@@ -149,20 +149,20 @@ impl<T: Default> SharedTable<T> {
 
     /// Calls `f` with the value of an id. `f` must not use the table.
     #[inline]
-    pub fn look<R>(&self, id: Id, f: impl FnOnce(&T) -> R) -> Option<R> {
-        self.with(id, |slot| f(&slot.value))
+    pub fn with<R>(&self, id: Id, f: impl FnOnce(&T) -> R) -> Option<R> {
+        self.with_slot(id, |slot| f(&slot.value))
     }
 
     /// Returns a reference to the value of a token that the loop passes to a driver.
     #[inline]
-    pub fn find(&self, token: Token) -> Option<Held<T>> {
+    pub fn find(&self, token: Token) -> Option<TableRef<T>> {
         let index = token.index();
         let chunks = self.chunks.borrow();
         let (slots, position) = chunks.get(index)?;
         let slots = slots.as_ref()?;
         let slot = slots.get(position)?;
         let generation = slot.generation.get();
-        token.is_of(generation.get()).then(|| Held {
+        token.is_of(generation.get()).then(|| TableRef {
             slots: Rc::clone(slots),
             id: Id::new(index, generation),
         })
@@ -182,7 +182,7 @@ impl<T: Default> SharedTable<T> {
     }
 
     #[inline]
-    fn with<R>(&self, id: Id, f: impl FnOnce(&SharedSlot<T>) -> R) -> Option<R> {
+    fn with_slot<R>(&self, id: Id, f: impl FnOnce(&SharedSlot<T>) -> R) -> Option<R> {
         let chunks = self.chunks.borrow();
         let (slots, position) = chunks.get(id.index())?;
         let slot = slots.as_ref()?.get(position)?;
@@ -219,7 +219,7 @@ mod tests {
         let second = table.insert().unwrap();
         assert_ne!(first.id().index(), second.id().index());
         assert_eq!(first.get(), 1);
-        table.reuse(first.id().token(DriverId::from_index(0)));
+        table.free_slot(first.id().token(DriverId::from_index(0)));
         let third = table.insert().unwrap();
         assert_eq!(first.id().index(), third.id().index());
         assert!(table.get(first.id()).is_none());
@@ -234,7 +234,7 @@ mod tests {
             .collect();
         for id in &ids {
             table.remove(*id);
-            table.reuse(id.token(DriverId::from_index(0)));
+            table.free_slot(id.token(DriverId::from_index(0)));
         }
         let kept = table
             .chunks

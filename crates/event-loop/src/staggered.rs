@@ -151,7 +151,7 @@ impl<T: 'static> StaggeredState<T> {
 
 /// Returns the time of the call.
 fn now() -> u64 {
-    nanoseconds(driver::time_of_call())
+    nanoseconds(driver::current_time())
 }
 
 impl<T: 'static> Clone for Staggered<T> {

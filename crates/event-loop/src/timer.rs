@@ -188,7 +188,7 @@ fn add(interval: Duration, entry: TimerEntry) -> Timer {
     let mut entry = Some(entry);
     let key = with(|event_loop| {
         let deadline = event_loop
-            .time_of_call()
+            .current_time()
             .saturating_add(nanoseconds(interval));
         let entry = entry.take()?;
         let key = event_loop.timers.borrow_mut().insert(deadline, entry);

@@ -22,8 +22,8 @@ impl Timestamp {
     }
 
     /// Returns the time of the call, rounded down. It reads the clock, so it is for infrequent events.
-    pub fn of_call() -> Self {
-        Self::of(nanoseconds(driver::time_of_call()))
+    pub fn now_exact() -> Self {
+        Self::of(nanoseconds(driver::current_time()))
     }
 
     #[inline]
@@ -67,11 +67,11 @@ impl Timestamp {
     /// The timeout has expired when readiness was polled after its end. If the event happened after long callbacks, the
     /// loop's time was stale, and the timeout counts from the return of these callbacks.
     pub fn is_over(self, limit: Duration) -> bool {
-        self.after(limit).has_come(self)
+        self.after(limit).has_passed(self)
     }
 
     /// Returns `true` if this time, the end of a timeout that counts from `since`, has passed; see [`is_over`](Timestamp::is_over).
-    pub fn has_come(self, since: Timestamp) -> bool {
+    pub fn has_passed(self, since: Timestamp) -> bool {
         let (handled_until, lag) = driver::handled_until_and_lag(|handled_until| {
             let steps = Timestamp::of(handled_until).0.wrapping_sub(since.0) as i32;
             let from =

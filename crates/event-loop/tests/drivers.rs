@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use uptick_event_loop::driver::{self, Driver, Timestamp};
 use uptick_event_loop::{
-    EventLoop, Id, Interest, ManualClock, Poller, Readiness, ScriptedPoller, Step, Table, Token,
-    Trigger, Wake, add_timer, future_tick, run,
+    EventLoop, Id, Interest, ManualClock, Poller, Readiness, ScriptedPoller, ScriptedWait, Table,
+    Token, Trigger, Wake, add_timer, future_tick, run,
 };
 
 /// An object with the callbacks of a test.
@@ -102,7 +102,10 @@ fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_reaping() {
     driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
     driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
     clock.advance(Duration::from_millis(200));
-    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    poller.push(ScriptedWait::Ready(vec![(
+        stream.as_raw_fd(),
+        Readiness::READABLE,
+    )]));
     assert!(!iterate());
     assert_eq!(taken(), "ready {\"readable\"},expired,flush,reap true");
     assert!(OBJECTS.with_borrow(|objects| objects.get(id).is_none()));
@@ -180,8 +183,11 @@ fn events_during_a_stop_of_the_process_are_handled_before_a_deadline_expires() {
     driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
     driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
     driver::add_timeout(Duration::from_millis(50), || note("timeout"));
-    poller.push(Step::Stopped(Duration::from_secs(3600)));
-    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    poller.push(ScriptedWait::Stopped(Duration::from_secs(3600)));
+    poller.push(ScriptedWait::Ready(vec![(
+        stream.as_raw_fd(),
+        Readiness::READABLE,
+    )]));
     iterate();
     assert_eq!(taken(), "");
     iterate();
@@ -198,7 +204,10 @@ fn events_during_a_long_callback_are_handled_before_a_timeout() {
     let cancelled = driver::add_timeout(Duration::from_secs(1), || note("cancelled"));
     future_tick(move || clock.advance(Duration::from_secs(3)));
     add_timer(Duration::from_secs(2), move || cancelled.cancel());
-    poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
+    poller.push(ScriptedWait::Ready(vec![(
+        stream.as_raw_fd(),
+        Readiness::READABLE,
+    )]));
     assert!(late.is_pending());
     run().unwrap();
     assert_eq!(taken(), "ready {\"readable\"},timeout");
@@ -327,7 +336,10 @@ fn set_up_full_waits(waits: usize) -> [UnixStream; 4] {
     clock.advance(Duration::from_secs(1));
     for wait in 0..waits {
         let ready = if wait % 2 == 0 { &first.0 } else { &second.0 };
-        poller.push(Step::Ready(vec![(ready.as_raw_fd(), Readiness::READABLE)]));
+        poller.push(ScriptedWait::Ready(vec![(
+            ready.as_raw_fd(),
+            Readiness::READABLE,
+        )]));
     }
     [first.0, first.1, second.0, second.1]
 }

@@ -8,7 +8,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
 };
 
-use crate::content_coding::{Coding, negotiate};
+use crate::content_coding::{ContentCoding, negotiate};
 use crate::vary::add_vary;
 use crate::{
     Body, BodyStream, FileRange, HeaderValue, HttpError, IntoMiddleware, Method, Middleware, Next,
@@ -181,7 +181,7 @@ enum Eligibility {
 
 /// The headers of a request that the compression depends on.
 struct ClientPreferences {
-    coding: Option<Coding>,
+    coding: Option<ContentCoding>,
     is_head: bool,
     /// The values of `If-None-Match`, concatenated.
     tags: Box<[u8]>,
@@ -192,7 +192,7 @@ impl ClientPreferences {
         let head = request.head();
         let tags: Vec<u8> = head.fields_of("if-none-match").flatten().copied().collect();
         ClientPreferences {
-            coding: negotiate(head.fields_of("accept-encoding"), Coding::AVAILABLE),
+            coding: negotiate(head.fields_of("accept-encoding"), ContentCoding::AVAILABLE),
             is_head: *request.method() == Method::HEAD,
             tags: tags.into(),
         }
@@ -230,7 +230,7 @@ fn is_partial(status: StatusCode) -> bool {
 }
 
 /// Reads and compresses a part of a file. Blocks.
-fn compress_file(coding: Coding, mut range: FileRange) -> std::io::Result<Vec<u8>> {
+fn compress_file(coding: ContentCoding, mut range: FileRange) -> std::io::Result<Vec<u8>> {
     let bytes = range.read(usize::MAX)?;
     coding.compress(&bytes)
 }
@@ -238,7 +238,7 @@ fn compress_file(coding: Coding, mut range: FileRange) -> std::io::Result<Vec<u8
 /// Replaces the body of a response by a compressed one.
 fn with_encoded_body(
     response: Response,
-    coding: Coding,
+    coding: ContentCoding,
     tag: Option<HeaderValue>,
     body: impl Into<Body>,
 ) -> Response {

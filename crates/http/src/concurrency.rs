@@ -14,7 +14,7 @@ use crate::{HttpError, IntoMiddleware, Middleware, Next, Reply, Request, StatusC
 ///
 /// A request counts until its response is available, or until its connection closes. A request whose responder sends the response counts
 /// until the handler returns. While a request waits, its body is not read, and its response timeout runs
-/// ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)).
+/// ([`HttpServer::response_timeout`](crate::HttpServer::response_timeout)).
 ///
 /// # Limits
 /// [`queue`](LimitConcurrency::queue) limits the number of waiting requests.

@@ -53,13 +53,13 @@ use parse::{ForwardedNode, Hop};
 pub struct TrustedProxies {
     networks: Vec<IpNetwork>,
     unix_sockets: bool,
-    fields: ForwardedFields,
+    fields: ForwardedHeaders,
 }
 
 /// The headers that trusted proxies set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ForwardedFields {
+pub enum ForwardedHeaders {
     /// All headers that are present. Values that contradict each other are ignored, because one of them may have been sent by the client and
     /// forwarded by the proxy.
     #[default]
@@ -99,8 +99,8 @@ impl TrustedProxies {
     }
 
     /// Sets the headers that the proxies set. It is safer to select these headers: a proxy that sets only one kind of headers may forward the
-    /// other kind as the client sent it. Default: [`ForwardedFields::Either`].
-    pub fn fields(mut self, fields: ForwardedFields) -> TrustedProxies {
+    /// other kind as the client sent it. Default: [`ForwardedHeaders::Either`].
+    pub fn fields(mut self, fields: ForwardedHeaders) -> TrustedProxies {
         self.fields = fields;
         self
     }
@@ -272,19 +272,19 @@ struct XForwarded {
 impl ProxyHeaders {
     fn collect<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        fields: ForwardedFields,
+        fields: ForwardedHeaders,
     ) -> ProxyHeaders {
         let mut all = ProxyHeaders::default();
         for (name, value) in headers {
             if name.eq_ignore_ascii_case("forwarded") {
-                if fields != ForwardedFields::XForwarded {
+                if fields != ForwardedHeaders::XForwarded {
                     let before = all.forwarded.take().unwrap_or(Some(Vec::new()));
                     all.forwarded = Some(before.and_then(|mut hops| {
                         hops.extend(parse::forwarded(value)?);
                         Some(hops)
                     }));
                 }
-            } else if fields != ForwardedFields::Forwarded {
+            } else if fields != ForwardedHeaders::Forwarded {
                 all.x_forwarded.add(name, value);
             }
         }

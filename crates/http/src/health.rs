@@ -169,7 +169,7 @@ impl ReadinessChecks {
 
     /// Runs the checks unless their last result is recent, and returns the response to a request.
     pub(crate) async fn response(self: &Rc<Self>) -> Response {
-        let now = driver::time_of_call();
+        let now = driver::current_time();
         let last = self.last.borrow().clone();
         if let Some((at, report)) = last
             && now.saturating_sub(at) < self.reuse
@@ -204,7 +204,7 @@ impl ReadinessChecks {
         }
         self.was_ready.set(is_ready);
         self.last
-            .replace(Some((driver::time_of_call(), report.clone())));
+            .replace(Some((driver::current_time(), report.clone())));
         for waiting in self.waiting.take() {
             // The client may have disconnected.
             let _ = waiting.send(report.clone());

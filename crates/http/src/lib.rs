@@ -82,7 +82,7 @@ pub use client_info::ClientInfo;
 pub use compression::Compression;
 pub use concurrency::LimitConcurrency;
 #[cfg(any(feature = "compression", feature = "files"))]
-pub use content_coding::Coding;
+pub use content_coding::ContentCoding;
 #[cfg(feature = "cookies")]
 pub use cookie::{Cookie, SameSite};
 pub use cors::{Cors, CorsError};
@@ -91,7 +91,7 @@ pub use etag::ETags;
 pub use exchange::{BodyReader, Request, Responder};
 pub use extract::{ExtractError, ExtractFrom};
 pub use form::Form;
-pub use forwarded::{ForwardedFields, TrustedProxies};
+pub use forwarded::{ForwardedHeaders, TrustedProxies};
 pub use handler::{Handler, IntoHandler, IntoReply, LocalFuture, Reply};
 pub use health::HealthChecks;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -101,13 +101,13 @@ pub use json::Json;
 pub use middleware::{IntoMiddleware, Middleware, Next};
 pub use mount::Mount;
 #[cfg(feature = "multipart")]
-pub use multipart::{Multipart, MultipartLimits, Part, SavedFile};
+pub use multipart::{FormPart, Multipart, MultipartLimits, SavedFile};
 pub use problem::ProblemDetails;
 pub use rate_limit::RateLimiting;
 pub use request_id::RequestIds;
 pub use response::{Body, BodyStream, ParseError, Response};
 pub use security_headers::SecurityHeaders;
-pub use server::{FieldError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
+pub use server::{HeaderError, HttpServer, PortHolder, PortInUse, Shutdown, Stats};
 #[cfg(feature = "sessions")]
 pub use sessions::{
     MemoryStore, Session, SessionError, SessionKeys, SessionStore, Sessions, StoreError,
@@ -124,6 +124,6 @@ pub use uptick_stream::FileRange;
 
 /// Routing of requests to handlers by path pattern and method.
 pub mod router {
-    pub use crate::routing::{Found, Params, RouteError, Router};
+    pub use crate::routing::{Params, RouteError, RouteMatch, Router};
     pub use crate::site::Group;
 }

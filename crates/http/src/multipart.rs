@@ -84,13 +84,13 @@ impl Multipart {
     ///
     /// # Errors
     /// If the body is malformed, exceeds a limit, or is incomplete. All later calls return the same error.
-    pub async fn next_part(&mut self) -> Result<Option<Part<'_>>, MultipartError> {
+    pub async fn next_part(&mut self) -> Result<Option<FormPart<'_>>, MultipartError> {
         loop {
             match self.event().await? {
                 None => return Ok(None),
                 Some(MultipartEvent::Head(head)) => {
                     self.unfinished = true;
-                    return Ok(Some(Part { form: self, head }));
+                    return Ok(Some(FormPart { form: self, head }));
                 }
                 Some(MultipartEvent::Data(_) | MultipartEvent::PartEnd) => {}
             }
@@ -134,12 +134,12 @@ impl fmt::Debug for Multipart {
 
 /// A part of a form: a field or a file.
 #[derive(Debug)]
-pub struct Part<'a> {
+pub struct FormPart<'a> {
     form: &'a mut Multipart,
     head: PartHead,
 }
 
-impl Part<'_> {
+impl FormPart<'_> {
     /// Returns the name of the form field.
     pub fn name(&self) -> &str {
         self.head.name()

@@ -85,7 +85,7 @@ impl<K: Hash + Eq + Clone + 'static> IntoMiddleware<RateLimiting<K>> for RateLim
             let Some(key) = key(&request) else {
                 return next.run(request);
             };
-            let decision = limiter.borrow_mut().check(&key, driver::time_of_call());
+            let decision = limiter.borrow_mut().check(&key, driver::current_time());
             let (policy, name) = (policy.clone(), name.clone());
             request.on_response_headers(move |_, headers| {
                 add_headers(headers, policy.clone(), &decision, &name);

@@ -37,7 +37,7 @@ use convenience::ConvenienceState;
 use shutdown_progress::ShutdownProgress;
 
 pub use convenience::{PortHolder, PortInUse};
-pub use hooks::FieldError;
+pub use hooks::HeaderError;
 pub use shutdown::Shutdown;
 pub use stats::Stats;
 

@@ -10,17 +10,17 @@ const MAX_LENGTH: usize = 4096;
 
 /// The error for a cookie that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cookie \"{}\" cannot be sent: {why}", Excerpt::new(.name))]
+#[error("the cookie \"{}\" cannot be sent: {reason}", Excerpt::new(.name))]
 pub(crate) struct CookieError {
     name: String,
-    why: &'static str,
+    reason: &'static str,
 }
 
 /// Returns the value of a `Set-Cookie` field.
 pub(crate) fn to_field(cookie: &Cookie<'_>) -> Result<HeaderValue, CookieError> {
-    let failed = |why| CookieError {
+    let failed = |reason| CookieError {
         name: cookie.name().to_owned(),
-        why,
+        reason,
     };
     check(cookie).map_err(failed)?;
     let text = cookie.to_string();
@@ -83,7 +83,7 @@ mod tests {
     fn sent(cookie: impl Into<Cookie<'static>>) -> Result<String, &'static str> {
         to_field(&cookie.into())
             .map(|value| value.to_str().unwrap().to_owned())
-            .map_err(|e| e.why)
+            .map_err(|e| e.reason)
     }
 
     #[test]

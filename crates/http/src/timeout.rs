@@ -10,7 +10,7 @@ use crate::{IntoMiddleware, Middleware, Reply, StatusCode};
 ///
 /// The time counts from the first wait of an async handler, or from the return of a handler that uses a [`Responder`](crate::Responder).
 /// A handler that computes without waiting is not interrupted, and a body in progress is not aborted. The limit of the server
-/// ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)) applies as well.
+/// ([`HttpServer::response_timeout`](crate::HttpServer::response_timeout)) applies as well.
 ///
 /// # Examples
 /// ```

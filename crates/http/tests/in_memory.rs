@@ -1,5 +1,5 @@
 //! Requests of `HttpServer::test`: exchanges in memory.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+#![allow(clippy::unwrap_used, reason = "a test may panic and say reason")]
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
@@ -300,7 +300,10 @@ fn an_aborted_response_is_an_error() {
     }
     for path in ["/error", "/short", "/long"] {
         let error = http.test().get(path).send().unwrap_err();
-        assert!(matches!(error, TestError::Cut { .. }), "{path}: {error}");
+        assert!(
+            matches!(error, TestError::Aborted { .. }),
+            "{path}: {error}"
+        );
         assert!(
             error.to_string().contains(&format!("GET {path}")),
             "{error}"
@@ -320,10 +323,10 @@ fn a_handler_that_never_responds_is_a_500_after_the_response_timeout() {
         assert_eq!(get(http, target).status(), 500);
         assert_eq!(clock.elapsed(), Duration::from_secs(after));
     }
-    http.answer_timeout(Some(Duration::from_secs(5)));
+    http.response_timeout(Some(Duration::from_secs(5)));
     assert_eq!(get(http, "/").status(), 500);
     assert_eq!(clock.elapsed(), Duration::from_secs(125));
-    http.answer_timeout(None);
+    http.response_timeout(None);
     let error = http.test().get("/held").send().unwrap_err();
     assert!(matches!(error, TestError::NoResponse { .. }), "{error}");
 }
@@ -380,7 +383,7 @@ fn a_disconnect_emits_close_and_cancels_the_handler() {
     settle();
     assert_eq!(log.text(), "close cancelled");
     let error = exchange.wait().unwrap_err();
-    assert!(matches!(error, TestError::Gone { .. }), "{error}");
+    assert!(matches!(error, TestError::Disconnected { .. }), "{error}");
     drop(http.test().get("/").start().unwrap());
     settle();
     assert_eq!(log.text(), "close cancelled close cancelled");

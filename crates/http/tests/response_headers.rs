@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test may panic and say why"
+    reason = "a test may panic and say reason"
 )]
 
 mod support;
@@ -111,7 +111,7 @@ fn all_kinds_of_errors_have_the_header() {
         use uptick_emitter::Emitter;
         req.on("data", |_: bytes::Bytes| panic!("on purpose"));
     });
-    http.answer_timeout(Some(Duration::from_millis(20)));
+    http.response_timeout(Some(Duration::from_millis(20)));
     for (path, status) in [
         ("/error", 404),
         ("/panic", 500),

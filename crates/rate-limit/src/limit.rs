@@ -138,7 +138,7 @@ impl Limit {
     }
 
     /// Reverts the cost of an allowed request.
-    pub(crate) fn give_back(&self, state: &mut State, cost: u32, now: u64) {
+    pub(crate) fn revert(&self, state: &mut State, cost: u32, now: u64) {
         match self.algorithm {
             _ if state.is_over(now) => {}
             Algorithm::FixedWindow => state.used = state.used.saturating_sub(cost),

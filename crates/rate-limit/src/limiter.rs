@@ -151,10 +151,10 @@ impl<K: Hash + Eq> RateLimiter<K> {
     /// let mut limiter: RateLimiter<String> =
     ///     RateLimiter::new(Limit::fixed_window(3, Duration::from_secs(60)));
     /// assert_eq!(limiter.check("alice", Duration::ZERO).remaining, 2);
-    /// limiter.give_back("alice", Duration::ZERO);
+    /// limiter.revert("alice", Duration::ZERO);
     /// assert_eq!(limiter.check_cost("alice", 0, Duration::ZERO).remaining, 3);
     /// ```
-    pub fn give_back<Q>(&mut self, key: &Q, now: Duration)
+    pub fn revert<Q>(&mut self, key: &Q, now: Duration)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -162,7 +162,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         let now = nanos(now).max(self.now);
         self.now = now;
         if let Some(state) = self.keys.get_mut(key) {
-            self.limit.give_back(state, 1, now);
+            self.limit.revert(state, 1, now);
         }
     }
 

@@ -105,7 +105,7 @@ impl RateLimitingLayer {
         };
         let (v4_bits, v6_bits) = self.prefixes;
         let client = Client::with_prefixes(address, v4_bits, v6_bits);
-        let decision = self.limiter.check(&client, driver::time_of_call());
+        let decision = self.limiter.check(&client, driver::current_time());
         if decision.allowed {
             Ok(())
         } else {

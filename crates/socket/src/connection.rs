@@ -15,7 +15,7 @@ use uptick_emitter::{Emitter, Event, Listeners, events};
 use uptick_event_loop::driver::Driver;
 use uptick_event_loop::{Id, UseRemoteOrLoopHandle};
 use uptick_stream::transport::{
-    self, SocketFamily, Streams, Transport, TransportDriver, TransportOptions,
+    self, SocketFamily, StreamTable, Transport, TransportDriver, TransportOptions,
 };
 use uptick_stream::{
     Chunk, DuplexTransport, Error as StreamError, FileRange, PipeOptions, ReadableStream,
@@ -26,7 +26,7 @@ use crate::Address;
 use crate::error::Error;
 use crate::remote::Remote;
 
-pub use addresses::Proxied;
+pub use addresses::ProxyInfo;
 
 /// A connection to a peer: over TCP or a Unix socket, with or without TLS, accepted or outgoing.
 ///
@@ -106,7 +106,7 @@ events! {
 }
 
 thread_local! {
-    static CONNECTIONS: Streams<Connection> = const { Streams::new() };
+    static CONNECTIONS: StreamTable<Connection> = const { StreamTable::new() };
 }
 
 /// The data that this crate keeps with a connection.
@@ -130,7 +130,7 @@ pub(crate) struct OwningServer {
 #[derive(Debug, Default)]
 struct DecoratorState {
     secure: bool,
-    proxied: Option<Box<Proxied>>,
+    proxied: Option<Box<ProxyInfo>>,
     close_hooks: Option<Box<CloseHook>>,
 }
 
@@ -145,7 +145,7 @@ impl ConnectionData {
             .is_some_and(|decorators| decorators.secure)
     }
 
-    fn proxied(&self) -> Option<&Proxied> {
+    fn proxied(&self) -> Option<&ProxyInfo> {
         self.decorators.as_ref()?.proxied.as_deref()
     }
 }
@@ -175,7 +175,7 @@ impl Emitter for Connection {
 
 impl Transport for Connection {
     type Error = Error;
-    type Extra = ConnectionData;
+    type Attachment = ConnectionData;
 
     const DATA: Event<Self, Bytes> = Connection::DATA;
     const END: Event<Self, ()> = Connection::END;
@@ -198,7 +198,7 @@ impl Transport for Connection {
     }
 
     #[inline]
-    fn streams<R>(f: impl FnOnce(&Streams<Self>) -> R) -> Option<R> {
+    fn streams<R>(f: impl FnOnce(&StreamTable<Self>) -> R) -> Option<R> {
         CONNECTIONS.try_with(f).ok()
     }
 
@@ -209,14 +209,14 @@ impl Transport for Connection {
     fn closing(self) {
         let close_hooks =
             |extra: &mut ConnectionData| extra.decorators.as_mut()?.close_hooks.take();
-        let mut close_hooks = self.with_extra(close_hooks).flatten();
+        let mut close_hooks = self.with_attachment(close_hooks).flatten();
         while let Some(hook) = close_hooks {
             (hook.closing)(hook.server, hook.item);
             close_hooks = hook.next;
         }
     }
 
-    fn gone(extra: ConnectionData) {
+    fn removed(extra: ConnectionData) {
         if let Some(owner) = extra.owner {
             (owner.gone)(owner.server);
         }
@@ -284,7 +284,7 @@ impl Connection {
 
     /// Returns a number that no other connection of this process has or had; `None` if the handle is stale.
     pub fn id(self) -> Option<u64> {
-        self.with_extra(|extra| extra.serial)
+        self.with_attachment(|extra| extra.serial)
     }
 
     /// Returns a handle to the connection for other threads.
@@ -501,7 +501,7 @@ impl Connection {
     /// Registers `closing`, which is called with `server` and `item` when the connection closes, before its `close`
     /// listeners.
     pub(crate) fn add_close_hook(self, closing: fn(Id, Option<Id>), server: Id, item: Option<Id>) {
-        self.with_extra(|extra| {
+        self.with_attachment(|extra| {
             let close_hooks = &mut extra.decorators().close_hooks;
             let next = close_hooks.take();
             *close_hooks = Some(Box::new(CloseHook {
@@ -513,8 +513,8 @@ impl Connection {
         });
     }
 
-    fn with_extra<R>(self, f: impl FnOnce(&mut ConnectionData) -> R) -> Option<R> {
-        Self::streams(|all| all.with_extra(self, f)).flatten()
+    fn with_attachment<R>(self, f: impl FnOnce(&mut ConnectionData) -> R) -> Option<R> {
+        Self::streams(|all| all.with_attachment(self, f)).flatten()
     }
 }
 
@@ -531,7 +531,7 @@ fn connected_peer(socket: &OwnedFd) -> std::io::Result<Address> {
 /// Returns the open connections that a server has accepted.
 pub(crate) fn of_server(server: Id) -> Vec<Connection> {
     let of_server = |conn: &Connection| {
-        let owner = conn.with_extra(|extra| extra.owner).flatten();
+        let owner = conn.with_attachment(|extra| extra.owner).flatten();
         owner.is_some_and(|owner| owner.server == server)
     };
     <Connection as engine::Engine>::all()

@@ -2,7 +2,7 @@
 //!
 //! [`Decorated`] is a wrapper around any server. Its [`Layer`] decides about each new connection: it
 //! [`announce`](Decorated::announce)s the connection, [`report`](Decorated::report)s the reason for refusing it, or
-//! lets it wait, for a handshake for example ([`Waits`], [`Waiting`]). The rest is the same for every layer: events,
+//! lets it wait, for a handshake for example ([`PendingLayer`], [`PendingConnection`]). The rest is the same for every layer: events,
 //! pausing, closing, and holding connections while there is no listener.
 //!
 //! [`decorated_server!`](crate::decorated_server) declares a named server type around a `Decorated`, with its own
@@ -59,7 +59,7 @@ use intake::WrappedServer;
 
 pub use control::ServerControl;
 pub use intake::Intake;
-pub use pending::{Pending, Waiting, Waits};
+pub use pending::{PendingConnection, PendingConnections, PendingLayer};
 
 /// The specific part of a [`Decorated`] server: the state of one server, and the decision about each connection.
 pub trait Layer: Sized + 'static {
@@ -315,7 +315,7 @@ impl<L: Layer> ServerInterface for Decorated<L> {
                 L::shutting_down(self, deadline);
                 shutdown
             }
-            None => Shutdown::over(),
+            None => Shutdown::completed(),
         }
     }
 }

@@ -103,10 +103,10 @@ pub enum Error {
         limit: usize,
     },
     /// An operation timed out.
-    #[error("{what} timed out after {after:?} (ETIMEDOUT)")]
+    #[error("{operation} timed out after {after:?} (ETIMEDOUT)")]
     Timeout {
         /// The operation, such as `connecting to tcp://192.0.2.1:80`.
-        what: Arc<str>,
+        operation: Arc<str>,
         /// The timeout.
         after: Duration,
     },
@@ -139,40 +139,40 @@ pub enum Error {
         reason: Arc<str>,
     },
     /// A layer of the connection above the socket, such as TLS, failed.
-    #[error("{what} with {peer} failed: {source}")]
+    #[error("{operation} with {peer} failed: {source}")]
     Filter {
         /// The operation of the layer, such as `TLS handshake`.
-        what: Arc<str>,
+        operation: Arc<str>,
         /// The remote address of the connection.
         peer: Address,
         /// The error of the layer.
         source: Arc<dyn StdError + Send + Sync>,
     },
     /// A callback panicked. The panic was caught, and the connection that the callback belongs to closes.
-    #[error("a callback of {what} panicked: {message}")]
+    #[error("a callback of {object} panicked: {message}")]
     Panic {
         /// The server or connection that the callback belongs to.
-        what: Arc<str>,
+        object: Arc<str>,
         /// The panic message.
         message: Arc<str>,
     },
     /// The queue of a [`Remote`](crate::Remote) is full.
     #[error(
-        "posting to {what} failed: {bytes} bytes and {operations} operations are already queued (ENOBUFS)"
+        "posting to {object} failed: {bytes} bytes and {operations} operations are already queued (ENOBUFS)"
     )]
     RemoteFull {
         /// The connection or server.
-        what: Arc<str>,
+        object: Arc<str>,
         /// The number of bytes in the queue.
         bytes: usize,
         /// The number of operations in the queue.
         operations: usize,
     },
     /// The server or connection was closed, by either peer, before the operation was done.
-    #[error("{what} is closed (ENOTCONN)")]
+    #[error("{object} is closed (ENOTCONN)")]
     Closed {
         /// The closed server or connection.
-        what: Arc<str>,
+        object: Arc<str>,
     },
 }
 
@@ -209,7 +209,7 @@ impl Error {
     pub(crate) fn callback_panic(server: Option<String>, message: &str) -> Self {
         let uri = server.unwrap_or_default();
         Self::Panic {
-            what: format!("the server {uri}").into(),
+            object: format!("the server {uri}").into(),
             message: message.into(),
         }
     }
@@ -228,16 +228,20 @@ impl Error {
             },
             StreamError::BufferFull { limit } => Self::BufferFull { peer, limit },
             StreamError::WriteStalled { after } => Self::Timeout {
-                what: format!("writing to {peer}").into(),
+                operation: format!("writing to {peer}").into(),
                 after,
             },
             StreamError::Idle { after } => Self::Timeout {
-                what: format!("the idle connection with {peer}").into(),
+                operation: format!("the idle connection with {peer}").into(),
                 after,
             },
-            StreamError::Filter { what, source } => Self::Filter { what, peer, source },
+            StreamError::Filter { operation, source } => Self::Filter {
+                operation,
+                peer,
+                source,
+            },
             StreamError::Panic { message } => Self::Panic {
-                what: format!("the connection with {peer}").into(),
+                object: format!("the connection with {peer}").into(),
                 message,
             },
             StreamError::Open { source, .. } | StreamError::Watch { source } => Self::Connect {
@@ -245,7 +249,7 @@ impl Error {
                 source: source.into(),
             },
             _ => Self::Closed {
-                what: format!("the connection with {peer}").into(),
+                object: format!("the connection with {peer}").into(),
             },
         }
     }
@@ -466,7 +470,7 @@ mod tests {
             ),
             (
                 Error::Timeout {
-                    what: "connecting to tcp://192.0.2.1:80".into(),
+                    operation: "connecting to tcp://192.0.2.1:80".into(),
                     after: Duration::from_millis(1500),
                 },
                 "connecting to tcp://192.0.2.1:80 timed out after 1.5s (ETIMEDOUT)",
@@ -489,7 +493,7 @@ mod tests {
             ),
             (
                 Error::Filter {
-                    what: "TLS handshake".into(),
+                    operation: "TLS handshake".into(),
                     peer: peer(),
                     source: Arc::new(io::Error::other("it spoke HTTP")),
                 },
@@ -504,14 +508,14 @@ mod tests {
     #[test]
     fn errors_of_this_crate_have_an_errno_too() {
         let error = Error::Closed {
-            what: "the connection".into(),
+            object: "the connection".into(),
         };
         assert_eq!(error.errno_name(), Some("ENOTCONN"));
         assert_eq!(error.errno(), Some(Errno::NOTCONN.raw_os_error()));
         assert_eq!(error.io_kind(), io::ErrorKind::NotConnected);
 
         let error = Error::Panic {
-            what: "a server".into(),
+            object: "a server".into(),
             message: "oh no".into(),
         };
         assert_eq!(error.errno(), None);

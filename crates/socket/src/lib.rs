@@ -33,7 +33,7 @@ pub mod prelude {
 pub use address::{Address, UnixName};
 pub use any_server::AnyServer;
 pub use bytes::Bytes;
-pub use connection::{Connection, Proxied};
+pub use connection::{Connection, ProxyInfo};
 pub use connector::{
     ConnectTarget, Connecting, Connector, ConnectorInterface, DnsConnector, FixedUriConnector,
     HappyEyeballsConnector, Lookup, Resolver, TcpConnector, TimeoutConnector, UnixConnector,
@@ -43,7 +43,7 @@ pub use inherited::{InheritedSocket, InheritedSockets};
 pub use ip_network::IpNetwork;
 pub use limiting_server::LimitingServer;
 pub use options::SocketOptions;
-pub use proxy_protocol::{FromOthers, ProxyProtocolOptions, ProxyProtocolServer};
+pub use proxy_protocol::{ProxyProtocolOptions, ProxyProtocolServer, UntrustedPeers};
 pub use remote::{Remote, RemoteHandle, Resume};
 pub use server::{Balancer, Server, ServerInterface, ServerOptions, Shutdown, shutdown_on};
 pub use uri::{Account, ConnectUri, IntoUri, ListenUri, UnixListenUri};

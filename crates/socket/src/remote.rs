@@ -79,7 +79,7 @@ pub trait RemoteHandle: Copy + 'static {
     fn describe(self) -> String;
 
     /// Drops `resume` once the handle accepts more bytes or is closed. Default: at once.
-    fn on_room(self, resume: Resume) {
+    fn on_writable(self, resume: Resume) {
         drop(resume);
     }
 
@@ -119,7 +119,7 @@ impl<H: RemoteHandle> Remote<H> {
         let shared = Arc::new(RemoteState {
             slot: HandleSlot::new(&event_loop, target),
             event_loop,
-            what: target.describe().into(),
+            object: target.describe().into(),
             gone: AtomicBool::new(!target.is_open()),
             max_pending: AtomicUsize::new(DEFAULT_MAX_PENDING),
             queue: Mutex::new(OperationQueue {
@@ -253,7 +253,7 @@ impl<H> Clone for Remote<H> {
 impl<H> fmt::Debug for Remote<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote")
-            .field("what", &self.shared.what)
+            .field("object", &self.shared.object)
             .field("is_open", &!self.shared.is_gone())
             .finish_non_exhaustive()
     }

@@ -282,7 +282,7 @@ impl Server {
                 let full = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
                 return Err(Error::listen(uri, full));
             }
-            None => return Err(Error::listen(uri, driver::gone())),
+            None => return Err(Error::listen(uri, driver::loop_gone_error())),
         };
         let server = Server::from_id(id);
         let watched = with_entry(server, |entry, token| entry.watch(token));

@@ -167,7 +167,7 @@ impl PendingRequest {
     }
 
     /// Handles the departure of a server: the request no longer waits for its responses.
-    pub(crate) fn server_gone(&self, server: &str) {
+    pub(crate) fn server_left(&self, server: &str) {
         {
             let mut state = self.state.borrow_mut();
             match &mut state.missing {

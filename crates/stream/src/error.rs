@@ -12,16 +12,16 @@ use uptick_event_loop::errno;
 #[non_exhaustive]
 pub enum Error {
     /// A stream could not be opened.
-    #[error("opening {what} failed: {}", errno::describe(.source))]
+    #[error("opening {target} failed: {}", errno::describe(.source))]
     Open {
         /// The path or descriptor that was opened.
-        what: Arc<str>,
+        target: Arc<str>,
         /// The cause.
         source: Arc<io::Error>,
     },
     /// An operation on the named stream failed.
     #[error("{stream}: {source}")]
-    Of {
+    Stream {
         /// The stream: a path, `stdin`, `file descriptor 7`.
         stream: Arc<str>,
         /// The error.
@@ -82,10 +82,10 @@ pub enum Error {
         after: Duration,
     },
     /// A filter of the stream, such as TLS, failed.
-    #[error("{what} failed: {source}")]
+    #[error("{operation} failed: {source}")]
     Filter {
         /// The operation of the filter, such as `TLS handshake`.
-        what: Arc<str>,
+        operation: Arc<str>,
         /// The error of the filter.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
@@ -142,9 +142,9 @@ impl Error {
     }
 
     #[cfg(feature = "resources")]
-    pub(crate) fn open(what: impl Into<Arc<str>>, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn open(target: impl Into<Arc<str>>, source: impl Into<io::Error>) -> Self {
         Error::Open {
-            what: what.into(),
+            target: target.into(),
             source: Arc::new(source.into()),
         }
     }
@@ -181,7 +181,7 @@ impl Error {
             | Error::Read { source }
             | Error::Write { source }
             | Error::Watch { source } => Some(source),
-            Error::Of { source, .. } => source.io_error(),
+            Error::Stream { source, .. } => source.io_error(),
             Error::Inner { source } => io_error_in(&**source),
             _ => None,
         }
@@ -214,7 +214,7 @@ impl From<Error> for io::Error {
                     io::ErrorKind::InvalidData
                 }
                 Error::Incomplete { .. } => io::ErrorKind::UnexpectedEof,
-                Error::Of { source, .. } => kind(source),
+                Error::Stream { source, .. } => kind(source),
                 other => other
                     .io_error()
                     .map_or(io::ErrorKind::Other, io::Error::kind),

@@ -17,7 +17,7 @@ use uptick_stream::{DuplexResourceStream, Error};
 
 fn failure(what: &str) -> Error {
     Error::Filter {
-        what: what.into(),
+        operation: what.into(),
         source: Arc::new(std::io::Error::other("on purpose")),
     }
 }
@@ -123,7 +123,7 @@ impl Filter for Greeting {
         if let Some(at) = self.seen.iter().position(|byte| *byte == b'\n') {
             let line = self.seen.split_to(at + 1).freeze();
             let (log, stream) = (self.log.clone(), self.stream);
-            context.then(move || {
+            context.call_later(move || {
                 log.note(format!(
                     "greeted by {}",
                     String::from_utf8_lossy(&line).trim()
@@ -466,7 +466,7 @@ impl Filter for Upgrade {
         let bytes = Bytes::copy_from_slice(bytes);
         if bytes == "upgrade" {
             let stream = self.0;
-            context.then(move || stream.add_filter(Mark("u")));
+            context.call_later(move || stream.add_filter(Mark("u")));
         } else {
             context.deliver(bytes);
         }
@@ -603,7 +603,7 @@ impl Filter for Panics {
         self.on("received");
         context.deliver_within(0..bytes.len());
         let later = self.0 == "then";
-        context.then(move || assert!(!later, "on cue"));
+        context.call_later(move || assert!(!later, "on cue"));
         Ok(())
     }
 
@@ -656,7 +656,7 @@ impl Filter for Halves {
         if part_first {
             context.deliver_within(part.clone());
         }
-        context.answer_with(|buffer, out| {
+        context.deliver_and_send_with(|buffer, out| {
             if bytes.starts_with(b"panic") {
                 out.extend_from_slice(b"secret");
                 panic!("on cue");

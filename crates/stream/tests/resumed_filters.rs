@@ -62,7 +62,7 @@ impl Filter for OneByOne {
         let bytes = Bytes::copy_from_slice(bytes);
         self.accepted += 1;
         self.retained = Some(bytes);
-        context.wait();
+        context.pause_reading();
         Ok(())
     }
 

@@ -15,30 +15,30 @@ use uptick_event_loop::errno;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
-    #[error("reading the {what} from {} failed: {}", path.display(), errno::describe(.source))]
+    #[error("reading the {content} from {} failed: {}", path.display(), errno::describe(.source))]
     Read {
         /// The kind of content: `certificate`, `private key`, `CA certificates`.
-        what: &'static str,
+        content: &'static str,
         /// The file.
         path: Arc<PathBuf>,
         /// The cause.
         source: Arc<io::Error>,
     },
     /// A file could not be written.
-    #[error("writing the {what} to {} failed: {}", path.display(), errno::describe(.source))]
+    #[error("writing the {content} to {} failed: {}", path.display(), errno::describe(.source))]
     Write {
         /// The kind of content: `certificate`, `private key`.
-        what: &'static str,
+        content: &'static str,
         /// The file.
         path: Arc<PathBuf>,
         /// The cause.
         source: Arc<io::Error>,
     },
     /// The contents of a file cannot be used.
-    #[error("loading the {what} from {} failed: {reason}", path.display())]
+    #[error("loading the {content} from {} failed: {reason}", path.display())]
     Load {
         /// The kind of content: `certificate`, `private key`, `CA certificates`.
-        what: &'static str,
+        content: &'static str,
         /// The file, or in backquotes the setter that set the text.
         path: Arc<PathBuf>,
         /// The cause, and a remedy.
@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// Reading from or writing to the underlying connection failed.
     #[error("{source}")]
-    Below {
+    Transport {
         /// The cause.
         source: uptick_socket::Cause,
     },

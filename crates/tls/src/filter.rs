@@ -64,13 +64,13 @@ impl TlsFilter {
         if !self.session.is_handshaking()
             && let Some(observer) = self.observer.take()
         {
-            context.then(move || observer.done());
+            context.call_later(move || observer.done());
         }
         if self.session.peer_closed() {
             self.deliver_end(context);
         }
         if self.session.is_queued() {
-            context.wait();
+            context.pause_reading();
         }
         received.map_err(|error| self.failed(error))
     }
@@ -87,7 +87,7 @@ impl TlsFilter {
             false => "TLS connection",
         };
         StreamError::Filter {
-            what: what.into(),
+            operation: what.into(),
             source: Arc::new(error),
         }
     }
@@ -105,7 +105,7 @@ impl Filter for TlsFilter {
             .and_then(|observer| observer.control());
         let session = &mut self.session;
         let mut within = 0..0;
-        let received = context.answer_with(|buffer, out| {
+        let received = context.deliver_and_send_with(|buffer, out| {
             let mut plaintext = Plaintext::new(buffer);
             let received = session.receive(bytes, &mut plaintext, out, control);
             within = plaintext.within;
@@ -122,8 +122,9 @@ impl Filter for TlsFilter {
             .and_then(|observer| observer.control());
         let session = &mut self.session;
         // No bytes are received here: all plaintext is from held bytes, and so in the buffer.
-        let received = context
-            .answer_with(|buffer, out| session.resume(&mut Plaintext::new(buffer), out, control));
+        let received = context.deliver_and_send_with(|buffer, out| {
+            session.resume(&mut Plaintext::new(buffer), out, control)
+        });
         self.after_receive(received, context)?;
         if self.ended_below && !self.session.is_queued() {
             self.ended_below = false;

@@ -137,7 +137,7 @@ fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), E
         // The write error is returned, not this one.
         let _ = std::fs::remove_file(&new);
         Error::Write {
-            what,
+            content: what,
             path: Arc::new(path.to_path_buf()),
             source: Arc::new(source),
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::server::ClientHello;
 use uptick_event_loop::{driver, future_tick};
-use uptick_socket::decorated::{Decorated, Layer, Pending, Waiting, Waits, client_of};
+use uptick_socket::decorated::{
+    Decorated, Layer, PendingConnection, PendingConnections, PendingLayer, client_of,
+};
 use uptick_socket::engine::Engine;
 use uptick_socket::{Connection, Error, ServerInterface};
 
@@ -77,7 +79,7 @@ uptick_socket::decorated_server! {
 struct TlsLayer {
     config: TlsConfig,
     /// The handshakes in progress.
-    pending: Pending<()>,
+    pending: PendingConnections<()>,
     steps: StepBudget,
 }
 
@@ -98,7 +100,7 @@ impl SecureServer {
     pub fn new<S: ServerInterface>(server: S, tls: impl Into<TlsConfig>) -> Self {
         let layer = TlsLayer {
             config: tls.into(),
-            pending: Pending::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
+            pending: PendingConnections::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
             steps: StepBudget::new(),
         };
         SecureServer(Decorated::new(server, layer))
@@ -153,7 +155,7 @@ impl Layer for TlsLayer {
                 )),
             );
         }
-        match Waiting::begin(server, conn, ()) {
+        match PendingConnection::begin(server, conn, ()) {
             Some(waiting) => {
                 let handshake = ServerHandshake { waiting, config };
                 conn.add_filter(TlsFilter::new(Session::server(), handshake));
@@ -186,14 +188,14 @@ impl Layer for TlsLayer {
     }
 }
 
-impl Waits for TlsLayer {
+impl PendingLayer for TlsLayer {
     type Item = ();
 
-    fn pending(&mut self) -> &mut Pending<()> {
+    fn pending(&mut self) -> &mut PendingConnections<()> {
         &mut self.pending
     }
 
-    fn failed(handshake: Waiting<Self>, error: Error) {
+    fn failed(handshake: PendingConnection<Self>, error: Error) {
         if !finish(handshake) {
             return;
         }
@@ -201,7 +203,7 @@ impl Waits for TlsLayer {
         let source = match error {
             Error::Filter { source, .. } => source,
             Error::Read { source, .. } | Error::Write { source, .. } => {
-                Arc::new(TlsError::Below { source })
+                Arc::new(TlsError::Transport { source })
             }
             other => return handshake.server().report(other),
         };
@@ -209,19 +211,19 @@ impl Waits for TlsLayer {
         handshake.server().report(error);
     }
 
-    fn timed_out(handshake: Waiting<Self>, limit: Duration) {
+    fn timed_out(handshake: PendingConnection<Self>, limit: Duration) {
         if finish(handshake) {
             count_failed();
             let conn = handshake.conn();
             handshake.server().report(Error::Timeout {
-                what: format!("TLS handshake with {}", client_of(conn)).into(),
+                operation: format!("TLS handshake with {}", client_of(conn)).into(),
                 after: limit,
             });
             conn.close();
         }
     }
 
-    fn is_due(handshake: Waiting<Self>) -> bool {
+    fn is_due(handshake: PendingConnection<Self>) -> bool {
         let server = handshake.server();
         let waits = server.with(|layer| layer.steps.waiting.contains(&handshake.key()));
         waits == Some(true)
@@ -229,7 +231,7 @@ impl Waits for TlsLayer {
 }
 
 /// Returns `true` if a handshake may take an expensive step now. Otherwise it is queued and continues in a later iteration.
-fn may_step(handshake: Waiting<TlsLayer>) -> bool {
+fn may_step(handshake: PendingConnection<TlsLayer>) -> bool {
     let server = handshake.server();
     let (may, schedule) = server
         .with(|layer| {
@@ -269,7 +271,7 @@ fn continue_handshakes(server: Decorated<TlsLayer>) {
 }
 
 /// Ends a handshake. Returns `false` if it has already ended.
-fn finish(handshake: Waiting<TlsLayer>) -> bool {
+fn finish(handshake: PendingConnection<TlsLayer>) -> bool {
     let was_pending = handshake.take().is_some();
     if was_pending {
         let server = handshake.server();
@@ -317,7 +319,7 @@ impl StepBudget {
 
 fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -> Error {
     Error::Filter {
-        what: "TLS handshake".into(),
+        operation: "TLS handshake".into(),
         peer: client_of(conn),
         source,
     }
@@ -325,7 +327,7 @@ fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -
 
 /// A handshake in progress, with the server's configuration.
 struct ServerHandshake {
-    waiting: Waiting<TlsLayer>,
+    waiting: PendingConnection<TlsLayer>,
     config: TlsConfig,
 }
 
@@ -366,7 +368,7 @@ impl HandshakeControl for ServerHandshake {
     }
 }
 
-fn refuse(handshake: Waiting<TlsLayer>, error: TlsError) {
+fn refuse(handshake: PendingConnection<TlsLayer>, error: TlsError) {
     if finish(handshake) {
         count_failed();
         let conn = handshake.conn();

@@ -144,7 +144,7 @@ pub mod prelude {
     pub use uptick_tls::{SelfSigned, self_signed};
     #[cfg(feature = "websocket")]
     pub use uptick_websocket::{
-        Accept, CloseCode, Closed, Message, Reconnect, Reject, Retry, Sent, Subscription,
+        Accept, CloseCode, Closed, Message, Reconnect, Reject, Retry, Sent, SubscriptionChange,
         WebSocket, WebSocketOptions, WebSocketRoutes,
     };
     #[cfg(feature = "workers")]

@@ -20,7 +20,7 @@ use uptick_socket::{Connector, ConnectorInterface};
 
 use crate::compression::PerMessageDeflate;
 use crate::protocol::Role;
-use crate::protocol::handshake::client::{Failure, Request};
+use crate::protocol::handshake::client::{HandshakeError, Request};
 use crate::socket::serving::{UpgradedChannel, open, start_reading};
 use crate::socket::state::RouteContext;
 use crate::{Error, Hub, WebSocket, WebSocketOptions};
@@ -177,7 +177,7 @@ impl WebSocketConnector {
     /// # Errors
     /// The future returns [`Error::InvalidUrl`] for other URLs, [`Error::Connection`] if the connection to the
     /// server fails, [`Error::Refused`] for a response with a status other than 101, [`Error::Handshake`] for a response that is not a valid
-    /// WebSocket handshake or does not match the request, and [`Error::Ended`] or [`Error::Timeout`] if there is no response.
+    /// WebSocket handshake or does not match the request, and [`Error::NoResponse`] or [`Error::Timeout`] if there is no response.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
@@ -214,9 +214,9 @@ impl WebSocketConnector {
         })
     }
 
-    fn request(&self, url: &Url) -> Result<Request, Failure> {
+    fn request(&self, url: &Url) -> Result<Request, HandshakeError> {
         if let Some(reason) = self.failure {
-            return Err(Failure::Request(reason));
+            return Err(HandshakeError::Request(reason));
         }
         let mut request = Request::new(&*url.host, &*url.target);
         for protocol in self.options.protocols.iter().chain(&self.protocols) {
@@ -235,7 +235,7 @@ impl WebSocketConnector {
         let redacted = url.redacted.clone();
         let failed = |error| match error {
             DialError::Connection(error) => Error::Connection(error),
-            DialError::Ended => Error::Ended {
+            DialError::Ended => Error::NoResponse {
                 url: redacted.clone(),
             },
             DialError::Timeout(after) => Error::Timeout {
@@ -246,12 +246,12 @@ impl WebSocketConnector {
                 url: redacted.clone(),
                 refusal: Arc::from(refusal),
             },
-            DialError::Failure(source) => Error::Handshake {
+            DialError::Handshake(source) => Error::Handshake {
                 url: redacted.clone(),
                 source,
             },
         };
-        let request = self.request(&url).map_err(DialError::Failure);
+        let request = self.request(&url).map_err(DialError::Handshake);
         let dialing = request.map(|request| self.dialer.dial(&url, request, self.timeout));
         let (channel, agreed) = dialing.map_err(failed)?.await.map_err(failed)?;
         let upgraded = UpgradedChannel {
@@ -267,7 +267,7 @@ impl WebSocketConnector {
             deflation: agreed.deflate.as_ref().map(PerMessageDeflate::of_client),
             slot: None,
         };
-        let ws = open(upgraded).ok_or(Error::Ended { url: url.redacted })?;
+        let ws = open(upgraded).ok_or(Error::NoResponse { url: url.redacted })?;
         // A task that awaits another task resumes one iteration later, so `open` is emitted after that.
         future_tick(move || future_tick(move || opened(ws)));
         Ok(ws)

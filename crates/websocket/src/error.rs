@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Refusal;
 use crate::protocol::Invalid;
-use crate::protocol::handshake::client::Failure;
+use crate::protocol::handshake::client::HandshakeError;
 
 /// An error of a WebSocket: the payload of `error`, followed by `close` unless the variant says otherwise; or
 /// the reason why a client WebSocket could not be opened.
@@ -20,16 +20,16 @@ pub enum Error {
     Connection(uptick_socket::Error),
     /// The peer sent nothing within the idle timeout, and acknowledged no sent bytes.
     #[error("the idle timeout of the WebSocket has expired (ETIMEDOUT)")]
-    Silent,
+    IdleTimeout,
     /// A message was dropped because of a slow peer; the connection stays open.
     #[error(
-        "a message of {bytes} bytes was dropped: {waiting} bytes are already queued for a slow peer"
+        "a message of {bytes} bytes was dropped: {buffered} bytes are already queued for a slow peer"
     )]
-    Slow {
+    SlowClient {
         /// The length of the message.
         bytes: usize,
         /// The number of queued bytes.
-        waiting: usize,
+        buffered: usize,
     },
     /// The URL is not a valid WebSocket URL.
     #[error("invalid URL {url:?}: {reason} (EINVAL)")]
@@ -53,13 +53,13 @@ pub enum Error {
         /// The URL, without its query.
         url: Arc<str>,
         /// The cause.
-        source: Failure,
+        source: HandshakeError,
     },
     /// The connection ended before the response.
     #[error(
         "opening a WebSocket at {url} failed: the connection ended before the response (ECONNRESET)"
     )]
-    Ended {
+    NoResponse {
         /// The URL, without its query.
         url: Arc<str>,
     },
@@ -74,11 +74,11 @@ pub enum Error {
         after: Duration,
     },
     /// Reconnecting has failed.
-    #[error("reconnecting failed after {attempts} attempts: {why}")]
-    GivenUp {
+    #[error("reconnecting failed after {attempts} attempts: {reason}")]
+    ReconnectFailed {
         /// The number of consecutive failed attempts.
         attempts: u32,
         /// The reason of the last failure.
-        why: Arc<str>,
+        reason: Arc<str>,
     },
 }

@@ -7,7 +7,7 @@ use uptick_http::{
 };
 
 use crate::WebSocket;
-use crate::marker::{AtOnce, InTime};
+use crate::marker::{Deferred, Immediate};
 
 /// The callback for an opened WebSocket.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
@@ -159,13 +159,13 @@ pub trait IntoDecision<M> {
     fn into_decision(self) -> Decision;
 }
 
-impl<V: IntoVerdict> IntoDecision<AtOnce> for V {
+impl<V: IntoVerdict> IntoDecision<Immediate> for V {
     fn into_decision(self) -> Decision {
         Decision::Now(Box::new(self.into_verdict()))
     }
 }
 
-impl<F> IntoDecision<InTime> for F
+impl<F> IntoDecision<Deferred> for F
 where
     F: Future + 'static,
     F::Output: IntoVerdict,

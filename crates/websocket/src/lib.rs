@@ -46,7 +46,7 @@ pub use options::{SlowPolicy, WebSocketOptions};
 pub use origin::Origins;
 pub use protocol::CloseCode;
 pub use rate::RatePolicy;
-pub use reconnect::{Lost, Reconnect, Reconnecting, Retry};
+pub use reconnect::{Reconnect, ReconnectCause, Reconnecting, Retry};
 pub use reject_with_close::RejectWithClose;
 pub use routes::{WebSocketRoutes, upgrade, upgrade_with};
 
@@ -54,6 +54,6 @@ pub use socket::Sent;
 pub use socket::handle::{Closed, WebSocket};
 pub use socket::handler::WebSocketHandler;
 pub use topics::{
-    Hub, HubAdapter, HubMessage, PublishError, Publisher, Subscription, set_default_adapter,
+    Hub, HubAdapter, HubMessage, PublishError, Publisher, SubscriptionChange, set_default_adapter,
 };
 pub use upgrader::Upgrader;

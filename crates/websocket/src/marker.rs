@@ -3,7 +3,7 @@
 
 /// A verdict.
 #[derive(Debug)]
-pub enum AtOnce {}
+pub enum Immediate {}
 /// A future of a verdict.
 #[derive(Debug)]
-pub enum InTime {}
+pub enum Deferred {}

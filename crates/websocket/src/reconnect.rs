@@ -8,13 +8,13 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
-use uptick_event_loop::driver::time_of_call;
+use uptick_event_loop::driver::current_time;
 use uptick_event_loop::{
     Id, JoinHandle, Table, Timer, UseRemoteOrLoopHandle, add_timer, catch, future_tick, spawn,
 };
 use uptick_http::StatusCode;
 
-use crate::protocol::handshake::client::Failure;
+use crate::protocol::handshake::client::HandshakeError;
 use crate::{CloseCode, Closed, Error, WebSocket, WebSocketConnector};
 
 use backoff::{Backoff, random, with_jitter};
@@ -38,7 +38,7 @@ use backoff::{Backoff, random, with_jitter};
 ///     ws.on("open", move |()| ws.send("What have I missed?"));
 ///     ws.on("message", |message: Message| println!("{message:?}"));
 /// });
-/// reconnecting.on("retry", |retry: Retry| println!("{}; again in {:?}", retry.why, retry.delay));
+/// reconnecting.on("retry", |retry: Retry| println!("{}; again in {:?}", retry.reason, retry.delay));
 /// uptick_event_loop::run()?;
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
@@ -76,23 +76,25 @@ pub struct Retry {
     /// The delay before the next attempt; [`Reconnecting::retry_in`] changes it.
     pub delay: Duration,
     /// The reason for the next attempt.
-    pub why: Lost,
+    pub reason: ReconnectCause,
 }
 
 /// The reason why a WebSocket was lost.
 #[derive(Clone, Debug)]
-pub enum Lost {
+pub enum ReconnectCause {
     /// The WebSocket could not be opened.
     Failed(Error),
     /// The WebSocket was closed.
     Closed(Closed),
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for ReconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Lost::Failed(error) => error.fmt(f),
-            Lost::Closed(closed) => write!(f, "the WebSocket was closed with {}", closed.code),
+            ReconnectCause::Failed(error) => error.fmt(f),
+            ReconnectCause::Closed(closed) => {
+                write!(f, "the WebSocket was closed with {}", closed.code)
+            }
         }
     }
 }
@@ -167,7 +169,7 @@ impl Reconnect {
     }
 
     /// Returns the delay after `failed` consecutive failed attempts.
-    fn delay(&self, failed: u32, reason: &Lost) -> Duration {
+    fn delay(&self, failed: u32, reason: &ReconnectCause) -> Duration {
         let delay = self.backoff.delay(failed, random());
         match retry_after(reason).map(|wait| wait.min(self.max_retry_after)) {
             Some(wait) if !wait.is_zero() => delay.max(with_jitter(wait, random())),
@@ -289,7 +291,7 @@ impl Reconnecting {
         let task = spawn(async move {
             match connecting.await {
                 Ok(ws) => self.opened(ws),
-                Err(error) => self.lost(Lost::Failed(error)),
+                Err(error) => self.lost(ReconnectCause::Failed(error)),
             }
         });
         self.with_entry(|entry| entry.state = ReconnectState::Connecting(task));
@@ -297,7 +299,7 @@ impl Reconnecting {
 
     fn opened(self, ws: WebSocket) {
         let callback = self.with_entry(|entry| {
-            entry.state = ReconnectState::Open(ws, time_of_call());
+            entry.state = ReconnectState::Open(ws, current_time());
             entry.callback.take()
         });
         let Some(Some(mut callback)) = callback else {
@@ -306,7 +308,7 @@ impl Reconnecting {
         };
         // Added after the listeners of the callback, which may call `stop`.
         ws.on(WebSocket::CLOSE, move |closed| {
-            future_tick(move || self.lost(Lost::Closed(closed)));
+            future_tick(move || self.lost(ReconnectCause::Closed(closed)));
         });
         if let Err(message) = catch(|| callback(ws)) {
             tracing::error!("a callback of a reconnecting WebSocket panicked: {message}");
@@ -315,14 +317,14 @@ impl Reconnecting {
         self.with_entry(|entry| entry.callback = Some(callback));
     }
 
-    fn lost(self, reason: Lost) {
+    fn lost(self, reason: ReconnectCause) {
         let next = self.with_entry(|entry| {
             let state = std::mem::replace(&mut entry.state, ReconnectState::Idle);
             if entry.stopped {
                 return None;
             }
             if let ReconnectState::Open(_, since) = state
-                && time_of_call().saturating_sub(since) >= entry.config.stable
+                && current_time().saturating_sub(since) >= entry.config.stable
             {
                 entry.failed = 0;
             }
@@ -344,16 +346,16 @@ impl Reconnecting {
                     Retry {
                         failed,
                         delay,
-                        why: reason,
+                        reason,
                     },
                 );
             }
             Some(Err(attempts)) => {
                 let last = match reason {
-                    Lost::Failed(error @ Error::InvalidUrl { .. }) => error,
-                    reason => Error::GivenUp {
+                    ReconnectCause::Failed(error @ Error::InvalidUrl { .. }) => error,
+                    reason => Error::ReconnectFailed {
                         attempts,
-                        why: reason.to_string().into(),
+                        reason: reason.to_string().into(),
                     },
                 };
                 self.with_entry(|entry| entry.stopped = true);
@@ -373,8 +375,8 @@ impl Reconnecting {
 }
 
 /// Returns the delay requested with `Retry-After`, if the status is 429 or 503.
-fn retry_after(reason: &Lost) -> Option<Duration> {
-    let Lost::Failed(Error::Refused { refusal, .. }) = reason else {
+fn retry_after(reason: &ReconnectCause) -> Option<Duration> {
+    let ReconnectCause::Failed(Error::Refused { refusal, .. }) = reason else {
         return None;
     };
     let status = refusal.status();
@@ -389,13 +391,13 @@ fn retry_after(reason: &Lost) -> Option<Duration> {
 }
 
 /// Returns `true` if another attempt would fail in the same way.
-fn is_permanent(reason: &Lost) -> bool {
+fn is_permanent(reason: &ReconnectCause) -> bool {
     matches!(
         reason,
-        Lost::Failed(
+        ReconnectCause::Failed(
             Error::InvalidUrl { .. }
                 | Error::Handshake {
-                    source: Failure::Request(_),
+                    source: HandshakeError::Request(_),
                     ..
                 }
         )

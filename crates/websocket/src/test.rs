@@ -42,7 +42,7 @@ use uptick_socket::Error as SocketError;
 use crate::client::dial::{DialError, Dialed, Dialer};
 use crate::client::refusal::{BODY_TIMEOUT, Refusal};
 use crate::client::url::Url;
-use crate::protocol::handshake::client::{Failure, Request};
+use crate::protocol::handshake::client::{HandshakeError, Request};
 use crate::{Connecting, WebSocketConnector};
 
 /// Opens a WebSocket at a path of a server, with an optional query.
@@ -84,7 +84,7 @@ impl Dialer for MemoryDialer {
     fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed> {
         let (request, fields, response) = match request.into_fields() {
             Ok(parts) => parts,
-            Err(failure) => return Box::pin(ready(Err(DialError::Failure(failure)))),
+            Err(failure) => return Box::pin(ready(Err(DialError::Handshake(failure)))),
         };
         let mut sent = self.0.get(request.target()).secure(url.is_secure);
         sent = sent.header("host", request.host());
@@ -104,12 +104,12 @@ impl Dialer for MemoryDialer {
                     channel.pause();
                     Ok((channel, agreed))
                 }
-                Err(Failure::Status { status, headers }) => {
+                Err(HandshakeError::Status { status, headers }) => {
                     let mut refusal = Refusal::new(status, *headers);
                     let _ = within(BODY_TIMEOUT, read_content(&exchange, &mut refusal)).await;
                     Err(DialError::Refused(refusal.into()))
                 }
-                Err(failure) => Err(DialError::Failure(failure)),
+                Err(failure) => Err(DialError::Handshake(failure)),
             }
         })
     }
@@ -130,7 +130,7 @@ fn failed(error: TestError) -> DialError {
             DialError::Refused(refused(status, reason))
         }
         TestError::ServerClosed { .. } => DialError::Connection(SocketError::Closed {
-            what: "the server".into(),
+            object: "the server".into(),
         }),
         _ => DialError::Ended,
     }

@@ -14,7 +14,7 @@ use crate::socket::handle::WebSocket;
 use crate::socket::publishing::{PublishedFrame, deliver};
 
 pub use adapter::HubAdapter;
-pub use hub::{Hub, Subscription};
+pub use hub::{Hub, SubscriptionChange};
 pub use message::HubMessage;
 pub use naming::set_default_adapter;
 pub use publisher::{PublishError, Publisher};

@@ -17,10 +17,10 @@ pub enum Error {
     #[error(transparent)]
     Loop(#[from] uptick_event_loop::Error),
     /// A system call failed.
-    #[error("{what} failed: {}", errno::describe(source))]
+    #[error("{operation} failed: {}", errno::describe(source))]
     System {
         /// The operation that failed, such as `starting a worker`.
-        what: Arc<str>,
+        operation: Arc<str>,
         /// The cause.
         source: Arc<io::Error>,
     },
@@ -34,10 +34,10 @@ pub enum Error {
     #[error("starting a worker failed: too many workers are draining")]
     TooManyWorkers,
     /// Sharing the session ticket keys with another process failed.
-    #[error("{what} the session ticket keys failed: {reason}")]
+    #[error("{operation} the session ticket keys failed: {reason}")]
     TicketKeys {
         /// The operation that failed.
-        what: &'static str,
+        operation: &'static str,
         /// The cause.
         reason: Arc<str>,
     },
@@ -62,7 +62,7 @@ pub enum Error {
     #[error(
         "stopping failed: connections were still open at the deadline and were closed (ETIMEDOUT)"
     )]
-    Cut,
+    DrainTimeout,
     /// The setup function of a worker failed.
     #[error("setting up worker {worker} failed: {reason}")]
     Setup {
@@ -80,21 +80,21 @@ pub enum Error {
         count: usize,
     },
     /// A limit or a number of workers is not valid.
-    #[error("{what} (EINVAL)")]
+    #[error("{reason} (EINVAL)")]
     Invalid {
         /// The reason.
-        what: Arc<str>,
+        reason: Arc<str>,
     },
 }
 
 impl Error {
-    pub(crate) fn system(what: &str, errno: Errno) -> Self {
-        Error::io(what, errno.into())
+    pub(crate) fn system(operation: &str, errno: Errno) -> Self {
+        Error::io(operation, errno.into())
     }
 
-    pub(crate) fn io(what: &str, error: io::Error) -> Self {
+    pub(crate) fn io(operation: &str, error: io::Error) -> Self {
         Error::System {
-            what: what.into(),
+            operation: operation.into(),
             source: Arc::new(error),
         }
     }
@@ -106,14 +106,16 @@ impl Error {
     }
 
     #[cfg(feature = "tls")]
-    pub(crate) fn ticket_keys(what: &'static str, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn ticket_keys(operation: &'static str, error: &dyn std::error::Error) -> Self {
         Error::TicketKeys {
-            what,
+            operation,
             reason: error.to_string().into(),
         }
     }
 
-    pub(crate) fn invalid(what: &str) -> Self {
-        Error::Invalid { what: what.into() }
+    pub(crate) fn invalid(reason: &str) -> Self {
+        Error::Invalid {
+            reason: reason.into(),
+        }
     }
 }

@@ -22,10 +22,10 @@ pub enum WorkerEvent {
         /// The worker.
         worker: WorkerId,
         /// The exit code or signal.
-        end: End,
+        exit: WorkerExit,
     },
     /// The loop of a worker has not responded for too long.
-    Hangs {
+    Unresponsive {
         /// The worker.
         worker: WorkerId,
         /// The state of the process, as reported by the system.
@@ -69,7 +69,7 @@ pub enum WorkerEvent {
     /// A non-critical operation of the master failed, such as writing the pid file.
     Failed {
         /// The error.
-        what: Arc<str>,
+        error: Arc<str>,
     },
 }
 
@@ -87,32 +87,32 @@ pub struct WorkerId {
 /// The way in which a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum End {
+pub enum WorkerExit {
     /// Exit with a code; a thread that failed has 1.
     Code(i32),
     /// Termination by a signal.
     Signal(i32),
 }
 
-impl End {
-    pub(crate) fn of(status: ExitStatus) -> End {
+impl WorkerExit {
+    pub(crate) fn of(status: ExitStatus) -> WorkerExit {
         use std::os::unix::process::ExitStatusExt;
         match status.signal() {
-            Some(signal) => End::Signal(signal),
-            None => End::Code(status.code().unwrap_or(1)),
+            Some(signal) => WorkerExit::Signal(signal),
+            None => WorkerExit::Code(status.code().unwrap_or(1)),
         }
     }
 
     pub(crate) fn is_success(self) -> bool {
-        self == End::Code(0)
+        self == WorkerExit::Code(0)
     }
 }
 
 impl WorkerEvent {
     pub(crate) fn log(&self) {
         match self {
-            WorkerEvent::Ended { end, .. } if !end.is_success() => tracing::error!("{self}"),
-            WorkerEvent::Hangs { .. }
+            WorkerEvent::Ended { exit, .. } if !exit.is_success() => tracing::error!("{self}"),
+            WorkerEvent::Unresponsive { .. }
             | WorkerEvent::ReloadFailed { .. }
             | WorkerEvent::UpgradeFailed { .. }
             | WorkerEvent::Failed { .. } => tracing::error!("{self}"),
@@ -127,11 +127,11 @@ impl fmt::Display for WorkerId {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for WorkerExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Code(code) => write!(f, "exit code {code}"),
-            End::Signal(signal) => write!(f, "signal {signal}"),
+            WorkerExit::Code(code) => write!(f, "exit code {code}"),
+            WorkerExit::Signal(signal) => write!(f, "signal {signal}"),
         }
     }
 }
@@ -144,8 +144,8 @@ impl fmt::Display for WorkerEvent {
             }
             WorkerEvent::Started(worker) => write!(f, "{worker} started"),
             WorkerEvent::Ready(worker) => write!(f, "{worker} ready"),
-            WorkerEvent::Ended { worker, end } => write!(f, "{worker} ended: {end}"),
-            WorkerEvent::Hangs { worker, state } => write!(f, "{worker} hangs: {state}"),
+            WorkerEvent::Ended { worker, exit } => write!(f, "{worker} ended: {exit}"),
+            WorkerEvent::Unresponsive { worker, state } => write!(f, "{worker} hangs: {state}"),
             WorkerEvent::Replaced { worker, reason } => {
                 write!(f, "{worker} is replaced: {reason}")
             }
@@ -158,7 +158,7 @@ impl fmt::Display for WorkerEvent {
             WorkerEvent::Upgraded { pid } => write!(f, "upgrade done: pid {pid} serves"),
             WorkerEvent::UpgradeFailed { reason } => write!(f, "upgrade failed: {reason}"),
             WorkerEvent::Stopping => f.write_str("stopping"),
-            WorkerEvent::Failed { what } => f.write_str(what),
+            WorkerEvent::Failed { error } => f.write_str(error),
         }
     }
 }

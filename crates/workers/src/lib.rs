@@ -27,7 +27,7 @@ pub mod prelude {
 }
 
 pub use error::Error;
-pub use event::{End, WorkerEvent, WorkerId};
+pub use event::{WorkerEvent, WorkerExit, WorkerId};
 pub use run_mode::{RunHttpServer, RunMode};
 pub use status::{Status, Totals, WorkerStatus};
 pub use worker::{Drain, Worker};

@@ -244,8 +244,8 @@ impl Workers {
     ///
     /// # Errors
     /// In the master: [`Error::Listen`] if listening on an address fails, [`Error::Locked`], [`Error::StartFailed`] if no worker
-    /// can start, [`Error::Cut`] if connections were open at the deadline of a stop. In a worker: [`Error::Setup`],
-    /// [`Error::Cut`].
+    /// can start, [`Error::DrainTimeout`] if connections were open at the deadline of a stop. In a worker: [`Error::Setup`],
+    /// [`Error::DrainTimeout`].
     pub fn run<F>(self, setup: F) -> Result<(), Error>
     where
         F: Fn(Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>

@@ -5,7 +5,7 @@ pub(crate) mod redis;
 
 use anyhow::Result;
 use uptick::prelude::*;
-use uptick::workers::{End, Worker, WorkerEvent, Workers};
+use uptick::workers::{Worker, WorkerEvent, WorkerExit, Workers};
 
 use super::announce;
 use super::http::HELLO;
@@ -72,7 +72,8 @@ pub(super) fn serve(setup: Setup) -> Result<()> {
             WorkerEvent::Started(_) | WorkerEvent::Ready(_) => {}
             WorkerEvent::Reloading | WorkerEvent::Reloaded { .. } => {}
             WorkerEvent::Ended {
-                end: End::Code(0), ..
+                exit: WorkerExit::Code(0),
+                ..
             } => {}
             event => eprintln!("{event}"),
         });

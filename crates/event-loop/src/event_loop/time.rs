@@ -15,7 +15,7 @@ impl LoopState {
     }
 
     /// Returns the time of the call, for durations that count from it. It does not change the loop's time.
-    pub(crate) fn time_of_call(&self) -> u64 {
+    pub(crate) fn current_time(&self) -> u64 {
         nanoseconds(self.clock.elapsed()).max(self.elapsed.get())
     }
 

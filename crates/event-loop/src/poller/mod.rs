@@ -14,7 +14,7 @@ use crate::token::Token;
 
 pub(crate) use broken::{BrokenPoller, NoWake};
 pub use mio::MioPoller;
-pub use scripted::{ScriptedPoller, Step};
+pub use scripted::{ScriptedPoller, ScriptedWait};
 
 /// An interface to the system's readiness notification for file descriptors.
 ///

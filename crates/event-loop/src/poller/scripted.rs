@@ -16,7 +16,7 @@ use crate::token::Token;
 
 /// One step of a [`ScriptedPoller`]'s script: the outcome of one wait.
 #[derive(Debug)]
-pub enum Step {
+pub enum ScriptedWait {
     /// These descriptors are ready; no time passes.
     Ready(Vec<(RawFd, Readiness)>),
     /// The time passes, but no more than the loop's timeout.
@@ -29,7 +29,7 @@ pub enum Step {
     Fail(io::ErrorKind),
 }
 
-/// A poller that plays [`Step`]s, one in each wait. After the last step, each wait sleeps for the loop's timeout.
+/// A poller that plays [`ScriptedWait`]s, one in each wait. After the last step, each wait sleeps for the loop's timeout.
 ///
 /// A wait advances the [`ManualClock`]. A wait without a timeout and without a step fails, so that a test ends
 /// instead of hanging. Clones share the script.
@@ -58,7 +58,7 @@ const MAX_WAITS: usize = 65_536;
 
 #[derive(Default)]
 struct Script {
-    steps: VecDeque<Step>,
+    steps: VecDeque<ScriptedWait>,
     watched: Vec<Watched>,
     waits: VecDeque<Option<Duration>>,
 }
@@ -91,7 +91,7 @@ impl ScriptedPoller {
     }
 
     /// Appends a step.
-    pub fn push(&self, step: Step) {
+    pub fn push(&self, step: ScriptedWait) {
         self.shared.borrow_mut().steps.push_back(step);
     }
 
@@ -181,7 +181,7 @@ impl Poller for ScriptedPoller {
             return Ok(());
         }
         match script.steps.pop_front() {
-            Some(Step::Ready(ready)) => {
+            Some(ScriptedWait::Ready(ready)) => {
                 for (fd, readiness) in ready {
                     let watched = script.watched.iter().find(|watched| watched.fd == fd);
                     let Some(watched) = watched else { continue };
@@ -195,13 +195,13 @@ impl Poller for ScriptedPoller {
                     }
                 }
             }
-            Some(Step::Sleep(time)) => {
+            Some(ScriptedWait::Sleep(time)) => {
                 self.clock
                     .advance(timeout.map_or(time, |timeout| timeout.min(time)));
             }
-            Some(Step::Interrupted) => {}
-            Some(Step::Stopped(time)) => self.clock.advance(time),
-            Some(Step::Fail(kind)) => return Err(kind.into()),
+            Some(ScriptedWait::Interrupted) => {}
+            Some(ScriptedWait::Stopped(time)) => self.clock.advance(time),
+            Some(ScriptedWait::Fail(kind)) => return Err(kind.into()),
             None => match timeout {
                 Some(timeout) => self.clock.advance(timeout),
                 None => {

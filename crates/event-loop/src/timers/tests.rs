@@ -226,7 +226,7 @@ fn timers_armed_from_the_latest_to_the_earliest_fire_sorted() {
 
 /// An operation on the store. A timer is identified by its index among all timers ever armed.
 #[derive(Clone, Debug)]
-enum Step {
+enum ScriptedWait {
     Insert(u64),
     Remove(prop::sample::Index),
 }
@@ -237,7 +237,7 @@ enum Step {
 struct Pass {
     now: u64,
     periods: Vec<Option<u64>>,
-    during: Vec<Step>,
+    during: Vec<ScriptedWait>,
     stop_after: usize,
 }
 
@@ -250,10 +250,10 @@ fn deadline() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ScriptedWait> {
     prop_oneof![
-        5 => deadline().prop_map(Step::Insert),
-        3 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        5 => deadline().prop_map(ScriptedWait::Insert),
+        3 => any::<prop::sample::Index>().prop_map(ScriptedWait::Remove),
     ]
 }
 
@@ -294,20 +294,20 @@ impl StoreAndModel {
         found.is_some_and(|key| self.armed.remove(&key).is_some())
     }
 
-    fn apply(&mut self, step: &Step) -> Result<(), TestCaseError> {
+    fn apply(&mut self, step: &ScriptedWait) -> Result<(), TestCaseError> {
         match step {
-            Step::Insert(deadline) => {
+            ScriptedWait::Insert(deadline) => {
                 let value = self.ids.len();
                 self.ids.push(self.timers.insert(*deadline, value).unwrap());
                 self.arm(*deadline, value);
             }
-            Step::Remove(at) if !self.ids.is_empty() => {
+            ScriptedWait::Remove(at) if !self.ids.is_empty() => {
                 let value = at.index(self.ids.len());
                 let removed = self.timers.remove(self.ids[value]);
                 prop_assert_eq!(removed, self.disarm(value).then_some(value));
                 self.running = self.running.filter(|running| *running != value);
             }
-            Step::Remove(_) => {}
+            ScriptedWait::Remove(_) => {}
         }
         self.check()
     }
@@ -366,7 +366,7 @@ proptest! {
         let armed = BTreeMap::new();
         let mut model = StoreAndModel { timers, armed, ids: Vec::new(), running: None, next_seq: 0 };
         for deadline in first {
-            model.apply(&Step::Insert(deadline))?;
+            model.apply(&ScriptedWait::Insert(deadline))?;
         }
         for (steps, pass) in steps {
             for step in steps {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use uptick_event_loop::{
-    Error, EventLoop, ManualClock, ScriptedPoller, Step, add_periodic_timer, add_read_stream,
-    add_timer, future_tick, handle, now, remove_read_stream, run, stop,
+    Error, EventLoop, ManualClock, ScriptedPoller, ScriptedWait, add_periodic_timer,
+    add_read_stream, add_timer, future_tick, handle, now, remove_read_stream, run, stop,
 };
 
 use crate::world::{Log, READABLE, Scripted, World, at, ms, run_in};
@@ -168,7 +168,7 @@ fn run_returns_the_error_of_a_failed_wait_and_may_be_called_again() {
         let log = Log::default();
         world
             .poller
-            .push(Step::Fail(std::io::ErrorKind::OutOfMemory));
+            .push(ScriptedWait::Fail(std::io::ErrorKind::OutOfMemory));
         add_timer(ms(1), log.noting("timer"));
         let error = run().unwrap_err();
         assert_eq!(

@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_event_loop::driver::time_of_call;
+use uptick_event_loop::driver::current_time;
 use uptick_event_loop::{
-    EventLoop, Step, Timer, add_periodic_timer, add_timer, cancel_timer, future_tick, now, run,
-    sleep, spawn,
+    EventLoop, ScriptedWait, Timer, add_periodic_timer, add_timer, cancel_timer, future_tick, now,
+    run, sleep, spawn,
 };
 
 use crate::world::{Dropped, Log, Scripted, World, ms, run_in};
@@ -48,10 +48,10 @@ fn time_after_work<W: World>(world: W, begin: fn(Box<dyn FnOnce()>)) -> Duration
     let noted = Rc::clone(&times);
     future_tick(move || {
         world.work(ms(20));
-        noted.set((time_of_call(), Duration::ZERO));
+        noted.set((current_time(), Duration::ZERO));
         let called = Rc::clone(&noted);
         begin(Box::new(move || {
-            called.set((called.get().0, time_of_call()));
+            called.set((called.get().0, current_time()));
         }));
     });
     run().unwrap();
@@ -292,7 +292,7 @@ fn the_time_stands_still_when_the_clock_jumps_backwards() {
         assert_eq!(now(), start);
         // The loop's time advances again once the clock has caught up.
         for _ in 0..100 {
-            world.poller.push(Step::Sleep(ms(10)));
+            world.poller.push(ScriptedWait::Sleep(ms(10)));
         }
         run().unwrap();
         assert_eq!(log.take(), "timer");
@@ -333,9 +333,9 @@ fn one_wait_may_last_for_years() {
 fn an_interrupted_wait_is_resumed() {
     scripted(|world| {
         let log = Log::default();
-        world.poller.push(Step::Sleep(ms(4)));
-        world.poller.push(Step::Interrupted);
-        world.poller.push(Step::Interrupted);
+        world.poller.push(ScriptedWait::Sleep(ms(4)));
+        world.poller.push(ScriptedWait::Interrupted);
+        world.poller.push(ScriptedWait::Interrupted);
         add_timer(ms(10), log.noting("timer"));
         run().unwrap();
         assert_eq!(log.take(), "timer");

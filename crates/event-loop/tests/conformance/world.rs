@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
-use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, Step};
+use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, ScriptedWait};
 
 /// An environment: a poller and a clock.
 pub(crate) trait World: Clone + 'static {
@@ -60,11 +60,11 @@ impl World for Scripted {
         let ready = ready
             .iter()
             .map(|(fd, readiness)| (fd.as_raw_fd(), *readiness));
-        self.poller.push(Step::Ready(ready.collect()));
+        self.poller.push(ScriptedWait::Ready(ready.collect()));
     }
 
     fn expect_nothing(&self) {
-        self.poller.push(Step::Ready(Vec::new()));
+        self.poller.push(ScriptedWait::Ready(Vec::new()));
     }
 
     fn work(&self, time: Duration) {

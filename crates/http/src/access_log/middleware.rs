@@ -13,11 +13,11 @@ impl IntoMiddleware<AccessLog> for AccessLog {
     fn into_middleware(self) -> Middleware {
         Rc::new(move |request, next| {
             let (client, time) = (request.client(), SystemTime::now());
-            let start = driver::time_of_call();
+            let start = driver::current_time();
             let started = Rc::new(Cell::new(None));
             let start_cell = Rc::clone(&started);
             request.on_response_headers(move |status, _| {
-                let elapsed = driver::time_of_call().saturating_sub(start);
+                let elapsed = driver::current_time().saturating_sub(start);
                 start_cell.set(Some((status, elapsed)));
             });
             let sink = Rc::clone(&self.sink);
@@ -33,7 +33,7 @@ impl IntoMiddleware<AccessLog> for AccessLog {
                     is_complete: finished.is_complete,
                     time,
                     first_byte: started.map(|(_, elapsed)| elapsed),
-                    total: driver::time_of_call().saturating_sub(start),
+                    total: driver::current_time().saturating_sub(start),
                 });
             });
             next.run(request)

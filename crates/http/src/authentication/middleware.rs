@@ -58,8 +58,8 @@ impl<T: 'static> Authentication<T> {
         match verified {
             Some(verified) => {
                 if let Some(failures) = &self.failures {
-                    let now = driver::time_of_call();
-                    failures.borrow_mut().give_back(&client, now);
+                    let now = driver::current_time();
+                    failures.borrow_mut().revert(&client, now);
                 }
                 if self.scheme == Scheme::Basic
                     && let Some(credentials) = request.basic_credentials()
@@ -77,7 +77,7 @@ impl<T: 'static> Authentication<T> {
     /// the client has failed too often.
     fn begin_attempt(&self, client: Option<Client>) -> Option<Response> {
         let failures = self.failures.as_ref()?;
-        let decision = failures.borrow_mut().check(&client, driver::time_of_call());
+        let decision = failures.borrow_mut().check(&client, driver::current_time());
         if decision.allowed {
             return None;
         }

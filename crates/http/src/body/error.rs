@@ -6,7 +6,7 @@ use thiserror::Error;
 use uptick_emitter::Excerpt;
 
 use crate::StatusCode;
-use crate::h1::Invalid;
+use crate::h1::InvalidMessage;
 
 /// The error for a request body that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -26,7 +26,7 @@ pub enum BodyError {
     TooSlow,
     /// The framing of the body is malformed.
     #[error("{0}")]
-    Invalid(Invalid),
+    InvalidMessage(InvalidMessage),
     /// The `Content-Type` is missing or has another value.
     #[error("the Content-Type of the body is not {expected}")]
     WrongType {
@@ -34,18 +34,18 @@ pub enum BodyError {
         expected: &'static str,
     },
     /// The body has another format, such as text that is not UTF-8 or a document that is not JSON.
-    #[error("the body is not {what}: {reason}")]
+    #[error("the body is not {format}: {reason}")]
     Malformed {
         /// The expected format.
-        what: &'static str,
+        format: &'static str,
         /// The reason, shortened to 256 bytes, as it may quote the body.
         reason: Box<str>,
     },
     /// The body is well-formed, but a value in it is missing or not of its type.
-    #[error("{} in {what} is not valid: {reason}", ValuePath(.path))]
+    #[error("{} in {format} is not valid: {reason}", ValuePath(.path))]
     Data {
         /// The format of the body, with its article if it has one: `JSON`, `the form`.
-        what: &'static str,
+        format: &'static str,
         /// The path of the value, such as `users[3].age`; empty if the error concerns the whole body.
         path: Box<str>,
         /// The reason, shortened to 256 bytes, as it may quote the body.
@@ -67,21 +67,21 @@ impl Display for ValuePath<'_> {
 
 impl BodyError {
     /// Returns the error for a body that has another format.
-    pub(crate) fn malformed(what: &'static str, reason: impl Display) -> Self {
+    pub(crate) fn malformed(format: &'static str, reason: impl Display) -> Self {
         BodyError::Malformed {
-            what,
+            format,
             reason: Excerpt::new(reason).to_string().into(),
         }
     }
 
     /// Returns the error for a value in a body.
     pub(crate) fn data(
-        what: &'static str,
+        format: &'static str,
         path: impl Into<Box<str>>,
         reason: impl Display,
     ) -> Self {
         BodyError::Data {
-            what,
+            format,
             path: path.into(),
             reason: Excerpt::new(reason).to_string().into(),
         }
@@ -93,7 +93,7 @@ impl BodyError {
             BodyError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyError::WrongType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            BodyError::Invalid(invalid) => invalid.status(),
+            BodyError::InvalidMessage(invalid) => invalid.status(),
             BodyError::Closed | BodyError::Malformed { .. } => StatusCode::BAD_REQUEST,
             BodyError::Data { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         }

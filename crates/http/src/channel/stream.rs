@@ -235,7 +235,7 @@ impl VirtualStream {
 
     pub(super) fn panicked(&self, message: &str) {
         self.fail(Error::Panic {
-            what: format!("the connection with {}", self.peer_or_unnamed()).into(),
+            object: format!("the connection with {}", self.peer_or_unnamed()).into(),
             message: message.into(),
         });
     }
@@ -416,7 +416,7 @@ impl VirtualStream {
         };
         match limit {
             Some(after) => self.fail(Error::Timeout {
-                what: format!("writing to {}", self.peer_or_unnamed()).into(),
+                operation: format!("writing to {}", self.peer_or_unnamed()).into(),
                 after,
             }),
             None => self.close_with(true),

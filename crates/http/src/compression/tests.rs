@@ -8,7 +8,7 @@ fn page() -> Response {
     Response::html("<p>hello</p>".repeat(200))
 }
 
-fn preferences(coding: Option<Coding>) -> ClientPreferences {
+fn preferences(coding: Option<ContentCoding>) -> ClientPreferences {
     ClientPreferences {
         coding,
         is_head: false,
@@ -26,7 +26,11 @@ fn applied(
 }
 
 fn compressed_by(compression: &Compression, response: Response) -> Response {
-    applied(compression, &preferences(Some(Coding::Gzip)), response)
+    applied(
+        compression,
+        &preferences(Some(ContentCoding::Gzip)),
+        response,
+    )
 }
 
 fn compressed(response: Response) -> Response {
@@ -200,7 +204,7 @@ fn compressing_a_file_that_became_shorter_is_an_error() {
 fn a_head_response_has_the_headers_of_the_compressed_file() {
     let head = ClientPreferences {
         is_head: true,
-        ..preferences(Some(Coding::Gzip))
+        ..preferences(Some(ContentCoding::Gzip))
     };
     let page = || Response::html(range(&"a".repeat(70_000))).header("etag", "\"1\"");
     let (head, get) = (
@@ -252,7 +256,7 @@ fn a_304_from_a_handler_varies_and_has_the_tag_of_the_client() {
         assert_eq!(response.get("vary"), Some("accept-encoding"));
         response.get("etag").unwrap().to_owned()
     };
-    let gzip = Some(Coding::Gzip);
+    let gzip = Some(ContentCoding::Gzip);
     assert_eq!(not_modified("\"0\", W/\"1\"", gzip), "W/\"1\"");
     assert_eq!(not_modified("\"1\"", gzip), "\"1\"");
     assert_eq!(not_modified("", gzip), "\"1\"");

@@ -88,7 +88,9 @@ impl HttpConnection {
                     state.since = Timestamp::now();
                     PiecePoll::End
                 }
-                Some(Event::Error(invalid)) => failed(state, exchange, BodyError::Invalid(invalid)),
+                Some(Event::Error(invalid)) => {
+                    failed(state, exchange, BodyError::InvalidMessage(invalid))
+                }
                 Some(Event::Head(_)) => PiecePoll::Failed(BodyError::Closed),
                 None if state.flags.contains(ConnectionFlags::PEER_ENDED) => {
                     failed(state, exchange, BodyError::Closed)

@@ -34,7 +34,7 @@ impl HttpConnection {
         let due = self.probe_due(state);
         let probe = state.probe();
         due.zip(probe)
-            .is_some_and(|(due, probe)| due.has_come(probe.last_write))
+            .is_some_and(|(due, probe)| due.has_passed(probe.last_write))
     }
 
     #[cold]

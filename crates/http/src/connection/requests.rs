@@ -16,7 +16,7 @@ use crate::body::BodyError;
 use crate::exchange::{
     self, BodyPiece, BodyProgress, Consumer, Exchange, Head, body_failed, emit_to_request,
 };
-use crate::h1::{BodyLength, Decoder, Event, Invalid};
+use crate::h1::{BodyLength, Decoder, Event, InvalidMessage};
 use crate::site::Site;
 
 /// The next action of a connection. It runs while nothing is borrowed.
@@ -34,7 +34,7 @@ enum ConnectionAction {
     /// Release a finished exchange.
     Finished(Rc<Exchange>),
     /// Respond with an error to an invalid request.
-    Refuse(Invalid),
+    Refuse(InvalidMessage),
     /// Close the connection.
     End,
     /// Close the connection of a client that sends no more.
@@ -370,7 +370,7 @@ impl HttpConnection {
             }
             Some(Event::Error(invalid)) => Some(ConnectionAction::Failed(
                 exchange,
-                BodyError::Invalid(invalid),
+                BodyError::InvalidMessage(invalid),
             )),
             Some(Event::Head(_)) => Some(ConnectionAction::Failed(exchange, BodyError::Closed)),
             None if state.flags.contains(ConnectionFlags::PEER_ENDED) => {

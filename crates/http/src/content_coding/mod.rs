@@ -12,7 +12,7 @@ pub(crate) use negotiate::negotiate;
 /// A content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Coding {
+pub enum ContentCoding {
     /// `br` (RFC 7932), with the feature `brotli`.
     Brotli,
     /// `zstd` (RFC 8878), with the feature `zstd`.
@@ -21,7 +21,7 @@ pub enum Coding {
     Gzip,
 }
 
-impl Coding {
+impl ContentCoding {
     /// All codings, best compression first.
     pub(crate) const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
 
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn gzip_round_trips() {
         let text = "hello ".repeat(1000);
-        let small = Coding::Gzip.compress(text.as_bytes()).unwrap();
+        let small = ContentCoding::Gzip.compress(text.as_bytes()).unwrap();
         let mut out = String::new();
         let mut decoder = flate2::read::GzDecoder::new(&small[..]);
         decoder.read_to_string(&mut out).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn brotli_round_trips() {
         let text = "hello ".repeat(1000);
-        let small = Coding::Brotli.compress(text.as_bytes()).unwrap();
+        let small = ContentCoding::Brotli.compress(text.as_bytes()).unwrap();
         let mut out = Vec::new();
         brotli::BrotliDecompress(&mut &small[..], &mut out).unwrap();
         assert!(small.len() < 200);
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn zstd_round_trips() {
         let text = "hello ".repeat(1000);
-        let small = Coding::Zstd.compress(text.as_bytes()).unwrap();
+        let small = ContentCoding::Zstd.compress(text.as_bytes()).unwrap();
         assert!(small.len() < 200);
         assert_eq!(
             zstd::bulk::decompress(&small, 10_000).unwrap(),

@@ -1,6 +1,6 @@
 //! Content coding negotiation (RFC 9110, section 12.5.3).
 
-use super::Coding;
+use super::ContentCoding;
 
 /// Maximum number of `Accept-Encoding` elements that are read.
 const MAX_ELEMENTS: usize = 32;
@@ -13,9 +13,9 @@ type Quality = u16;
 /// Among codings with the same quality, the first of `offered` is chosen. Malformed elements are ignored.
 pub(crate) fn negotiate<'a>(
     accept: impl IntoIterator<Item = &'a [u8]>,
-    offered: &[Coding],
-) -> Option<Coding> {
-    let mut named: [Option<Quality>; Coding::ALL.len()] = [None; Coding::ALL.len()];
+    offered: &[ContentCoding],
+) -> Option<ContentCoding> {
+    let mut named: [Option<Quality>; ContentCoding::ALL.len()] = [None; ContentCoding::ALL.len()];
     let mut identity = None;
     let mut others = None;
     let lines = accept
@@ -30,7 +30,7 @@ pub(crate) fn negotiate<'a>(
             others = Some(quality);
         } else if name.eq_ignore_ascii_case("identity") {
             identity = Some(quality);
-        } else if let Some(coding) = Coding::from_name(name) {
+        } else if let Some(coding) = ContentCoding::from_name(name) {
             named[coding as usize] = Some(quality);
         }
     }
@@ -80,8 +80,8 @@ fn parse_quality(text: &str) -> Option<Quality> {
 mod tests {
     use super::*;
 
-    fn of(accept: &str) -> Option<Coding> {
-        negotiate([accept.as_bytes()], &Coding::ALL)
+    fn of(accept: &str) -> Option<ContentCoding> {
+        negotiate([accept.as_bytes()], &ContentCoding::ALL)
     }
 
     #[test]
@@ -93,39 +93,39 @@ mod tests {
 
     #[test]
     fn the_order_of_the_server_decides_between_equal_qualities() {
-        assert_eq!(of("gzip, deflate, br, zstd"), Some(Coding::Brotli));
-        assert_eq!(of("gzip, zstd"), Some(Coding::Zstd));
+        assert_eq!(of("gzip, deflate, br, zstd"), Some(ContentCoding::Brotli));
+        assert_eq!(of("gzip, zstd"), Some(ContentCoding::Zstd));
         assert_eq!(
-            negotiate([&b"gzip, br"[..]], &[Coding::Gzip]),
-            Some(Coding::Gzip)
+            negotiate([&b"gzip, br"[..]], &[ContentCoding::Gzip]),
+            Some(ContentCoding::Gzip)
         );
     }
 
     #[test]
     fn qualities_take_precedence_over_the_order() {
-        assert_eq!(of("br;q=0.5, gzip;q=0.501"), Some(Coding::Gzip));
-        assert_eq!(of("br;q=0, gzip;q=0.001"), Some(Coding::Gzip));
-        assert_eq!(of("BR ; Q=0.1 , GZIP"), Some(Coding::Gzip));
+        assert_eq!(of("br;q=0.5, gzip;q=0.501"), Some(ContentCoding::Gzip));
+        assert_eq!(of("br;q=0, gzip;q=0.001"), Some(ContentCoding::Gzip));
+        assert_eq!(of("BR ; Q=0.1 , GZIP"), Some(ContentCoding::Gzip));
     }
 
     #[test]
     fn the_old_name_of_gzip_is_accepted() {
-        assert_eq!(of("x-gzip"), Some(Coding::Gzip));
+        assert_eq!(of("x-gzip"), Some(ContentCoding::Gzip));
     }
 
     #[test]
     fn a_wildcard_matches_codings_that_are_not_listed() {
-        assert_eq!(of("*"), Some(Coding::Brotli));
-        assert_eq!(of("br;q=0, *"), Some(Coding::Zstd));
-        assert_eq!(of("gzip, *;q=0"), Some(Coding::Gzip));
+        assert_eq!(of("*"), Some(ContentCoding::Brotli));
+        assert_eq!(of("br;q=0, *"), Some(ContentCoding::Zstd));
+        assert_eq!(of("gzip, *;q=0"), Some(ContentCoding::Gzip));
         assert_eq!(of("*;q=0"), None);
     }
 
     #[test]
     fn a_preference_for_identity_is_respected() {
         assert_eq!(of("identity, gzip;q=0.5"), None);
-        assert_eq!(of("identity;q=0.5, gzip;q=0.5"), Some(Coding::Gzip));
-        assert_eq!(of("identity;q=0.5, gzip"), Some(Coding::Gzip));
+        assert_eq!(of("identity;q=0.5, gzip;q=0.5"), Some(ContentCoding::Gzip));
+        assert_eq!(of("identity;q=0.5, gzip"), Some(ContentCoding::Gzip));
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(
                 of(&format!("{element}, gzip;q=0.1")),
-                Some(Coding::Gzip),
+                Some(ContentCoding::Gzip),
                 "{element}"
             );
         }
@@ -156,11 +156,11 @@ mod tests {
     fn all_lines_of_the_field_are_one_list() {
         let of = |lines: &[&'static str]| {
             let lines = lines.iter().map(|line| line.as_bytes());
-            negotiate(lines, &Coding::ALL)
+            negotiate(lines, &ContentCoding::ALL)
         };
-        assert_eq!(of(&["identity;q=0.5", "gzip"]), Some(Coding::Gzip));
-        assert_eq!(of(&["br;q=0, *", "zstd;q=0"]), Some(Coding::Gzip));
-        assert_eq!(of(&["\u{e9}", "gzip"]), Some(Coding::Gzip));
+        assert_eq!(of(&["identity;q=0.5", "gzip"]), Some(ContentCoding::Gzip));
+        assert_eq!(of(&["br;q=0, *", "zstd;q=0"]), Some(ContentCoding::Gzip));
+        assert_eq!(of(&["\u{e9}", "gzip"]), Some(ContentCoding::Gzip));
         let many = ["x"; 32].into_iter().chain(["gzip"]);
         assert_eq!(of(&many.collect::<Vec<_>>()), None);
         assert_eq!(of(&[]), None);

@@ -2,19 +2,19 @@
 
 /// The error for an origin, a method or a header that a [`Cors`](crate::Cors) cannot allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("allowing the {kind} {value:?} for CORS failed: {why}")]
+#[error("allowing the {kind} {value:?} for CORS failed: {reason}")]
 pub struct CorsError {
     kind: &'static str,
     value: Box<str>,
-    why: Box<str>,
+    reason: Box<str>,
 }
 
 impl CorsError {
-    pub(super) fn new(kind: &'static str, value: &str, why: impl Into<Box<str>>) -> Self {
+    pub(super) fn new(kind: &'static str, value: &str, reason: impl Into<Box<str>>) -> Self {
         CorsError {
             kind,
             value: value.into(),
-            why: why.into(),
+            reason: reason.into(),
         }
     }
 }

@@ -243,7 +243,7 @@ fn list(
     let mut all = String::new();
     for name in names {
         let name = name.as_ref();
-        let error = |why| CorsError::new(kind, name, why);
+        let error = |reason| CorsError::new(kind, name, reason);
         if name == "*" {
             return Err(error("it is a wildcard: list the names".to_owned()));
         }

@@ -42,7 +42,7 @@ enum PortPattern {
 impl OriginRule {
     /// Parses an origin or a pattern, ignoring case.
     pub(super) fn parse(text: &str) -> Result<Self, CorsError> {
-        let error = |why: &str| CorsError::new("origin", text, why);
+        let error = |reason: &str| CorsError::new("origin", text, reason);
         let lower = text.to_ascii_lowercase();
         if lower == "null" {
             return Ok(OriginRule::Exact("null".into()));
@@ -60,7 +60,7 @@ impl OriginRule {
     /// Compiles a regular expression that matches complete origins.
     #[cfg(feature = "regex")]
     pub(super) fn regex(expression: &str) -> Result<Self, CorsError> {
-        let error = |why: String| CorsError::new("origin", expression, why);
+        let error = |reason: String| CorsError::new("origin", expression, reason);
         Expression::new(expression)
             .map(OriginRule::Regex)
             .map_err(error)
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_malformed_origin_is_refused_with_the_reason() {
-        for (rule, why) in [
+        for (rule, reason) in [
             ("*", "allow_any_origin"),
             ("example.com", "no scheme"),
             ("", "no scheme"),
@@ -354,7 +354,7 @@ mod tests {
             ("https://bücher.example", "\"xn--\""),
         ] {
             let text = error(rule);
-            assert!(text.contains(why), "{text}");
+            assert!(text.contains(reason), "{text}");
             assert!(text.contains(&format!("{rule:?}")), "{text}");
         }
         assert_eq!(

@@ -30,7 +30,7 @@ use crate::{HeaderMap, IntoResponse, Response};
 /// | `close` | `()` | the connection was closed before the response was complete |
 ///
 /// # Limits
-/// If no response is sent within 60 s ([`HttpServer::answer_timeout`](crate::HttpServer::answer_timeout)), the response is 500, and the
+/// If no response is sent within 60 s ([`HttpServer::response_timeout`](crate::HttpServer::response_timeout)), the response is 500, and the
 /// timeout is logged.
 ///
 /// # Examples

@@ -138,8 +138,8 @@ fn contradicting_headers_name_no_client() {
     ];
     assert_eq!(client(&contradicting), None);
     for (fields, expected) in [
-        (ForwardedFields::Forwarded, "6.6.6.6"),
-        (ForwardedFields::XForwarded, "192.0.2.7"),
+        (ForwardedHeaders::Forwarded, "6.6.6.6"),
+        (ForwardedHeaders::XForwarded, "192.0.2.7"),
     ] {
         let proxies = proxies().fields(fields);
         let info = client_info(&proxies, PROXY, &contradicting);

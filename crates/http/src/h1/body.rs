@@ -6,16 +6,16 @@ use http::StatusCode;
 use super::chunked::{ChunkedOutput, ChunkedState};
 use super::fields::Trailers;
 use super::input::InputBuffer;
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
 
-const TRAILERS_TOO_LARGE: Invalid = Invalid::new(
+const TRAILERS_TOO_LARGE: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the trailers are too large",
 );
-const TOO_MANY_TRAILERS: Invalid = Invalid::new(
+const TOO_MANY_TRAILERS: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "there are too many trailers",
 );
@@ -50,7 +50,7 @@ impl BodyDecoder {
         &mut self,
         input: &mut InputBuffer,
         limits: &Limits,
-    ) -> Result<Option<BodyPart>, Invalid> {
+    ) -> Result<Option<BodyPart>, InvalidMessage> {
         loop {
             match self {
                 BodyDecoder::Counted(_) | BodyDecoder::UntilClose if input.is_empty() => {
@@ -114,7 +114,7 @@ fn trailers(
     lines: &mut Lines,
     input: &mut InputBuffer,
     limits: &Limits,
-) -> Result<Option<Bytes>, Invalid> {
+) -> Result<Option<Bytes>, InvalidMessage> {
     loop {
         let next = lines.next(input.as_slice(), limits.trailer_section, TRAILERS_TOO_LARGE)?;
         let Some(line) = next else {

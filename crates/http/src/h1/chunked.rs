@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::text::is_token;
 
@@ -83,7 +83,7 @@ impl ChunkedState {
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<ChunkedOutput, Invalid> {
+    ) -> Result<ChunkedOutput, InvalidMessage> {
         for (skip, &byte) in bytes.iter().enumerate() {
             self.part = match self.part {
                 ChunkPart::Data => {
@@ -105,7 +105,7 @@ impl ChunkedState {
                     self.extension(byte, limits)?
                 }
                 ChunkPart::Size | ChunkPart::Digit => {
-                    return Err(Invalid::bad("the size of a chunk is malformed"));
+                    return Err(InvalidMessage::bad("the size of a chunk is malformed"));
                 }
                 ChunkPart::SizeLf if byte == b'\n' => {
                     self.digits = 0;
@@ -117,10 +117,12 @@ impl ChunkedState {
                 ChunkPart::DataCr if byte == b'\r' => ChunkPart::DataLf,
                 ChunkPart::DataLf if byte == b'\n' => ChunkPart::Size,
                 ChunkPart::SizeLf => {
-                    return Err(Invalid::bad("the size of a chunk does not end with CR LF"));
+                    return Err(InvalidMessage::bad(
+                        "the size of a chunk does not end with CR LF",
+                    ));
                 }
                 ChunkPart::DataCr | ChunkPart::DataLf => {
-                    return Err(Invalid::bad("a chunk is longer than its size"));
+                    return Err(InvalidMessage::bad("a chunk is longer than its size"));
                 }
                 ChunkPart::Name | ChunkPart::Token | ChunkPart::QuotedEnd if byte == b'\r' => {
                     ChunkPart::SizeLf
@@ -131,10 +133,10 @@ impl ChunkedState {
         Ok(ChunkedOutput::More)
     }
 
-    fn digit(&mut self, digit: u8) -> Result<ChunkPart, Invalid> {
+    fn digit(&mut self, digit: u8) -> Result<ChunkPart, InvalidMessage> {
         self.digits += 1;
         if self.digits > 16 {
-            return Err(Invalid::new(
+            return Err(InvalidMessage::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the size of a chunk is too large",
             ));
@@ -145,10 +147,10 @@ impl ChunkedState {
     }
 
     /// Parses a byte of the extensions.
-    fn extension(&mut self, byte: u8, limits: &Limits) -> Result<ChunkPart, Invalid> {
+    fn extension(&mut self, byte: u8, limits: &Limits) -> Result<ChunkPart, InvalidMessage> {
         self.extensions += 1;
         if self.extensions as usize > limits.chunk_extensions {
-            return Err(Invalid::new(
+            return Err(InvalidMessage::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the chunks of the body have too many extensions",
             ));
@@ -184,7 +186,7 @@ impl ChunkedState {
             (ChunkPart::Name | ChunkPart::NameEnd, b'=') => ChunkPart::ValueStart,
             (ChunkPart::ValueStart, b'"') => ChunkPart::Quoted,
             (ChunkPart::ValueStart | ChunkPart::Token, byte) if is_token(byte) => ChunkPart::Token,
-            _ => return Err(Invalid::bad("a chunk extension is malformed")),
+            _ => return Err(InvalidMessage::bad("a chunk extension is malformed")),
         };
         Ok(part)
     }

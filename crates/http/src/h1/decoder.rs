@@ -7,7 +7,7 @@ use super::body::{BodyDecoder, BodyPart};
 use super::chunked::ChunkedState;
 use super::fields::Trailers;
 use super::input::InputBuffer;
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
@@ -17,13 +17,13 @@ use super::text::is_token;
 /// Number of empty lines before a request that are ignored (RFC 9112, 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
-const LINE_TOO_LONG: Invalid =
-    Invalid::new(StatusCode::URI_TOO_LONG, "the request line is too long");
-const HEAD_TOO_LARGE: Invalid = Invalid::new(
+const LINE_TOO_LONG: InvalidMessage =
+    InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
+const HEAD_TOO_LARGE: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the headers of the request are too large",
 );
-const TOO_MANY_FIELDS: Invalid = Invalid::new(
+const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request has too many headers",
 );
@@ -39,7 +39,7 @@ pub enum Event {
     /// The end of the request. The next one follows, unless this one has `Connection: close`.
     Complete,
     /// The bytes are not a valid request. It is the last event.
-    Error(Invalid),
+    Error(InvalidMessage),
 }
 
 impl From<BodyPart> for Event {
@@ -224,7 +224,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn refuse(&mut self, invalid: Invalid) -> Event {
+    fn refuse(&mut self, invalid: InvalidMessage) -> Event {
         *self = Decoder {
             input: InputBuffer::default(),
             state: RequestDecoderState::Failed,
@@ -232,7 +232,7 @@ impl Decoder {
         Event::Error(invalid)
     }
 
-    fn try_advance(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+    fn try_advance(&mut self, limits: &Limits) -> Result<Option<Event>, InvalidMessage> {
         match &mut self.state {
             RequestDecoderState::Head { .. } => self.head(limits),
             RequestDecoderState::Body { body, last } => {
@@ -247,7 +247,7 @@ impl Decoder {
     }
 
     /// Returns the next event for a head received in several pieces, line by line.
-    fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+    fn head(&mut self, limits: &Limits) -> Result<Option<Event>, InvalidMessage> {
         let RequestDecoderState::Head {
             lines,
             first_line,
@@ -268,7 +268,11 @@ impl Decoder {
                     *empty_lines += 1;
                     self.input.skip(2);
                 }
-                _ => return Err(Invalid::bad("the request does not start with a method")),
+                _ => {
+                    return Err(InvalidMessage::bad(
+                        "the request does not start with a method",
+                    ));
+                }
             }
         }
         let bytes = self.input.as_slice();
@@ -294,7 +298,9 @@ impl Decoder {
             } else if lines.count() - 1 > limits.fields {
                 return Err(TOO_MANY_FIELDS);
             } else if matches!(bytes[line.start], b' ' | b'\t') {
-                return Err(Invalid::bad("a header is folded over more than one line"));
+                return Err(InvalidMessage::bad(
+                    "a header is folded over more than one line",
+                ));
             }
         }
     }

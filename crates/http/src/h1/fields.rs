@@ -29,9 +29,9 @@ impl<'a> Fields<'a> {
     /// Returns the value of the next field with this name.
     pub(super) fn next_of(&mut self, name: &str) -> Option<&'a [u8]> {
         loop {
-            let is_wanted = self.lines.get(name.len()) == Some(&b':')
+            let is_requested = self.lines.get(name.len()) == Some(&b':')
                 && self.lines[..name.len()].eq_ignore_ascii_case(name.as_bytes());
-            if is_wanted {
+            if is_requested {
                 return Some(self.line()?[name.len() + 1..].trim_ascii());
             }
             self.lines = self.lines.get(line_length(self.lines)?..)?;

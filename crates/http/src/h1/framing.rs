@@ -1,6 +1,6 @@
 //! Fields that determine the framing of a message and the persistence of its connection.
 
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
 use super::target::{check_authority, is_plain_authority};
 use super::text::is_token;
@@ -46,7 +46,7 @@ impl RequestFraming {
         at: usize,
         colon: usize,
         end: usize,
-    ) -> Result<(), Invalid> {
+    ) -> Result<(), InvalidMessage> {
         let Some(&first) = line.first() else {
             return Ok(());
         };
@@ -65,7 +65,7 @@ impl RequestFraming {
 
     /// Records a field that few requests have.
     #[inline(never)]
-    fn rare_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Invalid> {
+    fn rare_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidMessage> {
         if is(name, b"content-length") {
             return self.content_length(value);
         }
@@ -91,16 +91,16 @@ impl RequestFraming {
         at: usize,
         mut start: usize,
         mut end: usize,
-    ) -> Result<(), Invalid> {
+    ) -> Result<(), InvalidMessage> {
         if self.host != Span::default() {
-            return Err(Invalid::bad("there is more than one Host header"));
+            return Err(InvalidMessage::bad("there is more than one Host header"));
         }
         // The value nearly always starts after one space.
         start += usize::from(line.get(start) == Some(&b' '));
         if !is_plain_authority(line, start, end) {
             (start, end) = trimmed(line, start, end);
             if check_authority(line.get(start..end).unwrap_or_default()).is_none() {
-                return Err(Invalid::bad(
+                return Err(InvalidMessage::bad(
                     "the Host header is not a host with an optional port",
                 ));
             }
@@ -136,17 +136,17 @@ impl RequestFraming {
         self.flags & flag != 0
     }
 
-    fn content_length(&mut self, value: &[u8]) -> Result<(), Invalid> {
+    fn content_length(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
         if self.has(HAS_LENGTH) {
-            return Err(Invalid::bad("there is more than one Content-Length"));
+            return Err(InvalidMessage::bad("there is more than one Content-Length"));
         }
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(Invalid::bad("the Content-Length is not a number"));
+            return Err(InvalidMessage::bad("the Content-Length is not a number"));
         }
         let length = value.iter().try_fold(0u64, |length, digit| {
             length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
         });
-        let too_large = Invalid::new(
+        let too_large = InvalidMessage::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the Content-Length is too large",
         );
@@ -155,9 +155,11 @@ impl RequestFraming {
         Ok(())
     }
 
-    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Invalid> {
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
         if self.has(CHUNKED) {
-            return Err(Invalid::bad("there is more than one Transfer-Encoding"));
+            return Err(InvalidMessage::bad(
+                "there is more than one Transfer-Encoding",
+            ));
         }
         if value.eq_ignore_ascii_case(b"chunked") {
             self.flags |= CHUNKED;
@@ -174,18 +176,18 @@ impl RequestFraming {
             plain &= token(coding) && !known(coding);
         }
         Err(if plain && any == known(last) {
-            Invalid::new(
+            InvalidMessage::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "the Transfer-Encoding is not supported",
             )
         } else {
-            Invalid::bad("the Transfer-Encoding is malformed")
+            InvalidMessage::bad("the Transfer-Encoding is malformed")
         })
     }
 
     /// Validates the fields together, and stores the results in `parts`.
     #[inline(always)]
-    pub(super) fn validate(&self, parts: &mut HeadParts) -> Result<(), Invalid> {
+    pub(super) fn validate(&self, parts: &mut HeadParts) -> Result<(), InvalidMessage> {
         let is_usual = self.flags & !CONNECTION_KEEP_ALIVE == 0
             && parts.version == Version::Http11
             && parts.form == TargetForm::Origin
@@ -203,32 +205,36 @@ impl RequestFraming {
             && (version == Version::Http11 || self.has(CONNECTION_KEEP_ALIVE))
     }
 
-    fn body_length(&self, version: Version) -> Result<BodyLength, Invalid> {
+    fn body_length(&self, version: Version) -> Result<BodyLength, InvalidMessage> {
         match (self.has(HAS_LENGTH), self.has(CHUNKED)) {
             (false, false) => Ok(BodyLength::None),
             (true, false) => Ok(BodyLength::Bytes(self.length)),
             (false, true) if version == Version::Http11 => Ok(BodyLength::Chunked),
-            (false, true) => Err(Invalid::bad("Transfer-Encoding is not allowed in HTTP/1.0")),
-            (true, true) => Err(Invalid::bad(
+            (false, true) => Err(InvalidMessage::bad(
+                "Transfer-Encoding is not allowed in HTTP/1.0",
+            )),
+            (true, true) => Err(InvalidMessage::bad(
                 "there are both Content-Length and Transfer-Encoding",
             )),
         }
     }
 
     #[inline(never)]
-    fn validate_any(&self, parts: &mut HeadParts) -> Result<(), Invalid> {
+    fn validate_any(&self, parts: &mut HeadParts) -> Result<(), InvalidMessage> {
         let version = parts.version;
         let is_connect = parts.form == TargetForm::Authority;
         let body = self.body_length(version)?;
         if version == Version::Http11 && self.host == Span::default() {
-            return Err(Invalid::bad("the Host header is missing"));
+            return Err(InvalidMessage::bad("the Host header is missing"));
         }
         let has_body = !matches!(body, BodyLength::None | BodyLength::Bytes(0));
         if is_connect && has_body {
-            return Err(Invalid::bad("a CONNECT request must not have a body"));
+            return Err(InvalidMessage::bad(
+                "a CONNECT request must not have a body",
+            ));
         }
         if self.has(EXPECTS_OTHER) && version == Version::Http11 {
-            return Err(Invalid::new(
+            return Err(InvalidMessage::new(
                 StatusCode::EXPECTATION_FAILED,
                 "the expectation in Expect is not supported",
             ));
@@ -252,7 +258,7 @@ impl RequestFraming {
 pub(super) struct ResponseFraming {
     framing: RequestFraming,
     /// The first error in the body framing. It is ignored if the response has no body.
-    problem: Option<Invalid>,
+    problem: Option<InvalidMessage>,
 }
 
 impl ResponseFraming {
@@ -279,7 +285,7 @@ impl ResponseFraming {
     /// # Errors
     ///
     /// The end of the body is not certain.
-    pub(super) fn body(&self, version: Version) -> Result<BodyLength, Invalid> {
+    pub(super) fn body(&self, version: Version) -> Result<BodyLength, InvalidMessage> {
         match self.problem {
             Some(problem) => Err(problem),
             None => self.framing.body_length(version),

@@ -6,12 +6,12 @@ use http::StatusCode;
 /// response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Invalid {
+pub struct InvalidMessage {
     status: StatusCode,
     reason: &'static str,
 }
 
-impl Invalid {
+impl InvalidMessage {
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -22,11 +22,11 @@ impl Invalid {
         self.reason
     }
 
-    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Invalid {
-        Invalid { status, reason }
+    pub(super) const fn new(status: StatusCode, reason: &'static str) -> InvalidMessage {
+        InvalidMessage { status, reason }
     }
 
-    pub(super) const fn bad(reason: &'static str) -> Invalid {
-        Invalid::new(StatusCode::BAD_REQUEST, reason)
+    pub(super) const fn bad(reason: &'static str) -> InvalidMessage {
+        InvalidMessage::new(StatusCode::BAD_REQUEST, reason)
     }
 }

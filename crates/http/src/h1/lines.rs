@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 
 /// The search position in a section. No byte is searched twice, however the section is split.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,8 +37,8 @@ impl Lines {
         &mut self,
         section: &[u8],
         bound: usize,
-        too_long: Invalid,
-    ) -> Result<Option<Range<usize>>, Invalid> {
+        too_long: InvalidMessage,
+    ) -> Result<Option<Range<usize>>, InvalidMessage> {
         let (start, searched) = (self.start as usize, self.searched as usize);
         let unsearched = &section[searched..section.len().min(bound).max(searched)];
         count_work(unsearched.len());
@@ -52,7 +52,7 @@ impl Lines {
         };
         let end = searched + found;
         if end == start || section[end - 1] != b'\r' {
-            return Err(Invalid::bad("a line ends with LF instead of CR LF"));
+            return Err(InvalidMessage::bad("a line ends with LF instead of CR LF"));
         }
         self.start = end as u32 + 1;
         self.searched = self.start;

@@ -1,7 +1,7 @@
 //! Sans-IO HTTP/1.1 (RFC 9112): received bytes in and events out, messages in and bytes out.
 //!
 //! On a server, a [`Decoder`] reads the requests of one connection. It is strict: it refuses a request that two servers might interpret
-//! differently ([`Invalid`]), and then reads nothing more. An [`Encoder`] writes one response, with the framing required by its status
+//! differently ([`InvalidMessage`]), and then reads nothing more. An [`Encoder`] writes one response, with the framing required by its status
 //! and by the request. All header names are written in lower case. The module [`client`] contains the client side, and uses the same body
 //! decoder.
 //!
@@ -47,6 +47,6 @@ pub use encoder::{
 };
 pub use fields::{Fields, Trailers};
 pub use interim::write_interim;
-pub use invalid::Invalid;
+pub use invalid::InvalidMessage;
 pub use limits::Limits;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};

@@ -6,17 +6,17 @@ use http::{Method, StatusCode};
 use super::block::Block;
 use super::fields::Trailers;
 use super::framing::RequestFraming;
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::count_work;
 use super::request_head::{HeadParts, RequestHead, Span, Version};
 use super::target;
 use super::text::{TOKEN, end_of, end_of_long, end_of_text};
 
-const MALFORMED_LINE: Invalid = Invalid::bad("the request line is malformed");
-const MALFORMED_NAME: Invalid = Invalid::bad("a header name is malformed");
-const MALFORMED_VALUE: Invalid =
-    Invalid::bad("a header value has characters that are not allowed there");
+const MALFORMED_LINE: InvalidMessage = InvalidMessage::bad("the request line is malformed");
+const MALFORMED_NAME: InvalidMessage = InvalidMessage::bad("a header name is malformed");
+const MALFORMED_VALUE: InvalidMessage =
+    InvalidMessage::bad("a header value has characters that are not allowed there");
 
 impl RequestHead {
     /// Parses the head at the start of `bytes` into `self`, reusing the memory of the previous head, and returns its length. Returns
@@ -32,7 +32,7 @@ impl RequestHead {
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-    ) -> Result<Option<usize>, Invalid> {
+    ) -> Result<Option<usize>, InvalidMessage> {
         let length = head(bytes, limits, &mut self.method, &mut self.parts)?;
         if let Some(whole) = length.and_then(|length| bytes.get(..length)) {
             self.bytes.clear();
@@ -52,7 +52,7 @@ pub(super) fn head(
     limits: &Limits,
     method: &mut Method,
     parts: &mut HeadParts,
-) -> Result<Option<usize>, Invalid> {
+) -> Result<Option<usize>, InvalidMessage> {
     count_work(bytes.len());
     let Some(fields_start) = first_line(bytes, method, parts)? else {
         return Ok(None);
@@ -86,7 +86,7 @@ pub(super) fn head(
 }
 
 /// Checks the first line of a head before the other lines are received. `line` includes its line ending.
-pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
+pub(super) fn check_first_line(line: &[u8]) -> Result<(), InvalidMessage> {
     let (mut method, mut parts) = (Method::GET, HeadParts::NONE);
     first_line(line, &mut method, &mut parts)?
         .map(|_| ())
@@ -99,7 +99,7 @@ fn first_line(
     bytes: &[u8],
     method: &mut Method,
     parts: &mut HeadParts,
-) -> Result<Option<usize>, Invalid> {
+) -> Result<Option<usize>, InvalidMessage> {
     *parts = HeadParts::NONE;
     if !bytes.starts_with(b"GET /") {
         return other_first_line(bytes, method, parts);
@@ -120,7 +120,7 @@ fn other_first_line(
     bytes: &[u8],
     method: &mut Method,
     parts: &mut HeadParts,
-) -> Result<Option<usize>, Invalid> {
+) -> Result<Option<usize>, InvalidMessage> {
     let method_end = end_of(&TOKEN, bytes, 0);
     let start = method_end + 1;
     let end = target::end_of_visible(bytes, start);
@@ -146,7 +146,11 @@ fn other_first_line(
 
 /// Parses the version after a target, and returns the start of the next line; `None` if the line is incomplete.
 #[inline(always)]
-fn version(bytes: &[u8], at: usize, parts: &mut HeadParts) -> Result<Option<usize>, Invalid> {
+fn version(
+    bytes: &[u8],
+    at: usize,
+    parts: &mut HeadParts,
+) -> Result<Option<usize>, InvalidMessage> {
     let text = bytes.get(at..).and_then(<[u8]>::first_chunk);
     if text != Some(b" HTTP/1.1\r\n") {
         let Some(text) = text else {
@@ -159,7 +163,7 @@ fn version(bytes: &[u8], at: usize, parts: &mut HeadParts) -> Result<Option<usiz
 
 /// Distinguishes an incomplete line from a malformed one.
 #[cold]
-fn incomplete_or_malformed(bytes: &[u8], at: usize) -> Result<Option<usize>, Invalid> {
+fn incomplete_or_malformed(bytes: &[u8], at: usize) -> Result<Option<usize>, InvalidMessage> {
     match bytes.get(at) {
         Some(byte) if *byte != b' ' || bytes.ends_with(b"\r\n") => Err(MALFORMED_LINE),
         _ => Ok(None),
@@ -168,7 +172,7 @@ fn incomplete_or_malformed(bytes: &[u8], at: usize) -> Result<Option<usize>, Inv
 
 /// Parses a version other than `HTTP/1.1`. A higher minor version is treated as 1.1 (RFC 9110, 2.5).
 #[cold]
-fn other_version(text: &[u8; 11]) -> Result<Version, Invalid> {
+fn other_version(text: &[u8; 11]) -> Result<Version, InvalidMessage> {
     match text {
         [
             b' ',
@@ -185,7 +189,7 @@ fn other_version(text: &[u8; 11]) -> Result<Version, Invalid> {
         ] if major.is_ascii_digit() && minor.is_ascii_digit() => match major {
             b'1' if *minor == b'0' => Ok(Version::Http10),
             b'1' => Ok(Version::Http11),
-            _ => Err(Invalid::new(
+            _ => Err(InvalidMessage::new(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "the HTTP version is not supported",
             )),
@@ -210,7 +214,7 @@ enum ParsedLine {
 ///
 /// A name of letters and hyphens costs one block; the value costs the blocks that it occupies.
 #[inline(always)]
-fn field(section: &[u8]) -> Result<ParsedLine, Invalid> {
+fn field(section: &[u8]) -> Result<ParsedLine, InvalidMessage> {
     let Some(block) = Block::at(section, 0) else {
         return match section {
             b"\r\n" => Ok(ParsedLine::End),
@@ -227,7 +231,7 @@ fn field(section: &[u8]) -> Result<ParsedLine, Invalid> {
 
 /// Parses the value of the line at the start of the section.
 #[inline(always)]
-fn value(section: &[u8], colon: usize) -> Result<ParsedLine, Invalid> {
+fn value(section: &[u8], colon: usize) -> Result<ParsedLine, InvalidMessage> {
     let Some(mut left) = section.get(colon + 1..) else {
         return Ok(ParsedLine::Incomplete);
     };
@@ -249,7 +253,7 @@ fn value(section: &[u8], colon: usize) -> Result<ParsedLine, Invalid> {
 /// Parses a field line whose name is longer than a block or has characters other than letters and hyphens, or which is near the end of
 /// the received bytes. Also parses the empty line there.
 #[inline(never)]
-fn field_by_bytes(section: &[u8]) -> Result<ParsedLine, Invalid> {
+fn field_by_bytes(section: &[u8]) -> Result<ParsedLine, InvalidMessage> {
     let colon = end_of_long(&TOKEN, Block::non_plain_name, section, 0);
     let colon = end_of(&TOKEN, section, colon);
     match section.get(colon) {
@@ -260,7 +264,7 @@ fn field_by_bytes(section: &[u8]) -> Result<ParsedLine, Invalid> {
 
 /// Parses the rest of a field that has tabs or is near the end of the received bytes. The text is valid up to `at`.
 #[inline(never)]
-fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<ParsedLine, Invalid> {
+fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<ParsedLine, InvalidMessage> {
     let end = end_of_text(section, at);
     match section.get(end..).unwrap_or_default() {
         [b'\r', b'\n', ..] => Ok(ParsedLine::Field { colon, end }),
@@ -270,7 +274,7 @@ fn end_of_field(section: &[u8], colon: usize, at: usize) -> Result<ParsedLine, I
 }
 
 /// Parses a line that has no name and colon: `end` is the end of the characters that a name may have.
-fn end_or_malformed(section: &[u8], end: usize) -> Result<ParsedLine, Invalid> {
+fn end_or_malformed(section: &[u8], end: usize) -> Result<ParsedLine, InvalidMessage> {
     match section {
         [b'\r', b'\n', ..] => Ok(ParsedLine::End),
         [] | [b'\r'] => Ok(ParsedLine::Incomplete),
@@ -283,8 +287,8 @@ fn end_or_malformed(section: &[u8], end: usize) -> Result<ParsedLine, Invalid> {
 /// its line.
 pub(super) fn fields(
     section: &[u8],
-    mut record: impl FnMut(&[u8], usize, usize) -> Result<(), Invalid>,
-) -> Result<(), Invalid> {
+    mut record: impl FnMut(&[u8], usize, usize) -> Result<(), InvalidMessage>,
+) -> Result<(), InvalidMessage> {
     let mut rest = section;
     while let ParsedLine::Field { colon, end } = field(rest)? {
         record(rest, colon, end)?;
@@ -294,13 +298,13 @@ pub(super) fn fields(
 }
 
 /// Checks the trailers of a body. The section is complete and ends with an empty line.
-pub(super) fn trailers(section: Bytes) -> Result<Trailers, Invalid> {
+pub(super) fn trailers(section: Bytes) -> Result<Trailers, InvalidMessage> {
     let forbidden = ["Content-Length", "Transfer-Encoding", "Host"];
     fields(&section, |line, colon, _| {
         let name = line.get(..colon).unwrap_or_default();
         let is_forbidden = |forbidden: &&str| name.eq_ignore_ascii_case(forbidden.as_bytes());
         match forbidden.iter().any(is_forbidden) {
-            true => Err(Invalid::bad(
+            true => Err(InvalidMessage::bad(
                 "a trailer has a name that is not allowed in trailers",
             )),
             false => Ok(()),

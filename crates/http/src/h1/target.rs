@@ -6,11 +6,11 @@ use http::Method;
 use memchr::memchr;
 
 use super::block::{Block, WIDTH};
-use super::invalid::Invalid;
+use super::invalid::InvalidMessage;
 use super::request_head::{HeadParts, Span, TargetForm};
 use super::text::{Set, alphanumeric_and, end_of, end_of_long, visible_but};
 
-const MALFORMED: Invalid = Invalid::bad("the target of the request is malformed");
+const MALFORMED: InvalidMessage = InvalidMessage::bad("the target of the request is malformed");
 
 /// Parses a target that starts with a path at `start`, stores the ranges of its path and query, and returns its end.
 #[inline(always)]
@@ -32,7 +32,7 @@ fn query(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
 
 /// Checks that the rest of the target after its path is a query without a fragment.
 #[inline(always)]
-pub(super) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), Invalid> {
+pub(super) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), InvalidMessage> {
     match parts.query.start {
         0 => Ok(()),
         start => check_no_fragment(&bytes[start as usize - 1..parts.query.end as usize]),
@@ -40,10 +40,12 @@ pub(super) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), Invalid
 }
 
 #[inline(never)]
-fn check_no_fragment(text: &[u8]) -> Result<(), Invalid> {
+fn check_no_fragment(text: &[u8]) -> Result<(), InvalidMessage> {
     match memchr(b'#', text) {
         None => Ok(()),
-        Some(_) => Err(Invalid::bad("the target of the request has a fragment")),
+        Some(_) => Err(InvalidMessage::bad(
+            "the target of the request has a fragment",
+        )),
     }
 }
 
@@ -54,7 +56,7 @@ pub(super) fn non_path(
     start: usize,
     end: usize,
     parts: &mut HeadParts,
-) -> Result<(), Invalid> {
+) -> Result<(), InvalidMessage> {
     if let Some(place) = parse_form(method, &bytes[start..end], start, parts)? {
         path(bytes, start + place, parts);
         if parts.path.start == parts.path.end {
@@ -70,10 +72,10 @@ fn parse_form(
     bytes: &[u8],
     at: usize,
     parts: &mut HeadParts,
-) -> Result<Option<usize>, Invalid> {
+) -> Result<Option<usize>, InvalidMessage> {
     if *method == Method::CONNECT {
         if check_authority(bytes) != Some(true) {
-            return Err(Invalid::bad(
+            return Err(InvalidMessage::bad(
                 "the target of CONNECT is not a host and a port",
             ));
         }
@@ -90,7 +92,9 @@ fn parse_form(
     let end = bytes[start..].iter().position(|byte| b"/?#".contains(byte));
     let end = end.map_or(bytes.len(), |end| start + end);
     if start == end || bytes[start] == b':' || check_authority(&bytes[start..end]).is_none() {
-        return Err(Invalid::bad("the host in the request target is not valid"));
+        return Err(InvalidMessage::bad(
+            "the host in the request target is not valid",
+        ));
     }
     parts.form = TargetForm::Absolute;
     parts.host = Span::new(at + start, at + end);

@@ -14,14 +14,14 @@ const MAX_FIELDS: usize = 100;
 #[non_exhaustive]
 pub enum ParseError {
     /// The text is not a status line and headers.
-    #[error("parsing a response failed: {why}")]
+    #[error("parsing a response failed: {reason}")]
     Malformed {
         /// The reason.
-        why: Box<str>,
+        reason: Box<str>,
     },
     /// The empty line after the headers is missing.
     #[error("parsing a response failed: the empty line after the headers is missing")]
-    Unfinished,
+    Incomplete,
     /// The status is 1xx, which is not the status of a final response.
     #[error("parsing a response failed: {status} is not the status of a final response")]
     Interim {
@@ -68,7 +68,7 @@ impl Response {
         let mut head = httparse::Response::new(&mut fields);
         let length = match head.parse(&raw).map_err(malformed)? {
             httparse::Status::Complete(length) => length,
-            httparse::Status::Partial => return Err(ParseError::Unfinished),
+            httparse::Status::Partial => return Err(ParseError::Incomplete),
         };
         let code = head.code.unwrap_or_default();
         let status = StatusCode::from_u16(code).map_err(malformed)?;
@@ -93,7 +93,7 @@ impl Response {
 
 fn malformed(error: impl std::error::Error) -> ParseError {
     ParseError::Malformed {
-        why: error.to_string().into(),
+        reason: error.to_string().into(),
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn content_length_is_optional() {
-        let response = Response::parse("HTTP/1.1 404 Not Found\r\n\r\nnothing").unwrap();
+        let response = Response::parse("HTTP/1.1 404 Not RouteMatch\r\n\r\nnothing").unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert_eq!(body(&response), b"nothing");
     }
@@ -174,7 +174,7 @@ mod tests {
         for raw in ["", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\nA: b\r\n"] {
             assert_eq!(
                 Response::parse(raw).unwrap_err(),
-                ParseError::Unfinished,
+                ParseError::Incomplete,
                 "{raw:?}"
             );
         }

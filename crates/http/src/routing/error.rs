@@ -11,16 +11,16 @@ pub enum RouteError {
         methods: Box<str>,
     },
     /// The pattern is malformed.
-    #[error("adding the route {pattern} failed: {why}")]
+    #[error("adding the route {pattern} failed: {reason}")]
     Pattern {
         /// The pattern.
         pattern: Box<str>,
         /// The reason.
-        why: Box<str>,
+        reason: Box<str>,
     },
     /// A route for the method and the pattern exists already.
     #[error("adding the route {pattern} failed: there is already a route for {method}")]
-    Taken {
+    Exists {
         /// The pattern.
         pattern: Box<str>,
         /// The method, or `ALL`.

@@ -14,4 +14,4 @@ pub use error::RouteError;
 pub(crate) use expression::Expression;
 pub use params::Params;
 pub(crate) use path::{BadEscape, NormalPath, has_plain_segments};
-pub use table::{Found, Router};
+pub use table::{RouteMatch, Router};

@@ -29,9 +29,9 @@ impl RoutePattern {
         } else {
             plain(pattern)
         };
-        parsed.map_err(|why| RouteError::Pattern {
+        parsed.map_err(|reason| RouteError::Pattern {
             pattern: pattern.into(),
-            why: why.into(),
+            reason: reason.into(),
         })
     }
 }

@@ -75,7 +75,7 @@ struct RouteEntry<T> {
 /// The result of a lookup in a [`Router`].
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Found<'a, T> {
+pub enum RouteMatch<'a, T> {
     /// A route matches.
     Route {
         /// The value of the route.
@@ -146,7 +146,7 @@ impl<T> Router<T> {
         let Some(endpoint) = self.endpoints.get_mut(index) else {
             return Ok(());
         };
-        let taken = |method: &str| RouteError::Taken {
+        let taken = |method: &str| RouteError::Exists {
             pattern: pattern.into(),
             method: method.into(),
         };
@@ -184,12 +184,12 @@ impl<T> Router<T> {
                         add_affixes(&mut self.affixes, &key, next).map_err(|other| {
                             let other = self.endpoints.get(other);
                             let other = other.map_or("", |endpoint| &endpoint.pattern);
-                            let why = format!(
+                            let reason = format!(
                                 "it conflicts with the route {other}: neither is more specific; a regular expression can be added instead"
                             );
                             RouteError::Pattern {
                                 pattern: pattern.into(),
-                                why: why.into(),
+                                reason: reason.into(),
                             }
                         })?;
                         *slot.insert(next)
@@ -224,15 +224,20 @@ impl<T> Router<T> {
     }
 
     /// Finds the route for a method and a path as it was sent, without the query.
-    pub fn find(&self, method: &Method, path: &str) -> Found<'_, T> {
+    pub fn find(&self, method: &Method, path: &str) -> RouteMatch<'_, T> {
         match path::normalized(path) {
             Ok(normal) => self.find_normal(method, path.as_bytes(), normal.as_bytes()),
-            Err(path::BadEscape) => Found::BadPath,
+            Err(path::BadEscape) => RouteMatch::BadPath,
         }
     }
 
     /// Finds the route as [`find`](Router::find) does, for a path whose normal form is known. The parameters refer to `path`.
-    pub(crate) fn find_normal(&self, method: &Method, path: &[u8], normal: &[u8]) -> Found<'_, T> {
+    pub(crate) fn find_normal(
+        &self,
+        method: &Method,
+        path: &[u8],
+        normal: &[u8],
+    ) -> RouteMatch<'_, T> {
         let mut spans = Spans::default();
         let found = self.tree.find(normal, &mut spans);
         if let Some(endpoint) = found.and_then(|index| self.endpoints.get(index)) {
@@ -250,7 +255,7 @@ impl<T> Router<T> {
         self.find_regex(method, path, normal)
     }
 
-    fn find_regex(&self, method: &Method, path: &[u8], normal: &[u8]) -> Found<'_, T> {
+    fn find_regex(&self, method: &Method, path: &[u8], normal: &[u8]) -> RouteMatch<'_, T> {
         let normal = str::from_utf8(normal).unwrap_or_default();
         let mut methods: Vec<&Method> = Vec::new();
         let mut matched = false;
@@ -278,9 +283,9 @@ impl<T> Router<T> {
             return self.without_route(method, methods);
         }
         if self.knows(method) {
-            Found::NotFound
+            RouteMatch::NotFound
         } else {
-            Found::UnknownMethod
+            RouteMatch::UnknownMethod
         }
     }
 
@@ -301,9 +306,9 @@ impl<T> Router<T> {
         &self,
         method: &Method,
         methods: impl IntoIterator<Item = &'m Method>,
-    ) -> Found<'_, T> {
+    ) -> RouteMatch<'_, T> {
         if !self.knows(method) {
-            return Found::UnknownMethod;
+            return RouteMatch::UnknownMethod;
         }
         let mut all: Vec<&Method> = Vec::new();
         for name in methods {
@@ -319,9 +324,9 @@ impl<T> Router<T> {
         }
         let allow = methods::allow(all);
         if method == Method::OPTIONS {
-            Found::Options { allow }
+            RouteMatch::Options { allow }
         } else {
-            Found::MethodNotAllowed { allow }
+            RouteMatch::MethodNotAllowed { allow }
         }
     }
 
@@ -366,9 +371,9 @@ impl<T> RouteEntry<T> {
     fn with(
         &self,
         values: impl Iterator<Item = Result<ParamValue, std::str::Utf8Error>>,
-    ) -> Found<'_, T> {
+    ) -> RouteMatch<'_, T> {
         if self.names.is_empty() {
-            return Found::Route {
+            return RouteMatch::Route {
                 value: &self.value,
                 params: Params::default(),
             };
@@ -380,9 +385,9 @@ impl<T> RouteEntry<T> {
         });
         let params = Params::new(Rc::clone(&self.names), values);
         if bad {
-            return Found::BadPath;
+            return RouteMatch::BadPath;
         }
-        Found::Route {
+        RouteMatch::Route {
             value: &self.value,
             params,
         }

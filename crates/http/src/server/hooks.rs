@@ -16,7 +16,7 @@ use crate::{
 /// The error for a default header that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("setting the header {name:?} of all responses failed: {reason}")]
-pub struct FieldError {
+pub struct HeaderError {
     name: String,
     reason: &'static str,
 }
@@ -49,8 +49,8 @@ impl HttpServer {
     ///
     /// # Errors
     /// If the name or the value is not valid in a header, for example because it contains a line break.
-    pub fn set_header(self, name: &str, value: &str) -> Result<Self, FieldError> {
-        let error = |reason| FieldError {
+    pub fn set_header(self, name: &str, value: &str) -> Result<Self, HeaderError> {
+        let error = |reason| HeaderError {
             name: name.to_owned(),
             reason,
         };
@@ -72,7 +72,7 @@ impl HttpServer {
     pub fn set_headers<'a>(
         self,
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<Self, FieldError> {
+    ) -> Result<Self, HeaderError> {
         for (name, value) in fields {
             self.set_header(name, value)?;
         }

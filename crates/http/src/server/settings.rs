@@ -18,7 +18,7 @@ impl HttpServer {
 
     /// Sets the maximum time until the first byte of a new connection, which is closed otherwise; `None` disables the limit. Default: 10
     /// s.
-    pub fn first_octet_timeout(self, limit: Option<Duration>) -> Self {
+    pub fn first_byte_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.first_byte = time(limit))
     }
 
@@ -49,7 +49,7 @@ impl HttpServer {
 
     /// Sets the maximum time until a handler starts its response, counted from the end of the request. After that, the response is 500,
     /// the timeout is logged, and the handler's future is dropped; `None` disables the limit. Default: 60 s.
-    pub fn answer_timeout(self, limit: Option<Duration>) -> Self {
+    pub fn response_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.response = time(limit))
     }
 

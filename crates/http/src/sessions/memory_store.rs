@@ -93,7 +93,7 @@ impl MemoryStore {
 
 impl SessionStore for MemoryStore {
     fn load(&self, id: &str) -> LocalFuture<Result<Option<String>, StoreError>> {
-        let record = self.0.borrow_mut().load(id, driver::time_of_call());
+        let record = self.0.borrow_mut().load(id, driver::current_time());
         Box::pin(ready(Ok(record)))
     }
 
@@ -103,7 +103,7 @@ impl SessionStore for MemoryStore {
         record: String,
         lifetime: Duration,
     ) -> LocalFuture<Result<(), StoreError>> {
-        let now = driver::time_of_call();
+        let now = driver::current_time();
         let end = now.saturating_add(lifetime);
         self.0.borrow_mut().save(id, record, now, end);
         Box::pin(ready(Ok(())))

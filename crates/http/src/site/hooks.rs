@@ -88,7 +88,7 @@ impl Hooks {
             observer.request(RequestInfo(request.clone_handle()));
         }
         if self.measures || self.debug {
-            request.set_start(driver::time_of_call());
+            request.set_start(driver::current_time());
         }
     }
 
@@ -110,7 +110,7 @@ impl Hooks {
             && let Some(start) = request.map(Request::start)
             && let Some(observer) = &self.observer
         {
-            observer.handled(driver::time_of_call().saturating_sub(start));
+            observer.handled(driver::current_time().saturating_sub(start));
         }
         if let Some(rewrite) = &self.on_response {
             response = catch(|| rewrite(response)).unwrap_or_else(|message| {
@@ -145,7 +145,7 @@ impl Hooks {
 /// Prints a response to standard error, as a line such as `127.0.0.1:51234 GET /users/7 200 0.3 ms`.
 fn print(status: StatusCode, request: Option<&Request>) {
     let Some(request) = request else { return };
-    let time = driver::time_of_call().saturating_sub(request.start());
+    let time = driver::current_time().saturating_sub(request.start());
     let peer = request.peer().map_or("-".into(), |peer| peer.to_string());
     let peer = peer.rsplit("//").next().unwrap_or_default();
     let method = request.method();

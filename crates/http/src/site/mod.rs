@@ -25,7 +25,7 @@ use uptick_event_loop::{Id, catch};
 use crate::cors::is_preflight;
 use crate::exchange::{Exchange, OnError, SitePolicy, error_page};
 use crate::middleware::Endpoint;
-use crate::routing::{BadEscape, Found, RouteError, Router, has_plain_segments};
+use crate::routing::{BadEscape, RouteError, RouteMatch, Router, has_plain_segments};
 use crate::type_map::TypeMap;
 use crate::{
     Handler, HeaderValue, HttpError, Middleware, Next, Reply, Request, Response, StatusCode,
@@ -116,38 +116,40 @@ impl Site {
     #[inline(never)]
     fn find_pattern(&self, request: Request) -> Reply {
         match self.lookup(&request) {
-            Found::Route { value, params } => {
+            RouteMatch::Route { value, params } => {
                 request.set_params(params);
                 value.enter(request)
             }
-            Found::Options { allow } if is_preflight(&request) => self.preflight(allow, request),
+            RouteMatch::Options { allow } if is_preflight(&request) => {
+                self.preflight(allow, request)
+            }
             other => Reply::Ready(self.without_route(other, &request)),
         }
     }
 
     /// Returns the route for the normalized path, [`Request::path`], which access checks compare, too.
     #[inline]
-    fn lookup(&self, request: &Request) -> Found<'_, Rc<SiteRoute>> {
+    fn lookup(&self, request: &Request) -> RouteMatch<'_, Rc<SiteRoute>> {
         match request.normal_path() {
             Ok(path) => self.router.find_normal(request.method(), path, path),
-            Err(BadEscape) => Found::BadPath,
+            Err(BadEscape) => RouteMatch::BadPath,
         }
     }
 
     #[cold]
-    fn without_route(&self, found: Found<'_, Rc<SiteRoute>>, request: &Request) -> Response {
+    fn without_route(&self, found: RouteMatch<'_, Rc<SiteRoute>>, request: &Request) -> Response {
         match found {
-            Found::Options { allow } => options(&allow),
-            Found::MethodNotAllowed { allow } => {
+            RouteMatch::Options { allow } => options(&allow),
+            RouteMatch::MethodNotAllowed { allow } => {
                 let error = HttpError::from_status(StatusCode::METHOD_NOT_ALLOWED);
                 match HeaderValue::try_from(allow) {
                     Ok(allow) => error.with_header(http::header::ALLOW, allow).into(),
                     Err(e) => HttpError::internal(e).into(),
                 }
             }
-            Found::BadPath => HttpError::bad_request("The path is not well-formed").into(),
-            Found::UnknownMethod => HttpError::from_status(StatusCode::NOT_IMPLEMENTED).into(),
-            Found::NotFound | Found::Route { .. } => {
+            RouteMatch::BadPath => HttpError::bad_request("The path is not well-formed").into(),
+            RouteMatch::UnknownMethod => HttpError::from_status(StatusCode::NOT_IMPLEMENTED).into(),
+            RouteMatch::NotFound | RouteMatch::Route { .. } => {
                 let redirect = self
                     .redirect_trailing_slash
                     .then(|| self.with_other_trailing_slash(request));

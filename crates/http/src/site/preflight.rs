@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Site, SiteRoute};
 use crate::middleware::Endpoint;
-use crate::routing::{Found, Params};
+use crate::routing::{Params, RouteMatch};
 use crate::{Method, Next, Reply, Request, Response, StatusCode};
 
 /// Returns the response to OPTIONS for a path without an OPTIONS route.
@@ -51,7 +51,7 @@ impl Site {
         let method = Method::from_bytes(method.as_bytes()).ok()?;
         let path = request.normal_path().ok()?;
         match self.router.find_normal(&method, path, path) {
-            Found::Route { value, params } => Some((value, params)),
+            RouteMatch::Route { value, params } => Some((value, params)),
             _ => None,
         }
     }

@@ -25,10 +25,10 @@ pub struct ServerEvent {
 #[non_exhaustive]
 pub enum EventError {
     /// The name or the id contains a line break or a NUL, which would end the field early or make the client ignore it.
-    #[error("sending an event failed: its {what} contains a line break or a NUL")]
-    Unsendable {
+    #[error("sending an event failed: its {field} contains a line break or a NUL")]
+    InvalidField {
         /// `name` or `id`.
-        what: &'static str,
+        field: &'static str,
     },
     /// The client receives events more slowly than they are sent.
     #[error("sending an event failed: {limit} bytes are waiting for the client (ENOBUFS)")]
@@ -72,12 +72,12 @@ impl ServerEvent {
 
     /// Appends the event in its wire format. On error, nothing is appended.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
-        for (what, text) in [("name", &self.name), ("id", &self.id)] {
+        for (field, text) in [("name", &self.name), ("id", &self.id)] {
             if text
                 .as_ref()
                 .is_some_and(|text| text.contains(['\r', '\n', '\0']))
             {
-                return Err(EventError::Unsendable { what });
+                return Err(EventError::InvalidField { field });
             }
         }
         if let Some(name) = &self.name {
@@ -187,9 +187,9 @@ mod tests {
         for text in ["a\ndata: b", "a\r", "a\0"] {
             let mut out = Vec::new();
             let named = ServerEvent::new("x").name(text).write(&mut out);
-            assert_eq!(named, Err(EventError::Unsendable { what: "name" }));
+            assert_eq!(named, Err(EventError::InvalidField { field: "name" }));
             let numbered = ServerEvent::new("x").id(text).write(&mut out);
-            assert_eq!(numbered, Err(EventError::Unsendable { what: "id" }));
+            assert_eq!(numbered, Err(EventError::InvalidField { field: "id" }));
             assert!(out.is_empty());
         }
     }

@@ -25,7 +25,7 @@ use open::OpenedPath;
 use path::RelativePath;
 use range::{ByteRange, RequestedRange};
 
-use crate::content_coding::{Coding, negotiate};
+use crate::content_coding::{ContentCoding, negotiate};
 use crate::response::SelectedRepresentation;
 use crate::routing::has_plain_segments;
 use crate::{HttpError, LocalFuture, Request, Response};
@@ -119,7 +119,7 @@ struct FileResponse {
 
 impl FileResponse {
     /// Marks the content as compressed.
-    fn set_coding(&mut self, coding: Coding) {
+    fn set_coding(&mut self, coding: ContentCoding) {
         if self.status != StatusCode::NOT_MODIFIED {
             let fields = &mut self.fields;
             fields.insert(header::CONTENT_ENCODING, coding.name());
@@ -379,13 +379,13 @@ impl FileSettings {
         path: &Path,
         metadata: &Metadata,
         request: &FileRequest,
-    ) -> Option<(Coding, File, Metadata)> {
+    ) -> Option<(ContentCoding, File, Metadata)> {
         let accept = request.fields.get_all(header::ACCEPT_ENCODING);
         let is_older = |other: &Metadata| match (other.modified(), metadata.modified()) {
             (Ok(other), Ok(own)) => other < own,
             _ => false,
         };
-        let mut offered = Coding::ALL.to_vec();
+        let mut offered = ContentCoding::ALL.to_vec();
         while let Some(coding) = negotiate(accept.iter().map(HeaderValue::as_bytes), &offered) {
             let mut name = path.as_os_str().to_owned();
             name.push(coding.extension());

@@ -29,7 +29,7 @@ impl ConnectorInterface for TestConnector {
         Connecting::new(async move {
             let Some(service) = service else {
                 return Err(Error::Closed {
-                    what: "the server".into(),
+                    object: "the server".into(),
                 });
             };
             let pair = UnixStream::pair();

@@ -45,13 +45,13 @@ pub enum TestError {
     },
     /// The response was aborted: its body failed, or did not have the announced length. The reason is logged.
     #[error("reading the response to {request} failed: it was aborted")]
-    Cut {
+    Aborted {
         /// Method and target of the request.
         request: String,
     },
     /// The client was disconnected.
     #[error("reading the response to {request} failed: the client is disconnected")]
-    Gone {
+    Disconnected {
         /// Method and target of the request.
         request: String,
     },

@@ -75,7 +75,7 @@ impl TestExchange {
     /// Waits until the response has started, and returns its status and its headers.
     ///
     /// # Errors
-    /// [`TestError::Cut`] if the response was aborted before, [`TestError::Gone`] if the client was disconnected.
+    /// [`TestError::Aborted`] if the response was aborted before, [`TestError::Disconnected`] if the client was disconnected.
     pub async fn head(&self) -> Result<(StatusCode, HeaderMap), TestError> {
         poll_fn(|context| self.poll_head(context)).await
     }
@@ -114,7 +114,7 @@ impl TestExchange {
     /// Waits for the next piece of the response's body, and returns it; `None` after the last one.
     ///
     /// # Errors
-    /// [`TestError::Cut`] if the response was aborted, [`TestError::Gone`] if the client was disconnected before it was complete.
+    /// [`TestError::Aborted`] if the response was aborted, [`TestError::Disconnected`] if the client was disconnected before it was complete.
     pub async fn piece(&self) -> Result<Option<Bytes>, TestError> {
         poll_fn(|context| self.poll_piece(context)).await
     }
@@ -149,8 +149,12 @@ impl TestExchange {
         let request = || self.request.clone();
         match (&state.head, state.outcome) {
             (Some(head), _) => Poll::Ready(Ok(head.clone())),
-            (None, ResponseState::Gone) => Poll::Ready(Err(TestError::Gone { request: request() })),
-            (None, ResponseState::Cut) => Poll::Ready(Err(TestError::Cut { request: request() })),
+            (None, ResponseState::Disconnected) => {
+                Poll::Ready(Err(TestError::Disconnected { request: request() }))
+            }
+            (None, ResponseState::Aborted) => {
+                Poll::Ready(Err(TestError::Aborted { request: request() }))
+            }
             (None, ResponseState::Open | ResponseState::Done) => {
                 state.reader = Some(context.waker().clone());
                 Poll::Pending
@@ -172,8 +176,8 @@ impl TestExchange {
     fn take(&self) -> Option<Result<Option<Bytes>, TestError>> {
         let outcome = self.transport.state().outcome;
         let request = || self.request.clone();
-        if outcome == ResponseState::Gone {
-            return Some(Err(TestError::Gone { request: request() }));
+        if outcome == ResponseState::Disconnected {
+            return Some(Err(TestError::Disconnected { request: request() }));
         }
         if let Some(piece) = self.transport.take_piece() {
             return Some(Ok(Some(piece)));
@@ -181,8 +185,8 @@ impl TestExchange {
         match outcome {
             ResponseState::Open => None,
             ResponseState::Done => Some(Ok(None)),
-            ResponseState::Cut | ResponseState::Gone => {
-                Some(Err(TestError::Cut { request: request() }))
+            ResponseState::Aborted | ResponseState::Disconnected => {
+                Some(Err(TestError::Aborted { request: request() }))
             }
         }
     }

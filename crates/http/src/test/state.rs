@@ -23,9 +23,9 @@ pub(super) enum ResponseState {
     /// The response is complete.
     Done,
     /// The response was aborted.
-    Cut,
+    Aborted,
     /// The client is disconnected.
-    Gone,
+    Disconnected,
 }
 
 /// The state of an exchange in memory.
@@ -106,7 +106,10 @@ impl ExchangeState {
         let Some(exchange) = &self.exchange else {
             return Action::Stop;
         };
-        if matches!(self.outcome, ResponseState::Gone | ResponseState::Cut) {
+        if matches!(
+            self.outcome,
+            ResponseState::Disconnected | ResponseState::Aborted
+        ) {
             return self.take().map_or(Action::Stop, Action::Abandoned);
         }
         if exchange.is_done() {

@@ -107,7 +107,7 @@ impl MemoryTransport {
         {
             let mut state = self.state();
             if state.outcome == ResponseState::Open {
-                state.outcome = ResponseState::Gone;
+                state.outcome = ResponseState::Disconnected;
             }
         }
         self.advance();
@@ -248,7 +248,7 @@ impl ExchangeTransport for MemoryTransport {
     fn is_closing(&self) -> bool {
         matches!(
             self.state().outcome,
-            ResponseState::Gone | ResponseState::Cut
+            ResponseState::Disconnected | ResponseState::Aborted
         )
     }
 
@@ -382,7 +382,7 @@ impl ExchangeTransport for MemoryTransport {
         {
             let mut state = self.state();
             if state.outcome == ResponseState::Open {
-                state.outcome = ResponseState::Cut;
+                state.outcome = ResponseState::Aborted;
             }
         }
         self.advance_later();

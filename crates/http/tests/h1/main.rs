@@ -16,7 +16,7 @@ mod reference;
 mod smuggling;
 mod splits;
 
-use uptick_http::h1::{Decoder, Event, Invalid, Limits, RequestHead};
+use uptick_http::h1::{Decoder, Event, InvalidMessage, Limits, RequestHead};
 
 /// The result of decoding bytes, with concatenated bodies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub(crate) fn head_of(input: &str) -> RequestHead {
 
 /// Returns the error for the first request, which is refused before any event, both in one piece and byte by byte.
 #[track_caller]
-pub(crate) fn refusal_of(input: impl AsRef<[u8]>) -> Invalid {
+pub(crate) fn refusal_of(input: impl AsRef<[u8]>) -> InvalidMessage {
     let input = input.as_ref();
     let limits = Limits::default();
     let mut decoder = Decoder::new();

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use uptick_http::{ClientInfo, ForwardedFields, TrustedProxies};
+use uptick_http::{ClientInfo, ForwardedHeaders, TrustedProxies};
 
 /// Checks the invariants for the headers of a request.
 pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto: &[u8]) {
@@ -23,7 +23,7 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
     let comma = x_forwarded_for.iter().position(|byte| *byte == b',');
     if let Some(comma) = comma.filter(|_| !x_forwarded_for.contains(&b'"')) {
         let (first, second) = (&x_forwarded_for[..comma], &x_forwarded_for[comma + 1..]);
-        let proxies = trusted().fields(ForwardedFields::XForwarded);
+        let proxies = trusted().fields(ForwardedHeaders::XForwarded);
         let name = "X-Forwarded-For";
         assert_eq!(
             proxies.client_info(received(proxy), [(name, first), (name, second)]),
@@ -40,11 +40,11 @@ pub(crate) fn check(forwarded: &[u8], x_forwarded_for: &[u8], x_forwarded_proto:
             ("X-Forwarded-For", b"192.0.2.7"),
         ],
     ] {
-        let proxies = trusted().fields(ForwardedFields::XForwarded);
+        let proxies = trusted().fields(ForwardedHeaders::XForwarded);
         let info = proxies.client_info(received(proxy), fields);
         assert_eq!(info.ip, Some(IpAddr::from([192, 0, 2, 7])));
     }
-    let proxies = trusted().fields(ForwardedFields::Forwarded);
+    let proxies = trusted().fields(ForwardedHeaders::Forwarded);
     let fields = [
         ("Forwarded", forwarded),
         ("Forwarded", b"for=192.0.2.7;proto=https".as_slice()),

@@ -2,7 +2,7 @@
 //! path, and neither the order of registration nor the spelling of the path matters.
 
 use uptick_http::Method;
-use uptick_http::router::{Found, Router};
+use uptick_http::router::{RouteMatch, Router};
 
 /// The characters that make a pattern a regular expression.
 const REGEX: [char; 11] = ['(', ')', '[', ']', '*', '+', '?', '^', '$', '|', '\\'];
@@ -25,7 +25,7 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
         .rev()
         .all(|(index, pattern)| backwards.add("GET", pattern, index).is_ok());
     let found = |router: &Router<usize>, path: &str| match router.find(&Method::GET, path) {
-        Found::Route { value, params } => {
+        RouteMatch::Route { value, params } => {
             let params: Vec<_> = params
                 .iter(path)
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -71,7 +71,7 @@ pub(crate) fn check(patterns: &[&str], path: &str) {
         if added[index] && pattern.bytes().all(text) {
             let found = router.find(&Method::GET, pattern);
             assert!(
-                matches!(found, Found::Route { value, .. } if *value == index),
+                matches!(found, RouteMatch::Route { value, .. } if *value == index),
                 "{pattern:?}"
             );
         }

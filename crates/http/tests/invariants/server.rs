@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use uptick_emitter::Emitter;
-use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, Step, sleep};
+use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, ScriptedWait, sleep};
 use uptick_http::h1::{Decoder, Event, Limits};
 use uptick_http::{HttpError, HttpServer, Method, Next, Request, Response};
 use uptick_socket::Connection;
@@ -92,10 +92,10 @@ impl TestServer {
         let event_loop = EventLoop::install(poller.clone(), clock).unwrap();
         // Without timeouts, the server waits only for the client.
         let http = HttpServer::new()
-            .first_octet_timeout(None)
+            .first_byte_timeout(None)
             .head_timeout(None)
             .idle_timeout(None)
-            .answer_timeout(None)
+            .response_timeout(None)
             .body_rate(0, Duration::ZERO)
             .body_limit(500);
         add_routes(http);
@@ -212,7 +212,7 @@ impl Client<'_> {
     /// Reports the socket as readable and writable.
     fn push_readiness(&self) {
         let ready = Readiness::READABLE.union(Readiness::WRITABLE);
-        self.server.poller.push(Step::Ready(vec![(self.fd, ready)]));
+        self.server.poller.push(ScriptedWait::Ready(vec![(self.fd, ready)]));
     }
 
     fn read(&mut self) {

@@ -89,7 +89,7 @@ fn requests_are_not_handled_while_the_client_does_not_read() {
 #[test]
 fn a_handler_can_respond_later_through_the_responder() {
     const LIMIT: Duration = Duration::from_millis(50);
-    let http = server().answer_timeout(Some(LIMIT));
+    let http = server().response_timeout(Some(LIMIT));
     http.get("/now", |_: Request, res: Responder| {
         res.send("now");
     });

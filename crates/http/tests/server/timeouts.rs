@@ -196,7 +196,7 @@ fn a_handler_that_never_responds_is_a_500_after_60_seconds() {
 fn timeouts_can_be_set_and_disabled() {
     let clock = manual_clock();
     let http = hello()
-        .first_octet_timeout(None)
+        .first_byte_timeout(None)
         .idle_timeout(Some(Duration::from_secs(2)))
         .head_timeout(Some(Duration::from_secs(3)));
     let mut fresh = Client::new(http);
@@ -217,7 +217,7 @@ fn timeouts_can_be_set_and_disabled() {
 #[test]
 fn a_handler_that_is_too_late_is_dropped() {
     let clock = manual_clock();
-    let http = server().answer_timeout(Some(Duration::from_secs(2)));
+    let http = server().response_timeout(Some(Duration::from_secs(2)));
     let held = Rc::new(());
     let handler = Rc::clone(&held);
     http.get("/", move |_: Request| {

@@ -10,7 +10,7 @@ use crate::proxy_protocol::protocol::Tlvs;
 
 /// The addresses of a connection that a proxy has sent in a PROXY protocol header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxied {
+pub struct ProxyInfo {
     /// The client's address, as the proxy saw it.
     pub source: Address,
     /// The address that the client connected to.
@@ -35,7 +35,7 @@ impl Connection {
     /// see [`is_secure`](Connection::is_secure). `None` for an unnamed Unix socket, as clients have, and if the handle
     /// is stale. The address is still available in `close` listeners.
     pub fn remote_address(self) -> Option<String> {
-        self.with_extra(|extra| uri(extra.remote()))?
+        self.with_attachment(|extra| uri(extra.remote()))?
     }
 
     /// Returns the local address as a URI. Behind a proxy with the PROXY protocol this is the address that the client
@@ -43,7 +43,7 @@ impl Connection {
     ///
     /// `None` if the socket is unnamed or the handle is stale.
     pub fn local_address(self) -> Option<String> {
-        let (proxied, secure) = self.with_extra(|extra| {
+        let (proxied, secure) = self.with_attachment(|extra| {
             let destination = extra.proxied().map(|proxied| proxied.destination.clone());
             (destination, extra.is_secure())
         })?;
@@ -60,7 +60,7 @@ impl Connection {
 
     /// Returns the remote IP address, behind a proxy that of the client; `None` for Unix connections and stale handles.
     pub fn remote_ip(self) -> Option<IpAddr> {
-        self.with_extra(|extra| match extra.proxied() {
+        self.with_attachment(|extra| match extra.proxied() {
             Some(proxied) => proxied.source.ip(),
             None => extra.peer.ip(),
         })?
@@ -68,22 +68,23 @@ impl Connection {
 
     /// Returns the address of the socket's peer: behind a proxy, the address of the proxy.
     pub fn peer(self) -> Option<Address> {
-        self.with_extra(|extra| extra.peer.clone())
+        self.with_attachment(|extra| extra.peer.clone())
     }
 
     /// Returns the addresses that a proxy has sent for the connection; `None` if the connection did not come through a
     /// proxy.
-    pub fn proxied(self) -> Option<Proxied> {
-        self.with_extra(|extra| extra.proxied().cloned())?
+    pub fn proxied(self) -> Option<ProxyInfo> {
+        self.with_attachment(|extra| extra.proxied().cloned())?
     }
 
-    pub(crate) fn set_proxied(self, proxied: Proxied) {
-        self.with_extra(|extra| extra.decorators().proxied = Some(Box::new(proxied)));
+    pub(crate) fn set_proxied(self, proxied: ProxyInfo) {
+        self.with_attachment(|extra| extra.decorators().proxied = Some(Box::new(proxied)));
     }
 
     /// Returns `true` if the connection is encrypted, over any kind of socket.
     pub fn is_secure(self) -> bool {
-        self.with_extra(|extra| extra.is_secure()).unwrap_or(false)
+        self.with_attachment(|extra| extra.is_secure())
+            .unwrap_or(false)
     }
 
     /// Returns the protocol that TLS has negotiated for the connection, such as `h2` (ALPN, RFC 7301); `None` without

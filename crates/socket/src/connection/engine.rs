@@ -249,7 +249,7 @@ impl Engine for Connection {
     }
 
     fn set_secure(self, secure: bool) {
-        self.with_extra(|extra| {
+        self.with_attachment(|extra| {
             if secure || extra.is_secure() {
                 extra.decorators().secure = secure;
             }

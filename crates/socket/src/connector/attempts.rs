@@ -67,7 +67,7 @@ mod tests {
         failures.push(
             first,
             Error::Timeout {
-                what: "connecting".into(),
+                operation: "connecting".into(),
                 after: std::time::Duration::from_secs(3),
             },
         );
@@ -89,7 +89,7 @@ mod tests {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
         let mut failures = AttemptErrors::default();
         let panic = Error::Panic {
-            what: "a connector".into(),
+            object: "a connector".into(),
             message: "oh no".into(),
         };
         failures.push(([192, 0, 2, 1], 80).into(), panic);

@@ -34,7 +34,7 @@ impl Connecting {
     ///
     /// impl ConnectorInterface for Offline {
     ///     fn connect_target(&self, target: ConnectTarget) -> Connecting {
-    ///         Connecting::failed(Error::Closed { what: format!("the route to {target}").into() })
+    ///         Connecting::failed(Error::Closed { object: format!("the route to {target}").into() })
     ///     }
     /// }
     /// let result = uptick_event_loop::block_on(Offline.connect(80))?;

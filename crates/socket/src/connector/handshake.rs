@@ -26,7 +26,7 @@ pub(super) fn connection_from_socket(socket: OwnedFd, peer: Address) -> Result<C
         Ok(conn)
     } else {
         Err(Error::Closed {
-            what: format!("the connection with {what}").into(),
+            object: format!("the connection with {what}").into(),
         })
     }
 }

@@ -93,7 +93,7 @@ impl Future for TimeoutFuture {
             .map_or(Poll::Pending, |timer| timer.poll(context))
             .map(|()| {
                 Err(Error::Timeout {
-                    what: format!("connecting to {}", this.target).into(),
+                    operation: format!("connecting to {}", this.target).into(),
                     after: *this.limit,
                 })
             })

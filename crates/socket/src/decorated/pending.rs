@@ -11,36 +11,36 @@ use super::{Decorated, Layer};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Minimum time that a connection has after [`Waiting::extend`]: 1 s.
+/// Minimum time that a connection has after [`PendingConnection::extend`]: 1 s.
 const MIN_EXTENSION: Duration = Duration::from_secs(1);
 
 /// Maximum timeout of waiting connections during a shutdown.
 const MAX_LIMIT_IN_SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// A layer whose connections wait for a header or a handshake.
-pub trait Waits: Layer {
+pub trait PendingLayer: Layer {
     /// The value that the layer keeps with a waiting connection.
     type Item: 'static;
 
     /// Returns the table of waiting connections, which the layer owns.
-    fn pending(&mut self) -> &mut Pending<Self::Item>;
+    fn pending(&mut self) -> &mut PendingConnections<Self::Item>;
 
     /// Called when a waiting connection has emitted an `error`. The connection closes afterwards.
-    fn failed(waiting: Waiting<Self>, error: Error);
+    fn failed(waiting: PendingConnection<Self>, error: Error);
 
     /// Called when a connection has waited for `limit`.
-    fn timed_out(waiting: Waiting<Self>, limit: Duration);
+    fn timed_out(waiting: PendingConnection<Self>, limit: Duration);
 
     /// Returns `true` if the connection waits for this program rather than for the peer, so that it does not time out.
     /// Default: never.
-    fn is_due(waiting: Waiting<Self>) -> bool {
+    fn is_due(waiting: PendingConnection<Self>) -> bool {
         let _ = waiting;
         false
     }
 }
 
 /// The waiting connections of a server, in the order in which they started to wait, and their limits.
-pub struct Pending<T> {
+pub struct PendingConnections<T> {
     waiting: BTreeMap<u64, PendingEntry<T>>,
     next: u64,
     limit: Option<Duration>,
@@ -60,10 +60,10 @@ struct PendingEntry<T> {
     value: T,
 }
 
-impl<T> Pending<T> {
+impl<T> PendingConnections<T> {
     /// Creates an empty table: each connection may wait for `limit`, and at most `max` of them at a time, at least 1.
     pub fn new(limit: Option<Duration>, max: usize) -> Self {
-        Pending {
+        PendingConnections {
             waiting: BTreeMap::new(),
             next: 0,
             limit,
@@ -92,7 +92,7 @@ impl<T> Pending<T> {
         self.max
     }
 
-    /// Sets the maximum number of waiting connections, at least 1. Default: the number passed to [`new`](Pending::new).
+    /// Sets the maximum number of waiting connections, at least 1. Default: the number passed to [`new`](PendingConnections::new).
     pub fn set_max(&mut self, max: usize) {
         self.max = max.max(1);
     }
@@ -120,21 +120,21 @@ impl<T> PendingEntry<T> {
 }
 
 /// A handle to a waiting connection. When the connection no longer waits, the methods do nothing.
-pub struct Waiting<L> {
+pub struct PendingConnection<L> {
     server: Decorated<L>,
     key: u64,
     conn: Connection,
 }
 
-impl<L> Clone for Waiting<L> {
+impl<L> Clone for PendingConnection<L> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<L> Copy for Waiting<L> {}
+impl<L> Copy for PendingConnection<L> {}
 
-impl<L: Waits> Waiting<L> {
+impl<L: PendingLayer> PendingConnection<L> {
     /// Adds a waiting connection; returns `None` if the server has closed.
     ///
     /// Call [`make_room`](Decorated::make_room) first.
@@ -143,10 +143,10 @@ impl<L: Waits> Waiting<L> {
             pending.next += 1;
             pending.next
         })?;
-        let waiting = Waiting { server, key, conn };
+        let waiting = PendingConnection { server, key, conn };
         let item = PendingEntry {
             conn,
-            began: driver::time_of_call(),
+            began: driver::current_time(),
             grace: Duration::ZERO,
             listener: conn.on(Connection::ERROR, move |error| L::failed(waiting, error)),
             value,
@@ -184,7 +184,7 @@ impl<L: Waits> Waiting<L> {
     /// Extends the deadline to at least 1 s from now, because this program was late to do what the connection waited
     /// for.
     pub fn extend(self) {
-        let grace = driver::time_of_call().saturating_add(MIN_EXTENSION);
+        let grace = driver::current_time().saturating_add(MIN_EXTENSION);
         self.server.with_pending(|pending| {
             if let Some(item) = pending.waiting.get_mut(&self.key) {
                 item.grace = grace;
@@ -211,7 +211,7 @@ impl<L: Waits> Waiting<L> {
     }
 }
 
-impl<L: Waits> Decorated<L> {
+impl<L: PendingLayer> Decorated<L> {
     /// Returns the number of waiting connections.
     pub fn pending_connections(self) -> usize {
         self.with_pending(|pending| pending.len()).unwrap_or(0)
@@ -219,7 +219,7 @@ impl<L: Waits> Decorated<L> {
 
     /// Returns the oldest waiting connection and the limit, if the limit is reached: the connection has to be removed
     /// to make room for another one.
-    pub fn make_room(self) -> Option<(Waiting<L>, usize)> {
+    pub fn make_room(self) -> Option<(PendingConnection<L>, usize)> {
         let max = self.with_pending(|pending| pending.max)?;
         let oldest = self.oldest(|pending| pending.len() >= max)?;
         Some((oldest, max))
@@ -233,9 +233,9 @@ impl<L: Waits> Decorated<L> {
     }
 
     /// Returns the waiting connection with a key.
-    pub fn waiting(self, key: u64) -> Option<Waiting<L>> {
+    pub fn waiting(self, key: u64) -> Option<PendingConnection<L>> {
         let conn = self.with_pending(|pending| Some(pending.waiting.get(&key)?.conn));
-        conn.flatten().map(|conn| Waiting {
+        conn.flatten().map(|conn| PendingConnection {
             server: self,
             key,
             conn,
@@ -243,7 +243,7 @@ impl<L: Waits> Decorated<L> {
     }
 
     /// Sets the timeout of all waiting connections, current and future; `None` switches it off. Default: the limit
-    /// passed to [`Pending::new`].
+    /// passed to [`PendingConnections::new`].
     pub fn set_limit(self, limit: Option<Duration>) {
         self.with_pending(|pending| {
             pending.limit = limit;
@@ -263,16 +263,19 @@ impl<L: Waits> Decorated<L> {
         }
     }
 
-    fn with_pending<R>(self, f: impl FnOnce(&mut Pending<L::Item>) -> R) -> Option<R> {
+    fn with_pending<R>(self, f: impl FnOnce(&mut PendingConnections<L::Item>) -> R) -> Option<R> {
         self.with(|layer| f(layer.pending()))
     }
 
     /// Returns the connection that has waited longest, if `condition` is true.
-    fn oldest(self, condition: impl FnOnce(&Pending<L::Item>) -> bool) -> Option<Waiting<L>> {
+    fn oldest(
+        self,
+        condition: impl FnOnce(&PendingConnections<L::Item>) -> bool,
+    ) -> Option<PendingConnection<L>> {
         self.with_pending(|pending| {
             let (&key, oldest) = pending.waiting.first_key_value()?;
             let conn = oldest.conn;
-            condition(pending).then_some(Waiting {
+            condition(pending).then_some(PendingConnection {
                 server: self,
                 key,
                 conn,
@@ -286,7 +289,7 @@ impl<L: Waits> Decorated<L> {
         self.with_pending(|pending| match pending.timer {
             None => {
                 if let Some(deadline) = pending.deadline() {
-                    let left = deadline.saturating_sub(driver::time_of_call());
+                    let left = deadline.saturating_sub(driver::current_time());
                     pending.timer = Some(driver::add_timeout(left, move || self.expire()));
                 }
             }
@@ -321,9 +324,9 @@ impl<L: Waits> Decorated<L> {
     }
 }
 
-impl<T> fmt::Debug for Pending<T> {
+impl<T> fmt::Debug for PendingConnections<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
+        f.debug_struct("PendingConnections")
             .field("len", &self.len())
             .field("limit", &self.limit)
             .field("max", &self.max)
@@ -331,9 +334,9 @@ impl<T> fmt::Debug for Pending<T> {
     }
 }
 
-impl<L> fmt::Debug for Waiting<L> {
+impl<L> fmt::Debug for PendingConnection<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiting")
+        f.debug_struct("PendingConnection")
             .field("key", &self.key)
             .field("conn", &self.conn)
             .finish_non_exhaustive()

@@ -9,20 +9,23 @@ use uptick_stream::filter::{Filter, FilterContext};
 use super::options::ProxyProtocolOptions;
 use super::protocol::{Header, Parsed, Version, parse};
 use super::server::{ProxyHeaders, announce_with_header, mark_begun, refuse};
-use crate::decorated::Waiting;
+use crate::decorated::PendingConnection;
 
 /// Reads the header, notifies the server, and removes itself from the connection.
 ///
 /// It buffers an incomplete header, whose size the parser limits.
 pub(super) struct HeaderFilter {
-    waiting: Waiting<ProxyHeaders>,
+    waiting: PendingConnection<ProxyHeaders>,
     options: Rc<ProxyProtocolOptions>,
     received: Vec<u8>,
     refused: bool,
 }
 
 impl HeaderFilter {
-    pub(super) fn new(waiting: Waiting<ProxyHeaders>, options: Rc<ProxyProtocolOptions>) -> Self {
+    pub(super) fn new(
+        waiting: PendingConnection<ProxyHeaders>,
+        options: Rc<ProxyProtocolOptions>,
+    ) -> Self {
         HeaderFilter {
             waiting,
             options,
@@ -35,7 +38,7 @@ impl HeaderFilter {
     fn done(&mut self, header: Option<Header>, consumed: usize, context: &mut FilterContext) {
         let waiting = self.waiting;
         let received = Bytes::from(std::mem::take(&mut self.received));
-        context.then(move || announce_with_header(waiting, header));
+        context.call_later(move || announce_with_header(waiting, header));
         context.deliver(received.slice(consumed..));
         context.remove();
     }
@@ -43,7 +46,7 @@ impl HeaderFilter {
     fn refuse(&mut self, reason: String, context: &mut FilterContext) {
         self.refused = true;
         let waiting = self.waiting;
-        context.then(move || refuse(waiting, &reason));
+        context.call_later(move || refuse(waiting, &reason));
     }
 
     /// Returns `true` if the received bytes can only be a header: they begin with a complete signature.
@@ -110,7 +113,7 @@ impl Filter for HeaderFilter {
             context.deliver_end();
         } else if nothing {
             let waiting = self.waiting;
-            context.then(move || waiting.close());
+            context.call_later(move || waiting.close());
         } else {
             self.refuse("it ended within its PROXY header".into(), context);
         }

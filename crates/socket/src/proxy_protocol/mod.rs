@@ -5,5 +5,5 @@ mod options;
 pub mod protocol;
 mod server;
 
-pub use options::{FromOthers, ProxyProtocolOptions};
+pub use options::{ProxyProtocolOptions, UntrustedPeers};
 pub use server::ProxyProtocolServer;

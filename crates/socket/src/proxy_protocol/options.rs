@@ -11,12 +11,12 @@ use crate::{Address, IpNetwork};
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use uptick_socket::{FromOthers, IpNetwork, ProxyProtocolOptions};
+/// use uptick_socket::{UntrustedPeers, IpNetwork, ProxyProtocolOptions};
 ///
 /// let proxies: IpNetwork = "10.0.0.0/8".parse()?;
 /// let options = ProxyProtocolOptions::new()
 ///     .proxies([proxies])
-///     .from_others(FromOthers::PassThrough)
+///     .untrusted_peers(UntrustedPeers::PassThrough)
 ///     .timeout(Some(Duration::from_secs(2)));
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
@@ -27,14 +27,14 @@ pub struct ProxyProtocolOptions {
     pub(super) max_payload: usize,
     pub(super) max_pending: usize,
     proxies: Option<Vec<IpNetwork>>,
-    from_others: FromOthers,
+    untrusted_peers: UntrustedPeers,
     v1: bool,
     v2: bool,
 }
 
 /// The treatment of connections from peers other than the [`proxies`](ProxyProtocolOptions::proxies).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FromOthers {
+pub enum UntrustedPeers {
     /// The connection is closed with an `error`.
     Refuse,
     /// The connection is announced without reading a header: a header would be part of the data.
@@ -58,7 +58,7 @@ impl ProxyProtocolOptions {
             max_payload: DEFAULT_MAX_PAYLOAD,
             max_pending: 1024,
             proxies: None,
-            from_others: FromOthers::Refuse,
+            untrusted_peers: UntrustedPeers::Refuse,
             v1: true,
             v2: true,
         }
@@ -87,10 +87,10 @@ impl ProxyProtocolOptions {
     }
 
     /// Sets the treatment of connections from peers other than the [`proxies`](Self::proxies).
-    /// Default: [`FromOthers::Refuse`].
+    /// Default: [`UntrustedPeers::Refuse`].
     #[must_use]
-    pub fn from_others(mut self, from_others: FromOthers) -> Self {
-        self.from_others = from_others;
+    pub fn untrusted_peers(mut self, untrusted_peers: UntrustedPeers) -> Self {
+        self.untrusted_peers = untrusted_peers;
         self
     }
 
@@ -146,10 +146,10 @@ impl ProxyProtocolOptions {
                 .as_ref()
                 .is_none_or(|proxies| proxies.iter().any(|network| network.contains(ip)))
         };
-        match (peer.ip().is_none_or(is_in), self.from_others) {
+        match (peer.ip().is_none_or(is_in), self.untrusted_peers) {
             (true, _) => PeerPolicy::Proxy,
-            (false, FromOthers::PassThrough) => PeerPolicy::PassThrough,
-            (false, FromOthers::Refuse) => PeerPolicy::Refuse,
+            (false, UntrustedPeers::PassThrough) => PeerPolicy::PassThrough,
+            (false, UntrustedPeers::Refuse) => PeerPolicy::Refuse,
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
         );
         assert_eq!(peer_policy(&options, "[::1]:80"), PeerPolicy::Proxy);
         assert_eq!(peer_policy(&options, "192.0.2.1:80"), PeerPolicy::Refuse);
-        let options = options.from_others(FromOthers::PassThrough);
+        let options = options.untrusted_peers(UntrustedPeers::PassThrough);
         assert_eq!(
             peer_policy(&options, "192.0.2.1:80"),
             PeerPolicy::PassThrough

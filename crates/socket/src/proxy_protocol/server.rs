@@ -8,8 +8,8 @@ use super::options::{PeerPolicy, ProxyProtocolOptions};
 use super::protocol::Header;
 use crate::Address;
 use crate::connection::engine::Engine;
-use crate::connection::{Connection, Proxied};
-use crate::decorated::{Decorated, Layer, Pending, Waiting, Waits};
+use crate::connection::{Connection, ProxyInfo};
+use crate::decorated::{Decorated, Layer, PendingConnection, PendingConnections, PendingLayer};
 use crate::error::Error;
 use crate::server::ServerInterface;
 
@@ -67,14 +67,14 @@ crate::decorated_server! {
 pub(super) struct ProxyHeaders {
     options: Rc<ProxyProtocolOptions>,
     /// The connections that wait for their header; the value is `true` once bytes were received.
-    pending: Pending<bool>,
+    pending: PendingConnections<bool>,
 }
 
 impl ProxyProtocolServer {
     /// Wraps a server that proxies connect to.
     pub fn new<S: ServerInterface>(server: S, options: ProxyProtocolOptions) -> Self {
         let layer = ProxyHeaders {
-            pending: Pending::new(options.timeout, options.max_pending),
+            pending: PendingConnections::new(options.timeout, options.max_pending),
             options: Rc::new(options),
         };
         ProxyProtocolServer(Decorated::new(server, layer))
@@ -117,21 +117,21 @@ impl Layer for ProxyHeaders {
     }
 }
 
-impl Waits for ProxyHeaders {
+impl PendingLayer for ProxyHeaders {
     /// `true` once bytes were received.
     type Item = bool;
 
-    fn pending(&mut self) -> &mut Pending<bool> {
+    fn pending(&mut self) -> &mut PendingConnections<bool> {
         &mut self.pending
     }
 
-    fn failed(waiting: Waiting<Self>, error: Error) {
+    fn failed(waiting: PendingConnection<Self>, error: Error) {
         if waiting.take() == Some(true) {
             waiting.server().report(error);
         }
     }
 
-    fn timed_out(waiting: Waiting<Self>, limit: Duration) {
+    fn timed_out(waiting: PendingConnection<Self>, limit: Duration) {
         let (server, conn) = (waiting.server(), waiting.conn());
         let optional = server.with(|layer| layer.options.optional);
         let (Some(begun), Some(optional)) = (waiting.take(), optional) else {
@@ -141,7 +141,7 @@ impl Waits for ProxyHeaders {
             return server.announce(conn);
         }
         server.report(Error::Timeout {
-            what: format!("reading the PROXY header from {}", peer_of(conn)).into(),
+            operation: format!("reading the PROXY header from {}", peer_of(conn)).into(),
             after: limit,
         });
         conn.close();
@@ -158,26 +158,29 @@ fn wait_for_header(
             format!("{max} later connections wait for their PROXY header, which is the limit");
         refuse(oldest, &reason);
     }
-    match Waiting::begin(server, conn, false) {
+    match PendingConnection::begin(server, conn, false) {
         Some(waiting) => conn.add_filter(HeaderFilter::new(waiting, options)),
         None => conn.close(),
     }
 }
 
 /// Records that a connection has sent bytes; returns `false` if it no longer waits.
-pub(super) fn mark_begun(waiting: Waiting<ProxyHeaders>) -> bool {
+pub(super) fn mark_begun(waiting: PendingConnection<ProxyHeaders>) -> bool {
     waiting.with(|begun| *begun = true).is_some()
 }
 
 /// Announces the connection, with the addresses of the header.
-pub(super) fn announce_with_header(waiting: Waiting<ProxyHeaders>, header: Option<Header>) {
+pub(super) fn announce_with_header(
+    waiting: PendingConnection<ProxyHeaders>,
+    header: Option<Header>,
+) {
     if waiting.take().is_none() {
         return;
     }
     if let Some(header) = header
         && let Some(endpoints) = header.endpoints
     {
-        waiting.conn().set_proxied(Proxied {
+        waiting.conn().set_proxied(ProxyInfo {
             source: endpoints.source,
             destination: endpoints.destination,
             tlvs: header.tlvs,
@@ -187,7 +190,7 @@ pub(super) fn announce_with_header(waiting: Waiting<ProxyHeaders>, header: Optio
 }
 
 /// Refuses a waiting connection.
-pub(super) fn refuse(waiting: Waiting<ProxyHeaders>, reason: &str) {
+pub(super) fn refuse(waiting: PendingConnection<ProxyHeaders>, reason: &str) {
     if waiting.take().is_some() {
         report_and_close(waiting.server(), waiting.conn(), reason);
     }

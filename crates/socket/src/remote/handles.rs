@@ -24,7 +24,7 @@ impl RemoteHandle for Connection {
         format!("the connection with {peer}")
     }
 
-    fn on_room(self, resume: Resume) {
+    fn on_writable(self, resume: Resume) {
         // `resume` is dropped with the listener: after `drain`, or when the connection closes.
         self.once(Connection::DRAIN, move |()| {
             let _ = &resume;

@@ -18,7 +18,7 @@ pub(super) struct RemoteState<H> {
     pub(super) event_loop: LoopHandle,
     /// The slot of the handle in the table of its thread.
     pub(super) slot: HandleSlot,
-    pub(super) what: Arc<str>,
+    pub(super) object: Arc<str>,
     pub(super) gone: AtomicBool,
     pub(super) max_pending: AtomicUsize,
     pub(super) queue: Mutex<OperationQueue<H>>,
@@ -101,7 +101,7 @@ impl<H: RemoteHandle> RemoteState<H> {
                 Ok(WriteCapacity::Available) => {}
                 Ok(WriteCapacity::Full) => {
                     let run = Box::new(move || self.run(alive));
-                    return handle.on_room(Resume { run: Some(run) });
+                    return handle.on_writable(Resume { run: Some(run) });
                 }
                 Err(message) => handle.callback_panicked(&message),
             }
@@ -153,7 +153,7 @@ impl<H> RemoteState<H> {
         let is_over = queue.bytes > 0 && queue.bytes.saturating_add(bytes) > limit;
         if (bytes > 0 && is_over) || queue.operations.len() >= POST_LIMIT {
             return Err(Error::RemoteFull {
-                what: Arc::clone(&self.what),
+                object: Arc::clone(&self.object),
                 bytes: queue.bytes,
                 operations: queue.operations.len(),
             });
@@ -163,7 +163,7 @@ impl<H> RemoteState<H> {
 
     pub(super) fn closed(&self) -> Error {
         Error::Closed {
-            what: Arc::clone(&self.what),
+            object: Arc::clone(&self.object),
         }
     }
 
@@ -171,7 +171,7 @@ impl<H> RemoteState<H> {
     pub(super) fn refused(&self, error: uptick_event_loop::Error) -> Error {
         match error {
             uptick_event_loop::Error::PostQueueFull { limit } => Error::RemoteFull {
-                what: Arc::clone(&self.what),
+                object: Arc::clone(&self.object),
                 bytes: 0,
                 operations: limit,
             },

@@ -29,7 +29,7 @@ impl Server {
     /// Accepts the connections that are in the backlog now, 64 in each iteration of the loop. This is for a shared
     /// socket whose woken loop is gone or stopped. Does nothing while accepting is suspended because no descriptor is
     /// free.
-    pub fn accept_waiting(self) {
+    pub fn accept_backlog(self) {
         accept::accept_backlog(self);
     }
 

@@ -23,7 +23,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Creates a completed shutdown, as returned by a server that has closed.
-    pub fn over() -> Self {
+    pub fn completed() -> Self {
         let (_, cut) = oneshot::channel();
         Shutdown { cut }
     }

@@ -300,7 +300,7 @@ fn connections_from_other_peers_than_the_proxies_can_be_passed_through() {
     let proxies: IpNetwork = "10.0.0.0/8".parse().unwrap();
     let options = ProxyProtocolOptions::new()
         .proxies([proxies])
-        .from_others(FromOthers::PassThrough);
+        .untrusted_peers(UntrustedPeers::PassThrough);
     let server = behind_proxies(options);
     let log = logged(server);
     let mut client = Client::connect(server);

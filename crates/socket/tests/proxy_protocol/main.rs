@@ -17,7 +17,7 @@ use uptick_emitter::emit;
 use uptick_event_loop::{EventLoop, ManualClock, MioPoller, future_tick, spawn};
 use uptick_socket::prelude::*;
 use uptick_socket::proxy_protocol::protocol::{Endpoints, Header, Tlvs, Version};
-use uptick_socket::{FromOthers, IpNetwork};
+use uptick_socket::{IpNetwork, UntrustedPeers};
 use uptick_stream::Error as StreamError;
 use uptick_stream::filter::{Filter, FilterContext};
 use wrapped::{Client, Log, settle, turn, until};

@@ -149,7 +149,7 @@ fn connections_that_another_loop_was_woken_for_are_accepted() {
     let clients: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| TcpStream::connect(listener.local_addr().unwrap()).unwrap())
         .collect();
-    server.accept_waiting();
+    server.accept_backlog();
     assert_eq!(server.accepted(), 64);
     run_until(|| server.accepted() == CLIENTS as u64);
     drop(clients);

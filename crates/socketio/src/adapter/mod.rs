@@ -59,7 +59,7 @@ pub trait Adapter {
 /// The servers that will respond to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Servers {
-    /// The ids of the servers. The [`AdapterSink`] receives their responses, and [`server_gone`](AdapterSink::server_gone) for servers that left.
+    /// The ids of the servers. The [`AdapterSink`] receives their responses, and [`server_left`](AdapterSink::server_left) for servers that left.
     Known(Vec<String>),
     /// The number of servers. All responses count, regardless of the id of the server.
     Count(usize),
@@ -105,8 +105,8 @@ impl AdapterSink {
     }
 
     /// Reports that another server left the cluster. Pending requests no longer wait for its responses.
-    pub fn server_gone(self, server: &str) {
-        self.namespace.server_gone(server);
+    pub fn server_left(self, server: &str) {
+        self.namespace.server_left(server);
     }
 }
 

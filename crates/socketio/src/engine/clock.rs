@@ -7,8 +7,8 @@ use uptick_event_loop::driver;
 pub(super) use uptick_event_loop::now;
 
 /// Reads the clock, for durations that are measured from a call instead of the start of the iteration.
-pub(super) fn time_of_call() -> Instant {
-    let behind = driver::time_of_call().saturating_sub(driver::elapsed());
+pub(super) fn current_time() -> Instant {
+    let behind = driver::current_time().saturating_sub(driver::elapsed());
     now() + behind
 }
 

@@ -59,7 +59,7 @@ impl EngineOptions {
     }
 
     /// Sets the time between the handshake, or the client's last pong, and the next ping. It must be shorter than
-    /// [`HttpServer::answer_timeout`](uptick_http::HttpServer::answer_timeout), because the next ping is the latest response to a poll.
+    /// [`HttpServer::response_timeout`](uptick_http::HttpServer::response_timeout), because the next ping is the latest response to a poll.
     /// Default: 25 s.
     #[must_use]
     pub fn ping_interval(self, interval: Duration) -> EngineOptions {

@@ -79,7 +79,7 @@ impl ClientState {
     ) -> Option<Rc<ClientState>> {
         let engine = &mounted.engine;
         let options: Arc<SessionOptions> = Arc::clone(&engine.session_options);
-        let session = Session::open(options, sid.as_str(), transport, clock::time_of_call());
+        let session = Session::open(options, sid.as_str(), transport, clock::current_time());
         let state = Rc::new(ClientState {
             id: Cell::new(None),
             sid,
@@ -256,7 +256,7 @@ impl ClientState {
     pub(super) fn catch_up(&self) {
         let due = self.session().deadline();
         if due.is_some_and(came_in_last_wait) {
-            self.input(Input::Time);
+            self.input(Input::Deadline);
         }
     }
 
@@ -414,7 +414,7 @@ impl ClientState {
         }
         self.disarm();
         if let Some(client) = self.client() {
-            let wait = due.saturating_duration_since(clock::time_of_call());
+            let wait = due.saturating_duration_since(clock::current_time());
             let timer = add_timeout(wait, move || {
                 if let Some(state) = client.state() {
                     state.expired();
@@ -435,7 +435,7 @@ impl ClientState {
         // The deadline may have moved since the timer was set.
         let due = self.session().deadline();
         match due.is_some_and(|due| due <= clock::now()) {
-            true => self.input(Input::Time),
+            true => self.input(Input::Deadline),
             false => self.arm(),
         }
     }

@@ -84,10 +84,10 @@ impl NamespaceState {
         request.response(from, response);
     }
 
-    pub(crate) fn server_gone(&self, server: &str) {
+    pub(crate) fn server_left(&self, server: &str) {
         let requests = self.requests.borrow().all();
         for request in requests {
-            request.server_gone(server);
+            request.server_left(server);
         }
     }
 

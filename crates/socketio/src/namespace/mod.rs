@@ -297,9 +297,9 @@ impl Namespace {
         }
     }
 
-    pub(crate) fn server_gone(self, server: &str) {
+    pub(crate) fn server_left(self, server: &str) {
         if let Some(state) = self.state() {
-            state.server_gone(server);
+            state.server_left(server);
         }
     }
 }

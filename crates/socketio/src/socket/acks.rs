@@ -122,7 +122,7 @@ impl Ack {
     }
 
     /// Returns `true` if the sender requested an acknowledgement.
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         !matches!(self.context, AckContext::None)
     }
 
@@ -153,7 +153,7 @@ impl Ack {
 impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ack")
-            .field("wanted", &self.is_wanted())
+            .field("wanted", &self.is_requested())
             .finish()
     }
 }

@@ -257,12 +257,12 @@ impl Scene {
                     self.now += Duration::from_millis(u64::from(choice));
                     // An upgrade is abandoned after 10 s.
                     self.timed_out |= self.now - self.start > Duration::from_secs(9);
-                    self.handle(Input::Time);
+                    self.handle(Input::Deadline);
                 }
                 6..12 => {
                     self.timed_out = true;
                     self.now = self.session.deadline().unwrap_or(self.now);
-                    self.handle(Input::Time);
+                    self.handle(Input::Deadline);
                 }
                 _ if self.session.transport() == Transport::WebSocket => {
                     self.blocked = !self.blocked;
@@ -344,7 +344,7 @@ impl Scene {
         if self.mode == Mode::Pausing && self.closed.is_none() {
             // The client sent another poll, which is released after a while.
             self.now += Duration::from_millis(100);
-            self.handle(Input::Time);
+            self.handle(Input::Deadline);
             deliver(&mut self);
         }
         let complete = |got: &[u64], sent: u64| got.iter().copied().eq(0..sent);
@@ -420,7 +420,7 @@ pub(crate) fn check_any(choices: &[u8]) {
             11 => Input::WebSocketFailed,
             12 => Input::WebSocketBlocked,
             13 => Input::WebSocketDrained,
-            14 => Input::Time,
+            14 => Input::Deadline,
             _ => {
                 let packet = Encoder::event("/", None, "x").unwrap().finish().unwrap();
                 let _ = session.send(&packet);

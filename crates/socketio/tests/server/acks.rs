@@ -17,7 +17,7 @@ fn an_ack_is_sent_now_or_later_and_only_if_requested() {
                 uptick_event_loop::future_tick(move || ack.send(&("a", 1)));
             });
             socket.on_ack("wanted", move |(), ack: Ack| {
-                socket.emit("wanted", &ack.is_wanted());
+                socket.emit("wanted", &ack.is_requested());
                 ack.send(&());
             });
         });

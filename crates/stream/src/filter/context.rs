@@ -78,7 +78,10 @@ impl FilterContext {
     /// second buffer may already hold bytes; keep them.
     ///
     /// The buffers are reused: the first one when no listener keeps the delivered bytes any more.
-    pub fn answer_with<R>(&mut self, f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R) -> R {
+    pub fn deliver_and_send_with<R>(
+        &mut self,
+        f: impl FnOnce(&mut BytesMut, &mut Vec<u8>) -> R,
+    ) -> R {
         if !self.buffer.is_empty() {
             self.up.push(self.buffer.split().freeze());
         }
@@ -123,13 +126,13 @@ impl FilterContext {
     }
 
     /// Calls `f` after the filters have run, before delivered bytes are emitted; `f` may use the stream.
-    pub fn then(&mut self, f: impl FnOnce() + 'static) {
+    pub fn call_later(&mut self, f: impl FnOnce() + 'static) {
         self.later.push(Box::new(f));
     }
 
     /// Stops reading until `resume_filters` is called on the stream, which applies backpressure to the peer. Bytes read
     /// before, and the peer's end, may still be passed to the filter.
-    pub fn wait(&mut self) {
+    pub fn pause_reading(&mut self) {
         self.wait = true;
     }
 
@@ -158,7 +161,7 @@ impl FilterContext {
     }
 
     /// Moves the final delivered bytes into `bytes`, which holds the received bytes: a part of them, or the output of
-    /// [`answer_with`](Self::answer_with). Otherwise empties `bytes`. Returns whether `bytes` is not empty.
+    /// [`deliver_and_send_with`](Self::deliver_and_send_with). Otherwise empties `bytes`. Returns whether `bytes` is not empty.
     #[inline]
     pub(crate) fn move_last(&mut self, bytes: &mut BytesMut) -> bool {
         match self.within.take() {
@@ -197,7 +200,7 @@ impl FilterContext {
         queue_pool::put_back(self.down.take());
         self.within = None;
         self.buffer.clear();
-        // Left by a filter that panicked in `answer_with`.
+        // Left by a filter that panicked in `deliver_and_send_with`.
         self.outgoing.clear();
         self.later.clear();
         self.end = false;

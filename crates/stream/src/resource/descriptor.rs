@@ -42,7 +42,7 @@ impl fmt::Display for ResourceName {
 impl Resource {
     /// Adds the name of the stream to an error.
     pub(super) fn error(&self, error: Error) -> Error {
-        Error::Of {
+        Error::Stream {
             stream: self.name.to_string().into(),
             source: Arc::new(error),
         }

@@ -1,4 +1,4 @@
-//! Streams that read and write one descriptor.
+//! StreamTable that read and write one descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;

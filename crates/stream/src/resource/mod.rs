@@ -1,4 +1,4 @@
-//! Streams over any descriptor: pipes, terminals, sockets, files.
+//! StreamTable over any descriptor: pipes, terminals, sockets, files.
 
 mod descriptor;
 mod duplex;
@@ -31,7 +31,7 @@ macro_rules! transport {
 
         impl crate::transport::Transport for $Handle {
             type Error = crate::Error;
-            type Extra = crate::resource::descriptor::Resource;
+            type Attachment = crate::resource::descriptor::Resource;
 
             const DATA: uptick_emitter::Event<Self, bytes::Bytes> = $data;
             const END: uptick_emitter::Event<Self, ()> = $end;
@@ -55,15 +55,15 @@ macro_rules! transport {
             }
 
             #[inline]
-            fn streams<R>(f: impl FnOnce(&crate::transport::Streams<Self>) -> R) -> Option<R> {
+            fn streams<R>(f: impl FnOnce(&crate::transport::StreamTable<Self>) -> R) -> Option<R> {
                 thread_local! {
-                    static STREAMS: crate::transport::Streams<$Handle> =
-                        const { crate::transport::Streams::new() };
+                    static STREAMS: crate::transport::StreamTable<$Handle> =
+                        const { crate::transport::StreamTable::new() };
                 }
                 STREAMS.try_with(f).ok()
             }
 
-            fn to_error(resource: &Self::Extra, error: crate::Error) -> crate::Error {
+            fn to_error(resource: &Self::Attachment, error: crate::Error) -> crate::Error {
                 resource.error(error)
             }
         }

@@ -1,4 +1,4 @@
-//! Streams that read a descriptor.
+//! StreamTable that read a descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! Streams that write a descriptor.
+//! StreamTable that write a descriptor.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};

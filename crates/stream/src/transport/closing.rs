@@ -120,7 +120,7 @@ pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
         }
         drop(entry.fd);
         driver::release();
-        T::gone(entry.extra);
+        T::removed(entry.extra);
         log_panic(dropped.err());
     }
     panics.into_iter().for_each(log_panic);

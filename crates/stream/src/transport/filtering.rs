@@ -1,4 +1,4 @@
-//! Streams with filters: received and written bytes pass through them.
+//! StreamTable with filters: received and written bytes pass through them.
 //!
 //! A chunk costs one call of each filter; the filters are taken out of the stream meanwhile. The part of the read buffer
 //! that a filter delivers stays in the buffer.

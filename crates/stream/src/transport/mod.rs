@@ -1,7 +1,7 @@
 //! The engine of all streams over file descriptors: reading, writing, ending, closing.
 //!
 //! A crate with its own kind of stream (connections, pipes) implements [`Transport`] for its `Copy` handle; the engine does
-//! the rest. The streams of a kind live in one [`Streams`] table per thread.
+//! the rest. The streams of a kind live in one [`StreamTable`] table per thread.
 //!
 //! ```text
 //! visit ─→ reading ─→ filtering ─→ session or listeners      an event looks up its stream once and holds it
@@ -60,7 +60,7 @@ pub use settings::{
     set_write_limits,
 };
 pub use stream::Visit;
-pub use table::Streams;
+pub use table::StreamTable;
 pub use visit::TransportDriver;
 
 /// A `Copy` handle to a stream over a file descriptor.
@@ -68,7 +68,7 @@ pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy 
     /// The payload of the `error` event.
     type Error: Clone + Display + 'static;
     /// The value kept with each stream in addition to the engine's state.
-    type Extra: 'static;
+    type Attachment: 'static;
 
     /// The event of received bytes.
     const DATA: Event<Self, Bytes>;
@@ -91,16 +91,16 @@ pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy 
     fn to_id(self) -> Id;
 
     /// Calls `f` with the streams of this thread; returns `None` while the thread is ending. `f` must not call listeners.
-    fn streams<R>(f: impl FnOnce(&Streams<Self>) -> R) -> Option<R>;
+    fn streams<R>(f: impl FnOnce(&StreamTable<Self>) -> R) -> Option<R>;
 
     /// Creates the payload of the `error` event; it names the stream.
-    fn to_error(extra: &Self::Extra, error: Error) -> Self::Error;
+    fn to_error(extra: &Self::Attachment, error: Error) -> Self::Error;
 
     /// Called once when the stream closes, before its `close` listeners.
     fn closing(self) {}
 
     /// Called when the stream is removed, after its `close` listeners.
-    fn gone(extra: Self::Extra) {
+    fn removed(extra: Self::Attachment) {
         drop(extra);
     }
 }
@@ -117,7 +117,7 @@ const SHORT_READ_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android
 pub fn open<T: Transport>(
     fd: OwnedFd,
     options: TransportOptions,
-    extra: T::Extra,
+    extra: T::Attachment,
 ) -> Result<T, Error> {
     let limit = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let mut flags = StreamFlags::default();
@@ -133,8 +133,8 @@ pub fn open<T: Transport>(
     flags.set(StreamFlags::READ_ENDED, !options.readable);
     flags.set(StreamFlags::WRITE_ENDED, !options.writable);
     flags.set(StreamFlags::SHARED, options.shared);
-    let Some(driver) = T::streams(Streams::driver) else {
-        return Err(Error::watch(driver::gone()));
+    let Some(driver) = T::streams(StreamTable::driver) else {
+        return Err(Error::watch(driver::loop_gone_error()));
     };
     let entry = StreamEntry {
         fd,

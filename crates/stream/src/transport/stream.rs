@@ -12,14 +12,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use uptick_emitter::{Emitter, Listeners};
 use uptick_event_loop::driver::{LazyDeadline, Timestamp};
-use uptick_event_loop::{DriverId, Held, Id, Readiness, Token, driver};
+use uptick_event_loop::{DriverId, Id, Readiness, TableRef, Token, driver};
 
 use super::files::QueuedFiles;
 use super::flags::StreamFlags;
 use super::jobs::BlockingJobs;
 use super::options::{LINGER, STALL_LIMIT};
 use super::session::Session;
-use super::{Streams, Transport};
+use super::{StreamTable, Transport};
 use crate::error::Error;
 use crate::filter::{FilterEvent, Filters};
 use crate::read_buffer::ReadMethod;
@@ -59,7 +59,7 @@ pub(super) struct StreamEntry<T: Transport> {
     pub(super) extended: Option<Box<ExtendedState>>,
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
-    pub(super) extra: T::Extra,
+    pub(super) extra: T::Attachment,
 }
 
 /// State that most streams never need.
@@ -138,12 +138,12 @@ impl<T: Transport> StreamSlot<T> {
 
 /// A stream that is held while its callbacks run. Its slot is kept meanwhile, even if the stream closes.
 pub struct Visit<T: Transport> {
-    held: Held<StreamSlot<T>>,
+    held: TableRef<StreamSlot<T>>,
 }
 
 impl<T: Transport> Visit<T> {
     #[inline]
-    pub(super) fn new(held: Held<StreamSlot<T>>) -> Self {
+    pub(super) fn new(held: TableRef<StreamSlot<T>>) -> Self {
         Visit { held }
     }
 
@@ -206,7 +206,7 @@ pub(super) fn with_entry<T: Transport, R>(
     stream: T,
     f: impl FnOnce(&mut StreamEntry<T>, Id) -> R,
 ) -> Option<R> {
-    T::streams(|all: &Streams<T>| all.with_entry(stream.to_id(), f)).flatten()
+    T::streams(|all: &StreamTable<T>| all.with_entry(stream.to_id(), f)).flatten()
 }
 
 impl<T: Transport> StreamEntry<T> {

@@ -13,15 +13,15 @@ use super::Transport;
 use super::stream::{StreamEntry, StreamSlot, Visit};
 
 /// The streams of one kind on one thread.
-pub struct Streams<T: Transport> {
+pub struct StreamTable<T: Transport> {
     table: SharedTable<StreamSlot<T>>,
     driver: Cell<Option<DriverId>>,
 }
 
-impl<T: Transport> Streams<T> {
+impl<T: Transport> StreamTable<T> {
     /// Creates an empty table.
     pub const fn new() -> Self {
-        Streams {
+        StreamTable {
             table: SharedTable::new(),
             driver: Cell::new(None),
         }
@@ -59,7 +59,11 @@ impl<T: Transport> Streams<T> {
 
     /// Calls `f` with the value kept with a stream.
     #[inline]
-    pub fn with_extra<R>(&self, stream: T, f: impl FnOnce(&mut T::Extra) -> R) -> Option<R> {
+    pub fn with_attachment<R>(
+        &self,
+        stream: T,
+        f: impl FnOnce(&mut T::Attachment) -> R,
+    ) -> Option<R> {
         self.with_entry(stream.to_id(), |entry, _| f(&mut entry.extra))
     }
 
@@ -76,7 +80,7 @@ impl<T: Transport> Streams<T> {
     ) -> Option<R> {
         let found = self
             .table
-            .look(id, |stream| stream.with(|entry| f(entry, id)));
+            .with(id, |stream| stream.with(|entry| f(entry, id)));
         found.flatten()
     }
 
@@ -100,8 +104,8 @@ impl<T: Transport> Streams<T> {
         self.table.remove(id)
     }
 
-    pub(super) fn reuse(&self, token: Token) {
-        self.table.reuse(token);
+    pub(super) fn free_slot(&self, token: Token) {
+        self.table.free_slot(token);
     }
 
     /// Returns the driver of the streams, which is registered with the thread's loop on first use.
@@ -115,15 +119,15 @@ impl<T: Transport> Streams<T> {
     }
 }
 
-impl<T: Transport> Default for Streams<T> {
+impl<T: Transport> Default for StreamTable<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Transport> Debug for Streams<T> {
+impl<T: Transport> Debug for StreamTable<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streams")
+        f.debug_struct("StreamTable")
             .field("len", &self.len())
             .finish_non_exhaustive()
     }

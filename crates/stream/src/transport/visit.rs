@@ -56,7 +56,7 @@ impl<T: Transport> Driver for TransportDriver<T> {
     }
 
     fn reap(&self, token: Token) {
-        T::streams(|all| all.reuse(token));
+        T::streams(|all| all.free_slot(token));
     }
 
     fn panicked(&self, token: Token, message: &str) {

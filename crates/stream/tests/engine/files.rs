@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use uptick_emitter::Emitter;
-use uptick_event_loop::{Readiness, Step, run};
+use uptick_event_loop::{Readiness, ScriptedWait, run};
 use uptick_stream::transport::{set_write_limits, write_file};
 use uptick_stream::{DuplexResourceStream, FileRange};
 
@@ -229,7 +229,7 @@ fn a_slow_reader_of_a_file_does_not_stall_but_an_inactive_one_does() {
         clock.advance(Duration::from_secs(20));
         turn();
         assert_ne!(arrived(&mut peer).0.len(), 0);
-        poller.push(Step::Ready(vec![(descriptor, Readiness::WRITABLE)]));
+        poller.push(ScriptedWait::Ready(vec![(descriptor, Readiness::WRITABLE)]));
         turn();
         assert_eq!(log.take(), "");
     }

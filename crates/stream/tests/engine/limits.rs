@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
-use uptick_event_loop::{Readiness, Step, add_timer};
+use uptick_event_loop::{Readiness, ScriptedWait, add_timer};
 use uptick_stream::DuplexResourceStream;
 use uptick_stream::transport::acknowledged;
 
@@ -38,7 +38,7 @@ fn a_peer_that_reads_a_little_from_time_to_time_does_not_stall() {
     for _ in 0..5 {
         turn_for(&clock, Duration::from_secs(20));
         arrived(&mut peer);
-        poller.push(Step::Ready(vec![(descriptor, Readiness::WRITABLE)]));
+        poller.push(ScriptedWait::Ready(vec![(descriptor, Readiness::WRITABLE)]));
         turn();
         assert_eq!(log.take(), "");
     }
@@ -57,7 +57,7 @@ fn a_peer_that_has_read_ahead_may_pause_as_long_as_a_slow_peer_would_have_needed
     let mut taken = 0;
     while taken < 3 << 20 {
         taken += arrived(&mut peer).0.len();
-        poller.push(Step::Ready(vec![(descriptor, Readiness::WRITABLE)]));
+        poller.push(ScriptedWait::Ready(vec![(descriptor, Readiness::WRITABLE)]));
         turn();
     }
     let began = clock.elapsed();
@@ -118,7 +118,7 @@ fn an_idle_stream_is_closed_and_activity_prevents_it() {
     for _ in 0..3 {
         turn_for(&clock, Duration::from_secs(8));
         send(&mut peer, "x");
-        poller.push(Step::Ready(vec![(descriptor, Readiness::READABLE)]));
+        poller.push(ScriptedWait::Ready(vec![(descriptor, Readiness::READABLE)]));
         turn();
         turn_for(&clock, Duration::from_secs(8));
         stream.write("y");

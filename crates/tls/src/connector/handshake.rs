@@ -58,7 +58,7 @@ pub(super) async fn handshake(
             result.map(|()| conn)
         }
         None => Err(Error::Timeout {
-            what: format!("the TLS handshake with {uri}").into(),
+            operation: format!("the TLS handshake with {uri}").into(),
             after: timeout.unwrap_or_default(),
         }),
     }
@@ -130,7 +130,7 @@ impl ClientHandshake {
 
     fn closed_error(&self) -> Error {
         Error::Closed {
-            what: format!("the connection with {}", self.uri).into(),
+            object: format!("the connection with {}", self.uri).into(),
         }
     }
 }
@@ -163,7 +163,7 @@ fn explain(error: Error, uri: &Arc<str>) -> Error {
             source,
         },
         Error::Read { source, .. } | Error::Write { source, .. } => {
-            failure(uri, WHEN, TlsError::Below { source })
+            failure(uri, WHEN, TlsError::Transport { source })
         }
         other => other,
     }

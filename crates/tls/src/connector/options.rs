@@ -103,12 +103,12 @@ fn system_roots() -> Result<Arc<RootCertStore>, Error> {
     // Some systems have certificates that rustls cannot parse.
     roots.add_parsable_certificates(loaded.certs);
     if roots.is_empty() {
-        let why = match loaded.errors.first() {
+        let reason = match loaded.errors.first() {
             Some(error) => format!(" ({error})"),
             None => String::new(),
         };
         return Err(Error::context(format!(
-            "this system has no trusted CA certificates{why}: install them (Debian: ca-certificates), or \
+            "this system has no trusted CA certificates{reason}: install them (Debian: ca-certificates), or \
              set `cafile`"
         )));
     }

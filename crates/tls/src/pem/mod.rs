@@ -67,12 +67,12 @@ impl PemFile {
         };
         let path = Arc::new(path.clone());
         let refused = |reason: &str| Error::Load {
-            what,
+            content: what,
             path: Arc::clone(&path),
             reason: reason.into(),
         };
         let failed = |source: io::Error| Error::Read {
-            what,
+            content: what,
             path: Arc::clone(&path),
             source: Arc::new(source),
         };
@@ -170,7 +170,7 @@ impl PemFile {
     /// Creates an error about this file.
     pub(crate) fn error(&self, what: &'static str, reason: impl Into<Arc<str>>) -> Error {
         Error::Load {
-            what,
+            content: what,
             path: Arc::clone(&self.path),
             reason: reason.into(),
         }

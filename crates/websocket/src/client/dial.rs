@@ -8,7 +8,7 @@ use uptick_socket::Error as SocketError;
 
 use super::refusal::Refusal;
 use super::url::Url;
-use crate::protocol::handshake::client::{Agreed, Failure, Request};
+use crate::protocol::handshake::client::{Handshake, HandshakeError, Request};
 
 /// Opens channels to WebSocket servers.
 pub(crate) trait Dialer {
@@ -20,7 +20,7 @@ pub(crate) trait Dialer {
 }
 
 /// The result of a handshake.
-pub(crate) type Dialed = Result<(Channel, Agreed), DialError>;
+pub(crate) type Dialed = Result<(Channel, Handshake), DialError>;
 
 /// The reason why a handshake failed.
 #[derive(Debug)]
@@ -34,5 +34,5 @@ pub(crate) enum DialError {
     /// The server responded with a status other than 101.
     Refused(Box<Refusal>),
     /// The request cannot be sent, or the response is invalid.
-    Failure(Failure),
+    Handshake(HandshakeError),
 }

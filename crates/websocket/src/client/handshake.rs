@@ -18,7 +18,9 @@ use uptick_socket::{Connection, ConnectorInterface, Error as SocketError};
 use super::dial::{DialError, Dialed, Dialer};
 use super::refusal::{BODY_TIMEOUT, Refusal};
 use super::url::Url;
-use crate::protocol::handshake::client::{Agreed, Answer, Content, Failure, Request};
+use crate::protocol::handshake::client::{
+    BodyChunk, Handshake, HandshakeError, Request, ResponseDecoder,
+};
 
 /// Opens WebSockets over the connections of a connector.
 pub(super) struct ConnectionDialer(Rc<dyn ConnectorInterface>);
@@ -33,7 +35,7 @@ impl Dialer for ConnectionDialer {
     fn dial(&self, url: &Url, request: Request, limit: Duration) -> LocalFuture<Dialed> {
         let request = match request.finish() {
             Ok(request) => request,
-            Err(failure) => return Box::pin(ready(Err(DialError::Failure(failure)))),
+            Err(failure) => return Box::pin(ready(Err(DialError::Handshake(failure)))),
         };
         let connecting = self.0.connect_target(url.server.clone());
         Box::pin(async move {
@@ -53,9 +55,9 @@ impl Dialer for ConnectionDialer {
 async fn perform_handshake(
     conn: Connection,
     request: Vec<u8>,
-    response: Answer,
+    response: ResponseDecoder,
     limit: Duration,
-) -> Result<Agreed, DialError> {
+) -> Result<Handshake, DialError> {
     let guard = CloseOnDrop(Some(conn));
     if !conn.is_open() {
         return Err(DialError::Ended);
@@ -126,10 +128,10 @@ impl Drop for CloseOnDrop {
 
 /// A handshake in progress.
 struct Attempt {
-    response: Answer,
+    response: ResponseDecoder,
     /// A response that refuses the WebSocket, while its body is received.
     refusal: Option<Box<Refusal>>,
-    result: Option<Result<Agreed, DialError>>,
+    result: Option<Result<Handshake, DialError>>,
     waker: Option<Waker>,
 }
 
@@ -169,7 +171,7 @@ fn ended(attempt: &SharedAttempt) {
 }
 
 /// Completes the handshake; only the first outcome counts.
-fn complete(attempt: &SharedAttempt, outcome: Result<Agreed, DialError>) {
+fn complete(attempt: &SharedAttempt, outcome: Result<Handshake, DialError>) {
     attempt.borrow_mut().result.get_or_insert(outcome);
     wake(attempt);
 }
@@ -183,31 +185,31 @@ fn wake(attempt: &SharedAttempt) {
 
 impl Attempt {
     /// Processes received bytes; returns the outcome of the handshake once it is known.
-    fn receive(&mut self, chunk: Bytes) -> Option<Result<Agreed, DialError>> {
+    fn receive(&mut self, chunk: Bytes) -> Option<Result<Handshake, DialError>> {
         if self.result.is_some() {
             return None;
         }
         if self.refusal.is_some() {
-            self.response.push_content(chunk);
+            self.response.push_body(chunk);
             return self.take_refusal();
         }
         match self.response.push(BytesMut::from(chunk)) {
             Ok(None) => None,
             Ok(Some(agreed)) => Some(Ok(agreed)),
-            Err(Failure::Status { status, headers }) => {
+            Err(HandshakeError::Status { status, headers }) => {
                 self.refusal = Some(Refusal::new(status, *headers).into());
                 self.take_refusal()
             }
-            Err(failure) => Some(Err(DialError::Failure(failure))),
+            Err(failure) => Some(Err(DialError::Handshake(failure))),
         }
     }
 
     /// Returns the refusal once enough of its body has been received.
-    fn take_refusal(&mut self) -> Option<Result<Agreed, DialError>> {
+    fn take_refusal(&mut self) -> Option<Result<Handshake, DialError>> {
         let refusal = self.refusal.as_mut()?;
         let is_complete = loop {
-            match self.response.next_content() {
-                Some(Content::Piece(piece)) if refusal.push(&piece) => {}
+            match self.response.next_body_chunk() {
+                Some(BodyChunk::Piece(piece)) if refusal.push(&piece) => {}
                 Some(_) => break true,
                 None => break false,
             }

@@ -20,7 +20,7 @@ const MAX_BODY: usize = 1024;
 pub struct Refusal {
     status: StatusCode,
     headers: HeaderMap,
-    content: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl Refusal {
@@ -28,16 +28,15 @@ impl Refusal {
         Refusal {
             status,
             headers,
-            content: Vec::new(),
+            body: Vec::new(),
         }
     }
 
     /// Appends bytes of the body; returns `true` if more can be kept.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> bool {
-        let room = MAX_BODY.saturating_sub(self.content.len());
-        self.content
-            .extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.content.len() < MAX_BODY
+        let room = MAX_BODY.saturating_sub(self.body.len());
+        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.body.len() < MAX_BODY
     }
 
     /// Returns the status, such as 401.
@@ -65,8 +64,8 @@ impl Refusal {
     }
 
     /// Returns the first bytes of the body.
-    pub fn content(&self) -> &[u8] {
-        &self.content
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 
@@ -82,12 +81,12 @@ impl Display for Refusal {
                 Excerpt::new(String::from_utf8_lossy(location.as_bytes()))
             );
         }
-        let content = String::from_utf8_lossy(self.content());
-        let content = content.trim();
-        if content.is_empty() {
+        let text = String::from_utf8_lossy(self.body());
+        let text = text.trim();
+        if text.is_empty() {
             return Ok(());
         }
-        write!(f, ": \"{}\"", Excerpt::new(content))
+        write!(f, ": \"{}\"", Excerpt::new(text))
     }
 }
 
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
     use uptick_http::{HeaderName, HeaderValue};
 
-    fn refusal(status: u16, fields: &[(&'static str, &'static str)], content: &str) -> Refusal {
+    fn refusal(status: u16, fields: &[(&'static str, &'static str)], body: &str) -> Refusal {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(
@@ -105,7 +104,7 @@ mod tests {
             );
         }
         let mut refusal = Refusal::new(StatusCode::from_u16(status).unwrap(), headers);
-        refusal.push(content.as_bytes());
+        refusal.push(body.as_bytes());
         refusal
     }
 
@@ -117,7 +116,7 @@ mod tests {
             "the server responded with 401 Unauthorized: \"who\\nare you?\""
         );
         let mut long = refusal(404, &[], &"x".repeat(1000));
-        assert!(!long.push(&[b'x'; 5000]) && long.content().len() == 1024);
+        assert!(!long.push(&[b'x'; 5000]) && long.body().len() == 1024);
         assert!(long.to_string().ends_with("x… (1024 bytes)\"") && long.to_string().len() < 350);
     }
 

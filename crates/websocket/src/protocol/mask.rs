@@ -87,27 +87,27 @@ fn apply_to_words(bytes: &mut [u8], word: u64) -> u64 {
 /// Unpredictable masking keys for the frames of a client (RFC 6455, section 10.3), read from the system's random
 /// source in batches.
 #[derive(Debug)]
-pub struct Keys {
-    random: [u8; Keys::BYTES],
+pub struct MaskingKeys {
+    random: [u8; MaskingKeys::BYTES],
     used: usize,
 }
 
-impl Default for Keys {
-    fn default() -> Keys {
-        Keys {
-            random: [0; Keys::BYTES],
-            used: Keys::BYTES,
+impl Default for MaskingKeys {
+    fn default() -> MaskingKeys {
+        MaskingKeys {
+            random: [0; MaskingKeys::BYTES],
+            used: MaskingKeys::BYTES,
         }
     }
 }
 
-impl Keys {
+impl MaskingKeys {
     /// Number of random bytes per system call; Linux always returns this number at once.
     const BYTES: usize = 256;
 
     /// Creates an empty supply; keys are generated when they are needed.
-    pub fn new() -> Keys {
-        Keys::default()
+    pub fn new() -> MaskingKeys {
+        MaskingKeys::default()
     }
 
     /// Returns the next key.
@@ -116,7 +116,7 @@ impl Keys {
     ///
     /// The system has no random source, or does not allow the process to use it.
     pub fn next_key(&mut self) -> io::Result<[u8; 4]> {
-        if self.used == Keys::BYTES {
+        if self.used == MaskingKeys::BYTES {
             getrandom::fill(&mut self.random).map_err(io::Error::from)?;
             self.used = 0;
         }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn keys_do_not_repeat() {
-        let mut keys = Keys::new();
+        let mut keys = MaskingKeys::new();
         let drawn: HashSet<_> = (0..1000).map(|_| keys.next_key().unwrap()).collect();
         // Among a thousand random keys, one pair is equal in one of 8,600 runs, and three pairs practically never.
         assert!(drawn.len() > 997);

@@ -41,4 +41,4 @@ pub use decoder::{Decoder, Event, Role};
 pub use deflate::{Deflater, Inflater};
 pub use invalid::Invalid;
 pub use limits::Limits;
-pub use utf8::Utf8;
+pub use utf8::Utf8Validator;

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::head::FrameHead;
 use super::invalid::Invalid;
 use super::mask;
-use super::utf8::Utf8;
+use super::utf8::Utf8Validator;
 
 /// Minimum number of bytes reserved for a message, unless it is shorter.
 const MIN_RESERVE: usize = 4096;
@@ -18,7 +18,7 @@ pub(super) struct PartialMessage {
     /// The unmasked payload; still compressed if the message is compressed.
     pub(super) payload: BytesMut,
     pub(super) fragments: usize,
-    utf8: Utf8,
+    utf8: Utf8Validator,
     /// Number of missing bytes of the current frame.
     left: usize,
     key: Option<[u8; 4]>,
@@ -34,7 +34,7 @@ impl PartialMessage {
             is_compressed,
             payload: BytesMut::new(),
             fragments: 0,
-            utf8: Utf8::new(),
+            utf8: Utf8Validator::new(),
             left: 0,
             key: None,
             offset: 0,

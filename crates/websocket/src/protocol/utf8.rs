@@ -19,9 +19,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
 /// # Examples
 ///
 /// ```
-/// use uptick_websocket::protocol::Utf8;
+/// use uptick_websocket::protocol::Utf8Validator;
 ///
-/// let mut text = Utf8::new();
+/// let mut text = Utf8Validator::new();
 /// text.push(b"gr\xc3").unwrap();
 /// text.push(b"\xbc").unwrap();
 /// text.push(b"\xe0").unwrap();
@@ -29,16 +29,16 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
 /// assert!(text.push(b"\x80").is_err());
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Utf8 {
+pub struct Utf8Validator {
     /// The bytes of an incomplete character.
     incomplete: [u8; 4],
     length: u8,
 }
 
-impl Utf8 {
+impl Utf8Validator {
     /// Creates a validator at the start of a text.
-    pub fn new() -> Utf8 {
-        Utf8::default()
+    pub fn new() -> Utf8Validator {
+        Utf8Validator::default()
     }
 
     /// Validates the next chunk.
@@ -93,7 +93,7 @@ mod tests {
 
     /// Returns the number of bytes after which validation fails, in chunks of a size; `None` if it succeeds.
     fn fails_after(bytes: &[u8], size: usize) -> Option<usize> {
-        let mut text = Utf8::new();
+        let mut text = Utf8Validator::new();
         for (number, piece) in bytes.chunks(size).enumerate() {
             if text.push(piece).is_err() {
                 return Some(number * size + piece.len());

@@ -42,7 +42,7 @@ impl WebSocketSession {
 
 /// Returns the current time in nanoseconds.
 fn now() -> u64 {
-    u64::try_from(driver::time_of_call().as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(driver::current_time().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn masked(time: u64) -> Option<u64> {

@@ -88,7 +88,7 @@ pub(super) fn send(ws: WebSocket, payload: impl Payload) -> Sent {
 }
 
 thread_local! {
-    static KEYS: RefCell<mask::Keys> = RefCell::new(mask::Keys::new());
+    static KEYS: RefCell<mask::MaskingKeys> = RefCell::new(mask::MaskingKeys::new());
 }
 
 impl WebSocketSession {
@@ -183,7 +183,7 @@ impl WebSocketSession {
         if !self.has(SocketFlags::CLIENT) {
             return Ok(None);
         }
-        let key = KEYS.with_borrow_mut(mask::Keys::next_key);
+        let key = KEYS.with_borrow_mut(mask::MaskingKeys::next_key);
         key.map(Some).inspect_err(|error| {
             tracing::error!("masking a WebSocket's frame failed: {error}");
         })
@@ -345,7 +345,10 @@ impl WebSocketSession {
             SlowPolicy::Close => self.channel.close(),
             SlowPolicy::Error => {
                 let waiting = self.buffered();
-                self.emit_error(Error::Slow { bytes, waiting });
+                self.emit_error(Error::SlowClient {
+                    bytes,
+                    buffered: waiting,
+                });
             }
         }
     }

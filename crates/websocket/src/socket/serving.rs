@@ -45,7 +45,7 @@ pub(crate) fn open(upgraded: UpgradedChannel) -> Option<WebSocket> {
         protocol: upgraded.protocol,
         deflation: upgraded.deflation,
         slot: upgraded.slot,
-        lifetime_end: lifetime.map(|limit| Timestamp::of_call().after(limit)),
+        lifetime_end: lifetime.map(|limit| Timestamp::now_exact().after(limit)),
         ..ColdState::default()
     };
     let session = WebSocketSession::new(channel, upgraded.route, upgraded.role, cold);
@@ -148,7 +148,7 @@ fn handle_timeout(socket: &WebSocketSession, timeout: ExpiredTimeout) {
             });
         }
         ExpiredTimeout::Idle => {
-            socket.emit_error(Error::Silent);
+            socket.emit_error(Error::IdleTimeout);
             socket.terminate();
         }
         ExpiredTimeout::Close => socket.terminate(),

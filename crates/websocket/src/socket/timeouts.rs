@@ -48,7 +48,7 @@ impl WebSocketSession {
             self.last_activity.set(Timestamp::now());
         }
         let due = self.next_deadline()?;
-        let timeout = if !due.has_come(self.last_activity.get()) {
+        let timeout = if !due.has_passed(self.last_activity.get()) {
             None
         } else if closing {
             Some(ExpiredTimeout::Close)

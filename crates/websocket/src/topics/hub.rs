@@ -21,7 +21,7 @@ use crate::socket::handle::WebSocket;
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `subscription` | [`Subscription`] | the number of subscribers of a topic has changed by one |
+/// | `subscription` | [`SubscriptionChange`] | the number of subscribers of a topic has changed by one |
 ///
 /// # Examples
 /// ```no_run
@@ -49,20 +49,20 @@ pub struct Hub {
 
 /// A change in the number of subscribers of a topic: the payload of `subscription`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub struct SubscriptionChange {
     /// The name of the topic.
     pub topic: Rc<str>,
     /// The WebSocket that has subscribed or unsubscribed.
     pub socket: WebSocket,
     /// The current number of subscribers.
-    pub now: usize,
+    pub count: usize,
     /// The previous number of subscribers.
-    pub before: usize,
+    pub previous_count: usize,
 }
 
 events! {
     impl Hub {
-        Subscription => {
+        SubscriptionChange => {
             /// The number of subscribers of a topic has changed by one.
             SUBSCRIPTION = "subscription";
         }
@@ -252,9 +252,9 @@ impl Hub {
         true
     }
 
-    fn notify(self, topic: Rc<str>, socket: WebSocket, now: usize, before: usize) {
+    fn notify(self, topic: Rc<str>, socket: WebSocket, count: usize, previous_count: usize) {
         let observers = self.with_hub(|hub| {
-            let is_edge = now == 0 || before == 0;
+            let is_edge = count == 0 || previous_count == 0;
             let adapter = hub.adapter.clone().filter(|_| is_edge);
             (adapter, !hub.listeners.is_empty())
         });
@@ -262,16 +262,16 @@ impl Hub {
             return;
         };
         match adapter {
-            Some(adapter) if now == 0 => adapter.unsubscribed(&topic),
+            Some(adapter) if count == 0 => adapter.unsubscribed(&topic),
             Some(adapter) => adapter.subscribed(&topic),
             None => {}
         }
         if has_listeners {
-            let subscription = Subscription {
+            let subscription = SubscriptionChange {
                 topic,
                 socket,
-                now,
-                before,
+                count,
+                previous_count,
             };
             emit(&self, Hub::SUBSCRIPTION, subscription);
         }

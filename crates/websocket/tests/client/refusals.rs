@@ -78,7 +78,7 @@ fn a_response_with_another_status_is_an_error_with_its_body() {
     };
     assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(refusal.headers()["www-authenticate"], "Bearer");
-    assert_eq!(refusal.content(), b"who are you?");
+    assert_eq!(refusal.body(), b"who are you?");
 }
 
 #[test]

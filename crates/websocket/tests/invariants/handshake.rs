@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use uptick_websocket::protocol::deflate::Config;
-use uptick_websocket::protocol::handshake::client::{Answer, Content, Failure, Request};
+use uptick_websocket::protocol::handshake::client::{
+    BodyChunk, HandshakeError, Request, ResponseDecoder,
+};
 use uptick_websocket::protocol::handshake::{Extension, accept_key};
 
 /// Returns the outcome of a response received in pieces, including the bytes after it.
-fn read(mut decoder: Answer, response: &str, size: usize) -> String {
+fn read(mut decoder: ResponseDecoder, response: &str, size: usize) -> String {
     let mut pieces = response.as_bytes().chunks(size);
     while let Some(piece) = pieces.next() {
         match decoder.push(piece.into()) {
@@ -18,13 +20,13 @@ fn read(mut decoder: Answer, response: &str, size: usize) -> String {
             }
             Err(failure) => {
                 let mut content = Vec::new();
-                let mut is_complete = !matches!(failure, Failure::Status { .. });
+                let mut is_complete = !matches!(failure, HandshakeError::Status { .. });
                 while !is_complete {
-                    match decoder.next_content() {
-                        Some(Content::Piece(piece)) => content.extend_from_slice(&piece),
-                        Some(Content::End) => is_complete = true,
+                    match decoder.next_body_chunk() {
+                        Some(BodyChunk::Piece(piece)) => content.extend_from_slice(&piece),
+                        Some(BodyChunk::End) => is_complete = true,
                         None => match pieces.next() {
-                            Some(piece) => decoder.push_content(Bytes::copy_from_slice(piece)),
+                            Some(piece) => decoder.push_body(Bytes::copy_from_slice(piece)),
                             None => break,
                         },
                     }

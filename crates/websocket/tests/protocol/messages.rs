@@ -59,7 +59,7 @@ fn a_close_within_a_fragmented_message_is_the_last_event() {
 #[test]
 fn each_code_and_reason_is_decoded_as_encoded() {
     for code in (1000..1004).chain(1007..1015).chain([3000, 4999]) {
-        for reason in ["", "why", "\u{1f980}"] {
+        for reason in ["", "reason", "\u{1f980}"] {
             let frame = CloseFrame::new(CloseCode::from(code), reason);
             let mut bytes = Vec::new();
             close::append(&mut bytes, Some(&frame), Some([9; 4]));

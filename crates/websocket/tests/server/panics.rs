@@ -4,7 +4,8 @@ use std::net::TcpStream;
 use uptick_emitter::Emitter;
 use uptick_http::Request;
 use uptick_websocket::{
-    Accept, Closed, Message, Reject, Subscription, WebSocket, WebSocketOptions, WebSocketRoutes,
+    Accept, Closed, Message, Reject, SubscriptionChange, WebSocket, WebSocketOptions,
+    WebSocketRoutes,
 };
 
 use crate::support::{Client, Log, run_until, server, settle};
@@ -122,7 +123,7 @@ async fn settle_later() {
 fn a_panic_in_a_listener_of_topics_leaves_them_usable() {
     let http = server();
     let hub = http.hub();
-    hub.on("subscription", |change: Subscription| {
+    hub.on("subscription", |change: SubscriptionChange| {
         assert!(&*change.topic != "bad", "test panic");
     });
     http.websocket("/", |ws: WebSocket| {

@@ -7,7 +7,7 @@ use uptick_http::{HttpError, Request, StatusCode};
 use uptick_websocket::protocol::frame::{Flags, Opcode};
 use uptick_websocket::protocol::{CloseFrame, Event};
 use uptick_websocket::{
-    Accept, CloseCode, Closed, Message, Sent, Subscription, WebSocket, WebSocketOptions,
+    Accept, CloseCode, Closed, Message, Sent, SubscriptionChange, WebSocket, WebSocketOptions,
     WebSocketRoutes,
 };
 
@@ -62,12 +62,12 @@ fn methods_do_nothing_in_a_close_listener() {
 fn a_subscription_listener_may_change_subscriptions() {
     let http = server();
     let hub = http.hub();
-    hub.on("subscription", move |change: Subscription| {
-        if &*change.topic == "first" && change.now > change.before {
+    hub.on("subscription", move |change: SubscriptionChange| {
+        if &*change.topic == "first" && change.count > change.previous_count {
             change.socket.subscribe("second");
-            hub.publish("first", format!("{} here", change.now));
+            hub.publish("first", format!("{} here", change.count));
         }
-        if &*change.topic == "second" && change.now > change.before {
+        if &*change.topic == "second" && change.count > change.previous_count {
             change.socket.unsubscribe("first");
         }
     });

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use uptick_emitter::Emitter;
 use uptick_http::HttpServer;
 use uptick_websocket::{
-    Accept, Compression, Hub, Message, SlowPolicy, Subscription, WebSocket, WebSocketOptions,
+    Accept, Compression, Hub, Message, SlowPolicy, SubscriptionChange, WebSocket, WebSocketOptions,
     WebSocketRoutes,
 };
 
@@ -65,10 +65,10 @@ fn a_closed_websocket_is_unsubscribed() {
     let hub = http.hub();
     let log = Log::default();
     let seen = log.clone();
-    hub.on("subscription", move |change: Subscription| {
+    hub.on("subscription", move |change: SubscriptionChange| {
         seen.add(format_args!(
             "{}:{}>{}",
-            change.topic, change.before, change.now
+            change.topic, change.previous_count, change.count
         ));
     });
     let clients = [Client::open(http, "/"), Client::open(http, "/")];

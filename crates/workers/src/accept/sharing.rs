@@ -177,9 +177,9 @@ impl Sharing {
     }
 
     /// Accepts the pending connections.
-    pub(crate) fn accept_waiting(&self) {
+    pub(crate) fn accept_backlog(&self) {
         for server in self.servers() {
-            server.accept_waiting();
+            server.accept_backlog();
         }
     }
 

@@ -16,7 +16,7 @@ use super::state::{Master, Outcome, with_master};
 use super::{files, predecessor};
 use crate::control::{ControlChannel, ControlMessage, StartParameters};
 use crate::error::Error;
-use crate::event::{End, WorkerEvent, WorkerId};
+use crate::event::{WorkerEvent, WorkerExit, WorkerId};
 use crate::memory::{Counter, Gauge, WorkerState};
 use crate::tls;
 use crate::worker::ThreadStart;
@@ -40,7 +40,7 @@ fn thread_ended(unit: UnitId, code: i32) {
         };
         // The thread has already reported its exit code, so joining it does not block.
         drop(thread.map(std::thread::JoinHandle::join));
-        master.ended(unit, End::Code(code));
+        master.ended(unit, WorkerExit::Code(code));
     });
 }
 
@@ -327,7 +327,7 @@ impl Master {
             if let WorkerKind::Process { child, .. } = &mut running.kind
                 && let Ok(Some(status)) = child.try_wait()
             {
-                ended.push((*unit, End::of(status)));
+                ended.push((*unit, WorkerExit::of(status)));
             }
         }
         for (unit, end) in ended {
@@ -335,19 +335,19 @@ impl Master {
         }
     }
 
-    fn ended(self: &Rc<Self>, unit: UnitId, end: End) {
+    fn ended(self: &Rc<Self>, unit: UnitId, exit: WorkerExit) {
         let Some(running) = self.units.borrow_mut().remove(&unit) else {
             return;
         };
         self.memory.free(unit, running.id.pid);
         self.emit(WorkerEvent::Ended {
             worker: running.id,
-            end,
+            exit,
         });
         let expected = self.supervisor.borrow().is_draining(unit);
         self.supervisor
             .borrow_mut()
-            .ended(unit, !end.is_success(), Instant::now());
+            .ended(unit, !exit.is_success(), Instant::now());
         if !expected {
             self.broadcast(|| ControlMessage::Accept);
         }

@@ -112,7 +112,7 @@ impl Master {
         match self.outcome.take() {
             Some(Outcome::InTime) => Ok(()),
             Some(Outcome::GivenUp { deaths }) => Err(Error::StartFailed { deaths }),
-            Some(Outcome::Cut) | None => Err(Error::Cut),
+            Some(Outcome::Cut) | None => Err(Error::DrainTimeout),
         }
     }
 
@@ -177,7 +177,7 @@ impl Master {
                 .units
                 .borrow()
                 .get(&unit)
-                .map(|running| WorkerEvent::Hangs {
+                .map(|running| WorkerEvent::Unresponsive {
                     worker: running.id,
                     state: running.describe_state().into(),
                 });

@@ -81,7 +81,7 @@ impl Master {
 
     pub(super) fn report_failure(&self, error: &Error) {
         self.emit(WorkerEvent::Failed {
-            what: error.to_string().into(),
+            error: error.to_string().into(),
         });
     }
 

@@ -14,7 +14,7 @@ use super::predecessor;
 use super::state::{Master, PendingUpgrade, with_master};
 use crate::control::{ControlChannel, ControlMessage, DrainCause, StartParameters};
 use crate::error::Error;
-use crate::event::{End, WorkerEvent};
+use crate::event::{WorkerEvent, WorkerExit};
 use crate::tls;
 
 /// Executes the program again. Does nothing while another upgrade is in progress, or before this
@@ -146,7 +146,7 @@ pub(super) fn reap(master: &Rc<Master>) {
     if let Some(status) = ended {
         fail(
             master,
-            &format!("the new program ended: {}", End::of(status)),
+            &format!("the new program ended: {}", WorkerExit::of(status)),
         );
     }
 }

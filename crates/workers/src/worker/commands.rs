@@ -45,7 +45,7 @@ pub(crate) fn handle(message: ControlMessage) {
         } => peers::add_peer(slot, bus, connections),
         ControlMessage::Complete => peers::complete(),
         ControlMessage::Accept => {
-            with_runtime(|runtime| runtime.sharing.accept_waiting());
+            with_runtime(|runtime| runtime.sharing.accept_backlog());
         }
         ControlMessage::ReopenLogs => {
             if let Some(worker) = Worker::current() {

@@ -39,7 +39,7 @@ fn beat(runtime: &Rc<Runtime>) {
     runtime.sharing.correct_count();
     if runtime.draining.get().is_none() {
         // The wake-up for a connection may have gone to a worker that was stopped at that moment.
-        runtime.sharing.accept_waiting();
+        runtime.sharing.accept_backlog();
     }
     publish();
     check_limits(runtime);

@@ -58,7 +58,7 @@ pub(crate) fn run_process(
     Runtime::uninstall();
     match closed_at_deadline {
         false => Ok(()),
-        true => Err(Error::Cut),
+        true => Err(Error::DrainTimeout),
     }
 }
 

@@ -93,6 +93,6 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
     uptick_event_loop::run()?;
     match runtime.closed_at_deadline.get() {
         false => Ok(()),
-        true => Err(Error::Cut),
+        true => Err(Error::DrainTimeout),
     }
 }

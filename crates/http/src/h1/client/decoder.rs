@@ -8,17 +8,18 @@ use crate::h1::body::{BodyDecoder, BodyPart};
 use crate::h1::chunked::ChunkedState;
 use crate::h1::fields::Trailers;
 use crate::h1::input::InputBuffer;
-use crate::h1::invalid::Invalid;
+use crate::h1::invalid::InvalidMessage;
 use crate::h1::limits::Limits;
 use crate::h1::lines::Lines;
 
 /// The error for a response whose head, or whose first line, exceeds its limit.
-pub const HEAD_TOO_LONG: Invalid = Invalid::new(
+pub const HEAD_TOO_LONG: InvalidMessage = InvalidMessage::new(
     StatusCode::BAD_GATEWAY,
     "the head of the response is too long",
 );
-const TOO_MANY_FIELDS: Invalid = Invalid::bad("the response has too many headers");
-const CUT_OFF: Invalid = Invalid::bad("the connection ended before the response was complete");
+const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::bad("the response has too many headers");
+const CUT_OFF: InvalidMessage =
+    InvalidMessage::bad("the connection ended before the response was complete");
 
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub enum Event {
     Complete,
     /// The response is invalid or its end is not certain. This is the last event, and the connection cannot be used again. The status of
     /// the error is the one that a gateway sends to its client.
-    Error(Invalid),
+    Error(InvalidMessage),
 }
 
 impl From<BodyPart> for Event {
@@ -176,15 +177,18 @@ impl Decoder {
     }
 
     #[cold]
-    fn fail(&mut self, invalid: Invalid) -> Event {
+    fn fail(&mut self, invalid: InvalidMessage) -> Event {
         *self = Decoder {
             state: ResponseDecoderState::Failed,
             ..Decoder::default()
         };
-        Event::Error(Invalid::new(StatusCode::BAD_GATEWAY, invalid.reason()))
+        Event::Error(InvalidMessage::new(
+            StatusCode::BAD_GATEWAY,
+            invalid.reason(),
+        ))
     }
 
-    fn try_next(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+    fn try_next(&mut self, limits: &Limits) -> Result<Option<Event>, InvalidMessage> {
         match &mut self.state {
             ResponseDecoderState::Head { .. } => self.head(limits),
             ResponseDecoderState::Body { body, last } => {
@@ -203,7 +207,7 @@ impl Decoder {
         }
     }
 
-    fn head(&mut self, limits: &Limits) -> Result<Option<Event>, Invalid> {
+    fn head(&mut self, limits: &Limits) -> Result<Option<Event>, InvalidMessage> {
         let ResponseDecoderState::Head {
             request,
             lines,

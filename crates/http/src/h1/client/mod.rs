@@ -1,6 +1,6 @@
 //! Client side of HTTP/1.1: request encoder and response decoder.
 //!
-//! [`begin`] writes the head of a request, and returns the [`Encoder`](super::Encoder) for its body. A [`Decoder`] reads the responses of
+//! [`encode_request`] writes the head of a request, and returns the [`Encoder`](super::Encoder) for its body. A [`Decoder`] reads the responses of
 //! one connection. It is as strict as the request decoder: it refuses a response whose end is not certain.
 //!
 //! ```
@@ -17,7 +17,7 @@
 //!     body: RequestBody::None,
 //!     close: false,
 //! };
-//! client::begin(&mut out, &request)?.finish(&mut out, None)?;
+//! client::encode_request(&mut out, &request)?.finish(&mut out, None)?;
 //! assert_eq!(out, b"GET /hello HTTP/1.1\r\nhost: example.com\r\n\r\n");
 //!
 //! let limits = Limits::default();
@@ -38,7 +38,7 @@ mod response_head;
 #[doc(hidden)]
 pub use decoder::HEAD_TOO_LONG;
 pub use decoder::{Decoder, Event};
-pub use request::{Request, RequestBody, begin};
+pub use request::{Request, RequestBody, encode_request};
 #[doc(hidden)]
 pub use response_head::MALFORMED_LINE;
 pub use response_head::{BodyLength, ResponseHead};

@@ -42,7 +42,7 @@ pub struct Request<'a> {
 /// # Errors
 ///
 /// [`EncodeError::InvalidRequest`] if the target, the host or the body is not valid. Nothing is written in this case.
-pub fn begin(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encoder, EncodeError> {
+pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encoder, EncodeError> {
     let start = out.len();
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');

@@ -5,13 +5,13 @@ use http::{HeaderMap, StatusCode};
 
 use crate::h1::fields::{Fields, to_header_map};
 use crate::h1::framing::ResponseFraming;
-use crate::h1::invalid::Invalid;
+use crate::h1::invalid::InvalidMessage;
 use crate::h1::parse;
 use crate::h1::request_head::{BodyLength as Delimiter, Span, Version};
 use crate::h1::text::end_of_text;
 
 /// The error for a response with a malformed status line: the server speaks another protocol, or another version of HTTP.
-pub const MALFORMED_LINE: Invalid = Invalid::new(
+pub const MALFORMED_LINE: InvalidMessage = InvalidMessage::new(
     StatusCode::BAD_GATEWAY,
     "the status line of the response is malformed",
 );
@@ -64,7 +64,7 @@ impl ResponseHead {
         bytes: Bytes,
         fields: usize,
         request: RequestKind,
-    ) -> Result<ResponseHead, Invalid> {
+    ) -> Result<ResponseHead, InvalidMessage> {
         let line = status_line(bytes.get(..fields).unwrap_or_default())?;
         let mut framing = ResponseFraming::default();
         parse::fields(
@@ -157,12 +157,12 @@ impl ResponseHead {
 }
 
 /// Checks the status line of a head before the other lines are received. `line` includes its line ending.
-pub(super) fn check_first_line(line: &[u8]) -> Result<(), Invalid> {
+pub(super) fn check_first_line(line: &[u8]) -> Result<(), InvalidMessage> {
     status_line(line).map(|_| ())
 }
 
 /// Parses a status line with its line ending (RFC 9112, 4). The space before an empty reason may be missing, as some servers omit it.
-fn status_line(line: &[u8]) -> Result<StatusLine, Invalid> {
+fn status_line(line: &[u8]) -> Result<StatusLine, InvalidMessage> {
     let (version, rest) = match line {
         [
             b'H',

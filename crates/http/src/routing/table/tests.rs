@@ -12,18 +12,18 @@ fn router(routes: &[(&str, &str)]) -> Router<usize> {
 fn found(router: &Router<usize>, method: &str, path: &str) -> String {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     match router.find(&method, path) {
-        Found::Route { value, params } => {
+        RouteMatch::Route { value, params } => {
             let params: Vec<_> = params
                 .iter(path)
                 .map(|(n, v)| format!(" {n}={v}"))
                 .collect();
             format!("{value}{}", params.concat())
         }
-        Found::Options { allow } => format!("options {allow}"),
-        Found::MethodNotAllowed { allow } => format!("405 {allow}"),
-        Found::NotFound => "404".into(),
-        Found::BadPath => "400".into(),
-        Found::UnknownMethod => "501".into(),
+        RouteMatch::Options { allow } => format!("options {allow}"),
+        RouteMatch::MethodNotAllowed { allow } => format!("405 {allow}"),
+        RouteMatch::NotFound => "404".into(),
+        RouteMatch::BadPath => "400".into(),
+        RouteMatch::UnknownMethod => "501".into(),
     }
 }
 
@@ -308,7 +308,7 @@ fn conflicting_patterns_are_refused() {
 fn a_single_parameter_without_an_escape_is_not_copied() {
     let router = router(&[("GET", "/u/{id}")]);
     let path = "/u/7";
-    let Found::Route { params, .. } = router.find(&Method::GET, path) else {
+    let RouteMatch::Route { params, .. } = router.find(&Method::GET, path) else {
         panic!("no route");
     };
     assert_eq!(params.get(path, "id").unwrap().as_ptr(), path[3..].as_ptr());
@@ -325,7 +325,7 @@ proptest::proptest! {
             // Most of them are malformed.
             let _ = router.add("GET", pattern, index);
         }
-        if let Found::Route { value, params } = router.find(&Method::GET, &path) {
+        if let RouteMatch::Route { value, params } = router.find(&Method::GET, &path) {
             proptest::prop_assert!(*value < patterns.len());
             proptest::prop_assert!(router.has_path(&path));
             params.iter(&path).for_each(drop);
@@ -344,7 +344,7 @@ proptest::proptest! {
         let tail: Vec<_> = rest.iter().map(|text| escape(text)).collect();
         let path = format!("/{}/{}", escape(&segment), tail.join("/"));
         let router = router(&[("GET", "/{segment}/{*rest}")]);
-        let Found::Route { params, .. } = router.find(&Method::GET, &path) else {
+        let RouteMatch::Route { params, .. } = router.find(&Method::GET, &path) else {
             panic!("{path} has no route");
         };
         proptest::prop_assert_eq!(params.get(&path, "segment"), Some(&*segment));
@@ -370,7 +370,7 @@ fn text_is_found_regardless_of_the_order_of_registration() {
         ("/{any}", "/{any}"),
         ("/m/", "/{*rest}"),
     ] {
-        let Found::Route { value, .. } = router.find(&Method::GET, path) else {
+        let RouteMatch::Route { value, .. } = router.find(&Method::GET, path) else {
             panic!("{path}")
         };
         assert_eq!(*value, expected, "{path}");

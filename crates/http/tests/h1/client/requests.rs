@@ -18,7 +18,7 @@ fn get() -> Request<'static> {
 
 fn encode(request: &Request<'_>, pieces: &[&str]) -> Result<(String, Persistence), EncodeError> {
     let mut out = Vec::new();
-    let mut encoder = client::begin(&mut out, request)?;
+    let mut encoder = client::encode_request(&mut out, request)?;
     for piece in pieces {
         encoder.body(&mut out, piece.as_bytes())?;
     }
@@ -94,7 +94,7 @@ fn text_that_would_change_the_request_is_refused() {
     ] {
         let request = Request { target, ..get() };
         let mut out = b"before".to_vec();
-        let result = client::begin(&mut out, &request);
+        let result = client::encode_request(&mut out, &request);
         assert_eq!(
             result,
             Err(EncodeError::InvalidRequest("target")),
@@ -195,7 +195,7 @@ proptest! {
             close: false,
         };
         let mut out = Vec::new();
-        let Ok(mut encoder) = client::begin(&mut out, &request) else { return Ok(()) };
+        let Ok(mut encoder) = client::encode_request(&mut out, &request) else { return Ok(()) };
         let body = body.unwrap_or_default();
         encoder.body(&mut out, &body).unwrap();
         encoder.finish(&mut out, None).unwrap();

@@ -81,7 +81,7 @@ pub struct BusAdapter {
 pub(crate) trait ClusterSink {
     fn message(&self, from: &str, message: ClusterMessage);
     fn response(&self, from: &str, response: ClusterResponse);
-    fn server_gone(&self, server: &str);
+    fn server_left(&self, server: &str);
     fn needs_all_rooms(&self) -> bool;
 }
 
@@ -94,8 +94,8 @@ impl ClusterSink for AdapterSink {
         (*self).response(from, response);
     }
 
-    fn server_gone(&self, server: &str) {
-        (*self).server_gone(server);
+    fn server_left(&self, server: &str) {
+        (*self).server_left(server);
     }
 
     fn needs_all_rooms(&self) -> bool {
@@ -385,7 +385,7 @@ impl AdapterState {
             BusMessage::Gone => {
                 self.joins.borrow_mut().forget(sender.id);
                 self.inbox.borrow_mut().forget(sender.id);
-                self.sink.server_gone(from);
+                self.sink.server_left(from);
             }
         }
     }
@@ -395,7 +395,7 @@ impl AdapterState {
         let lost = self.inbox.borrow_mut().forget(id);
         self.incomplete(id, lost);
         self.joins.borrow_mut().forget(id);
-        future_tick(move || self.sink.server_gone(&id.to_string()));
+        future_tick(move || self.sink.server_left(&id.to_string()));
     }
 
     fn incomplete(&self, worker: u64, lost: u64) {

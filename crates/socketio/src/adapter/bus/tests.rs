@@ -44,7 +44,7 @@ impl ClusterSink for Recorder {
         self.0.borrow_mut().push(entry);
     }
 
-    fn server_gone(&self, server: &str) {
+    fn server_left(&self, server: &str) {
         self.0
             .borrow_mut()
             .push(RecordedCall::ServerLeft(server.to_owned()));

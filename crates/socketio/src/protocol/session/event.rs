@@ -54,7 +54,7 @@ pub enum Input {
     /// Everything sent since the last flush must be written, in one response or one write.
     Flush,
     /// The [deadline](super::Session::deadline) was reached.
-    Time,
+    Deadline,
 }
 
 /// The failure of a POST request.

@@ -300,7 +300,7 @@ impl Session {
                 self.flush();
             }
             Input::Flush => self.flush(),
-            Input::Time => self.on_time(),
+            Input::Deadline => self.on_time(),
             _ => {}
         }
     }
@@ -330,7 +330,7 @@ impl Session {
         }
     }
 
-    /// Returns the time at which [`Input::Time`] is due; `None` if the session is over.
+    /// Returns the time at which [`Input::Deadline`] is due; `None` if the session is over.
     pub fn deadline(&self) -> Option<Instant> {
         let heartbeat = match self.state {
             SessionState::Open => Some(self.heartbeat.deadline()),

@@ -137,11 +137,11 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
             Some(scene.start + Duration::from_millis(300))
         );
         scene.at(299);
-        scene.expect(Input::Time, &[]);
+        scene.expect(Input::Deadline, &[]);
         scene.at(300);
         match transport {
-            Transport::Polling => scene.expect(Input::Time, &[]),
-            Transport::WebSocket => scene.expect(Input::Time, &["frames:2"]),
+            Transport::Polling => scene.expect(Input::Deadline, &[]),
+            Transport::WebSocket => scene.expect(Input::Deadline, &["frames:2"]),
         }
         assert_eq!(
             scene.session.deadline(),
@@ -149,9 +149,9 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
         );
         scene.at(500);
         match transport {
-            Transport::Polling => scene.expect(Input::Time, &["closed:ping timeout"]),
+            Transport::Polling => scene.expect(Input::Deadline, &["closed:ping timeout"]),
             Transport::WebSocket => scene.expect(
-                Input::Time,
+                Input::Deadline,
                 &["CloseWebSocket(None)", "closed:ping timeout"],
             ),
         }
@@ -163,7 +163,7 @@ fn the_first_ping_follows_one_interval_after_the_handshake() {
 fn a_pong_starts_the_next_interval_and_another_packet_extends_the_timeout_once() {
     let mut scene = TestSession::new(Transport::WebSocket);
     scene.at(300);
-    scene.expect(Input::Time, &["frames:2"]);
+    scene.expect(Input::Deadline, &["frames:2"]);
     scene.at(400);
     scene.expect(Input::WebSocketMessage("4a".into()), &["message:a"]);
     assert_eq!(
@@ -195,7 +195,7 @@ fn an_upgrade_releases_the_poll_and_moves_the_queue() {
     // The client sent another poll before it read the response.
     scene.expect(Input::Poll, &[]);
     scene.at(100);
-    scene.expect(Input::Time, &["poll:6"]);
+    scene.expect(Input::Deadline, &["poll:6"]);
     scene.send("a");
     scene.expect(Input::Flush, &[]);
     scene.expect(
@@ -223,14 +223,14 @@ fn an_upgrade_that_fails_leaves_polling_alive() {
     scene.expect(Input::WebSocketOpened, &[]);
     // The heartbeat is due before the upgrade.
     scene.at(300);
-    scene.expect(Input::Time, &[]);
+    scene.expect(Input::Deadline, &[]);
     scene.expect(Input::Poll, &["poll:2"]);
     post(&mut scene, "3", &["Heartbeat", "RespondPost"]);
     scene.session.heartbeat =
         Heartbeat::new(scene.now + Duration::from_secs(60), &SessionOptions::new());
     scene.at(10_000);
     assert_eq!(scene.session.deadline(), Some(scene.now));
-    scene.expect(Input::Time, &["CloseWebSocket(None)"]);
+    scene.expect(Input::Deadline, &["CloseWebSocket(None)"]);
     post(&mut scene, "4a", &["message:a", "RespondPost"]);
 }
 
@@ -239,11 +239,11 @@ fn a_ping_before_an_upgrade_must_be_answered_after_it() {
     let mut scene = TestSession::new(Transport::Polling);
     scene.expect(Input::Poll, &[]);
     scene.at(300);
-    scene.expect(Input::Time, &["poll:2"]);
+    scene.expect(Input::Deadline, &["poll:2"]);
     scene.upgrade();
     scene.at(500);
     scene.expect(
-        Input::Time,
+        Input::Deadline,
         &["CloseWebSocket(None)", "closed:ping timeout"],
     );
 }
@@ -397,7 +397,7 @@ fn a_closing_session_ends_after_the_timeout_if_the_client_does_not_read() {
         Some(scene.start + Duration::from_secs(30))
     );
     scene.at(30_000);
-    scene.expect(Input::Time, &["closed:forced close"]);
+    scene.expect(Input::Deadline, &["closed:forced close"]);
     let mut scene = TestSession::new(Transport::WebSocket);
     scene.session.abort();
     assert_eq!(

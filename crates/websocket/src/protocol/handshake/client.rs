@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use uptick_http::h1::client::{Decoder, Event, HEAD_TOO_LONG, MALFORMED_LINE};
-use uptick_http::h1::client::{Request as RequestHead, RequestBody, begin};
+use uptick_http::h1::client::{Request as RequestHead, RequestBody, encode_request};
 use uptick_http::h1::{EncodeError, Limits, Version, is_owned};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -31,7 +31,7 @@ const HANDSHAKE_FIELDS: [&str; 6] = [
 /// The reason why the handshake failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum HandshakeError {
     /// The request is invalid and was not sent.
     #[error("the request is invalid: {0}")]
     Request(&'static str),
@@ -43,12 +43,12 @@ pub enum Failure {
     Status {
         /// The status.
         status: StatusCode,
-        /// The headers of the response, whose body [`Answer::next_content`] returns.
+        /// The headers of the response, whose body [`ResponseDecoder::next_body_chunk`] returns.
         headers: Box<HeaderMap>,
     },
     /// The response is not HTTP/1.1, too long, or does not match the request.
     #[error("the response is invalid: {0}")]
-    Answer(&'static str),
+    Response(&'static str),
 }
 
 /// A WebSocket handshake request.
@@ -112,11 +112,14 @@ impl Request {
     ///
     /// The host, the target or a subprotocol is empty or has an invalid character; a subprotocol is listed
     /// twice; a header is reserved for the handshake; or the system has no random bytes.
-    pub fn finish(self) -> Result<(Vec<u8>, Answer), Failure> {
+    pub fn finish(self) -> Result<(Vec<u8>, ResponseDecoder), HandshakeError> {
         self.finish_with(random_key()?)
     }
 
-    fn finish_with(self, random: [u8; KEY_LENGTH]) -> Result<(Vec<u8>, Answer), Failure> {
+    fn finish_with(
+        self,
+        random: [u8; KEY_LENGTH],
+    ) -> Result<(Vec<u8>, ResponseDecoder), HandshakeError> {
         let (request, fields, response) = self.into_fields_with(random)?;
         let head = RequestHead {
             method: &Method::GET,
@@ -127,9 +130,10 @@ impl Request {
             close: false,
         };
         let mut out = Vec::with_capacity(256);
-        let encoded = begin(&mut out, &head).and_then(|encoder| encoder.finish(&mut out, None));
+        let encoded =
+            encode_request(&mut out, &head).and_then(|encoder| encoder.finish(&mut out, None));
         encoded.map_err(|error| {
-            Failure::Request(match error {
+            HandshakeError::Request(match error {
                 EncodeError::InvalidRequest("host") => "the host is invalid",
                 _ => "the path is invalid",
             })
@@ -138,20 +142,22 @@ impl Request {
     }
 
     /// Returns the fields of the request other than `Host` and `Connection`, and the decoder of the response.
-    pub(crate) fn into_fields(self) -> Result<(Request, HeaderMap, Answer), Failure> {
+    pub(crate) fn into_fields(
+        self,
+    ) -> Result<(Request, HeaderMap, ResponseDecoder), HandshakeError> {
         self.into_fields_with(random_key()?)
     }
 
     fn into_fields_with(
         mut self,
         random: [u8; KEY_LENGTH],
-    ) -> Result<(Request, HeaderMap, Answer), Failure> {
-        self.check().map_err(Failure::Request)?;
+    ) -> Result<(Request, HeaderMap, ResponseDecoder), HandshakeError> {
+        self.check().map_err(HandshakeError::Request)?;
         let key = STANDARD.encode(random);
         let mut fields = HeaderMap::new();
         let mut add = |name: &'static str, value: &str| {
             let value = HeaderValue::from_str(value)
-                .map_err(|_| Failure::Request("a header has an invalid value"))?;
+                .map_err(|_| HandshakeError::Request("a header has an invalid value"))?;
             fields.append(HeaderName::from_static(name), value);
             Ok(())
         };
@@ -169,7 +175,7 @@ impl Request {
         }
         let mut decoder = Decoder::new();
         decoder.expect(&Method::GET);
-        let response = Answer {
+        let response = ResponseDecoder {
             accept: accept_key(&key),
             protocols: std::mem::take(&mut self.protocols),
             deflate: self.deflate,
@@ -211,15 +217,15 @@ impl Request {
 }
 
 /// Returns an unpredictable key.
-fn random_key() -> Result<[u8; KEY_LENGTH], Failure> {
+fn random_key() -> Result<[u8; KEY_LENGTH], HandshakeError> {
     let mut random = [0; KEY_LENGTH];
-    getrandom::fill(&mut random).map_err(Failure::Random)?;
+    getrandom::fill(&mut random).map_err(HandshakeError::Random)?;
     Ok(random)
 }
 
 /// The decoder of the response to a [`Request`].
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ResponseDecoder {
     accept: String,
     protocols: Vec<String>,
     deflate: Option<Config>,
@@ -228,7 +234,7 @@ pub struct Answer {
 
 /// A part of the body of a response with a status other than 101.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum BodyChunk {
     /// A chunk, never empty.
     Piece(Bytes),
     /// The end of the body, or an invalid body.
@@ -237,7 +243,7 @@ pub enum Content {
 
 /// The result of a handshake.
 #[derive(Debug)]
-pub struct Agreed {
+pub struct Handshake {
     /// The subprotocol, one of those in the request.
     pub protocol: Option<String>,
     /// The negotiated compression, if the server supports it.
@@ -248,7 +254,7 @@ pub struct Agreed {
     pub rest: BytesMut,
 }
 
-impl Answer {
+impl ResponseDecoder {
     /// Adds received bytes, and returns the result once the response is complete. After that, no more bytes may be pushed.
     ///
     /// # Errors
@@ -258,24 +264,24 @@ impl Answer {
     /// # Limits
     ///
     /// 16 KiB, including interim responses, and 100 headers.
-    pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Agreed>, Failure> {
+    pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Handshake>, HandshakeError> {
         self.decoder.push(bytes.freeze());
         while let Some(event) = self.decoder.next(&limits()) {
             let head = match event {
                 Event::Head(head) if head.version() == Version::Http11 => head,
                 Event::Head(_) | Event::Error(MALFORMED_LINE) => {
-                    return Err(Failure::Answer("it is not HTTP/1.1"));
+                    return Err(HandshakeError::Response("it is not HTTP/1.1"));
                 }
                 Event::Error(HEAD_TOO_LONG) => {
-                    return Err(Failure::Answer("its head is too long"));
+                    return Err(HandshakeError::Response("its head is too long"));
                 }
-                Event::Error(invalid) => return Err(Failure::Answer(invalid.reason())),
+                Event::Error(invalid) => return Err(HandshakeError::Response(invalid.reason())),
                 _ => continue,
             };
             let (status, headers) = (head.status(), head.to_header_map());
             if status == StatusCode::SWITCHING_PROTOCOLS {
                 if !has_token(&headers, "connection", "upgrade") {
-                    return Err(Failure::Answer(
+                    return Err(HandshakeError::Response(
                         "its Connection header does not contain upgrade",
                     ));
                 }
@@ -283,31 +289,35 @@ impl Answer {
                 agreed.rest = BytesMut::from(self.decoder.take_rest());
                 return Ok(Some(agreed));
             }
-            return Err(Failure::status(status, headers));
+            return Err(HandshakeError::status(status, headers));
         }
         Ok(None)
     }
 
-    /// Adds bytes of the body of a response with another status, after [`Failure::Status`].
-    pub fn push_content(&mut self, bytes: Bytes) {
+    /// Adds bytes of the body of a response with another status, after [`HandshakeError::Status`].
+    pub fn push_body(&mut self, bytes: Bytes) {
         self.decoder.push(bytes);
     }
 
     /// Returns the next chunk of the body of a response with another status, or its end; `None` if more bytes are needed.
-    pub fn next_content(&mut self) -> Option<Content> {
+    pub fn next_body_chunk(&mut self) -> Option<BodyChunk> {
         match self.decoder.next(&limits())? {
-            Event::Body(piece) => Some(Content::Piece(piece)),
-            _ => Some(Content::End),
+            Event::Body(piece) => Some(BodyChunk::Piece(piece)),
+            _ => Some(BodyChunk::End),
         }
     }
 
     /// Returns the result of a response with these headers, for any transport.
-    pub(crate) fn agree(&self, status: StatusCode, headers: HeaderMap) -> Result<Agreed, Failure> {
+    pub(crate) fn agree(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+    ) -> Result<Handshake, HandshakeError> {
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::status(status, headers));
+            return Err(HandshakeError::status(status, headers));
         }
-        let (protocol, deflate) = self.check(&headers).map_err(Failure::Answer)?;
-        Ok(Agreed {
+        let (protocol, deflate) = self.check(&headers).map_err(HandshakeError::Response)?;
+        Ok(Handshake {
             protocol,
             deflate,
             headers,
@@ -347,9 +357,9 @@ impl Answer {
     }
 }
 
-impl Failure {
+impl HandshakeError {
     fn status(status: StatusCode, headers: HeaderMap) -> Self {
-        Failure::Status {
+        HandshakeError::Status {
             status,
             headers: Box::new(headers),
         }
@@ -385,12 +395,12 @@ mod tests {
     use uptick_http::h1::{Decoder, Event, Limits};
 
     /// Returns a request with the key of the example in the RFC.
-    fn finish(request: Request) -> Result<(Vec<u8>, Answer), Failure> {
+    fn finish(request: Request) -> Result<(Vec<u8>, ResponseDecoder), HandshakeError> {
         request.finish_with(*b"the sample nonce")
     }
 
     /// Returns the result of a response to a request, which must not depend on how the response is split.
-    fn result_of(request: Request, response: &str) -> Result<Option<Agreed>, String> {
+    fn result_of(request: Request, response: &str) -> Result<Option<Handshake>, String> {
         let mut last = None;
         for size in [1, 3, 1000] {
             let (_, mut decoder) = finish(request.clone()).unwrap();
@@ -492,17 +502,23 @@ mod tests {
         let (_, mut response) = finish(request()).unwrap();
         let bytes = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nNo\r\n";
         match response.push(bytes.as_bytes().into()) {
-            Err(Failure::Status { status, headers }) => {
+            Err(HandshakeError::Status { status, headers }) => {
                 assert_eq!(status, StatusCode::UNAUTHORIZED);
                 assert_eq!(headers["www-authenticate"], "Basic");
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(response.next_content(), Some(Content::Piece("No".into())));
-        assert_eq!(response.next_content(), None);
-        response.push_content("2\r\n!!\r\n0\r\n\r\n".into());
-        assert_eq!(response.next_content(), Some(Content::Piece("!!".into())));
-        assert_eq!(response.next_content(), Some(Content::End));
+        assert_eq!(
+            response.next_body_chunk(),
+            Some(BodyChunk::Piece("No".into()))
+        );
+        assert_eq!(response.next_body_chunk(), None);
+        response.push_body("2\r\n!!\r\n0\r\n\r\n".into());
+        assert_eq!(
+            response.next_body_chunk(),
+            Some(BodyChunk::Piece("!!".into()))
+        );
+        assert_eq!(response.next_body_chunk(), Some(BodyChunk::End));
     }
 
     #[test]
@@ -515,8 +531,11 @@ mod tests {
             let (_, mut response) = finish(request()).unwrap();
             let bytes = format!("HTTP/1.1 403 Forbidden\r\n{field}\r\n\r\n{content}");
             let failure = response.push(bytes.as_bytes().into());
-            assert!(matches!(failure, Err(Failure::Status { .. })), "{bytes}");
-            assert_eq!(response.next_content(), Some(Content::End), "{bytes}");
+            assert!(
+                matches!(failure, Err(HandshakeError::Status { .. })),
+                "{bytes}"
+            );
+            assert_eq!(response.next_body_chunk(), Some(BodyChunk::End), "{bytes}");
         }
     }
 
@@ -581,13 +600,13 @@ mod tests {
             request().header(key.0, key.1),
         ] {
             let failure = finish(wrong.clone()).unwrap_err();
-            assert!(matches!(failure, Failure::Request(_)), "{wrong:?}");
+            assert!(matches!(failure, HandshakeError::Request(_)), "{wrong:?}");
         }
     }
 
     #[test]
     fn each_request_has_a_different_key() {
-        let key = |(bytes, _): (Vec<u8>, Answer)| String::from_utf8(bytes).unwrap();
+        let key = |(bytes, _): (Vec<u8>, ResponseDecoder)| String::from_utf8(bytes).unwrap();
         let first = key(request().finish().unwrap());
         assert_ne!(first, key(request().finish().unwrap()));
     }
