@@ -11,6 +11,7 @@ mod book;
 mod examples;
 mod links;
 mod packages;
+mod style;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -30,7 +30,7 @@ pub type Frequent<E> = <<E as Emitter>::Events as EventSet>::Frequent;
 /// events! {
 ///     impl Door {
 ///         &'static str => {
-///             /// Somebody knocks at the door.
+///             /// A visitor has knocked.
 ///             KNOCK = "knock";
 ///         }
 ///     }

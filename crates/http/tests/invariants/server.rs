@@ -212,7 +212,9 @@ impl Client<'_> {
     /// Reports the socket as readable and writable.
     fn push_readiness(&self) {
         let ready = Readiness::READABLE.union(Readiness::WRITABLE);
-        self.server.poller.push(ScriptedWait::Ready(vec![(self.fd, ready)]));
+        self.server
+            .poller
+            .push(ScriptedWait::Ready(vec![(self.fd, ready)]));
     }
 
     fn read(&mut self) {
