@@ -35,7 +35,7 @@ fn a_quick_run_prints_a_row_for_each_websocket_server() {
         let figures = row.split('|').skip(2).filter(|cell| cell.contains('×'));
         assert!(figures.count() >= columns, "{row}");
     }
-    // A peer that is not installed has a row, too.
+    // A peer that is not installed also has a row.
     assert!(text.contains("| node-ws "), "{text}");
     assert!(text.contains("| bun-ws "), "{text}");
 }

@@ -55,7 +55,7 @@ fn a_quick_run_prints_all_tables_of_workers() {
             assert_eq!(found.matches('|').count(), columns, "{found} in {text}");
         }
     }
-    // A peer that is not installed has a row, too.
+    // A peer that is not installed also has a row.
     assert!(text.contains("| redis "), "{text}");
 }
 

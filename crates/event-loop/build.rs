@@ -8,7 +8,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if std::env::var_os("CARGO_CFG_UNIX").is_none() {
         println!(
-            "cargo::error=Uptick needs a Unix system: Linux, macOS or FreeBSD. Windows is not supported; its subsystem for Linux is."
+            "cargo::error=Uptick needs a Unix system: Linux, macOS or FreeBSD. Windows is supported only through WSL."
         );
     }
 }

@@ -27,7 +27,7 @@ struct History {
     bytes: usize,
     /// The highest number of the messages that are no longer kept.
     forgotten: u64,
-    /// Set once the messages that other workers keep are included.
+    /// `true` once the messages that other workers keep are included.
     is_complete: bool,
 }
 

@@ -17,7 +17,7 @@ fn serve() -> (Program, String) {
 }
 
 /// Sends bytes that the server must refuse, possibly before it has read all of them. The server must then close the connection,
-/// and must not response the request that follows.
+/// and must not answer the request that follows.
 #[track_caller]
 fn expect_refusal(uri: &str, bytes: &[u8], statuses: &[u16]) {
     let mut client = Client::connect(uri);

@@ -3,7 +3,7 @@
 use crate::peer::Peer;
 use crate::program::Program;
 
-/// A response. Its body is decoded.
+/// A response with its decoded body.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) status: u16,
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// Starts an example on a free port of 127.0.0.1. Returns the program and its URI.
+/// Starts an example on a free port on 127.0.0.1. Returns the program and its URI.
 pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     let mut all = vec!["127.0.0.1:0"];
     all.extend(arguments);

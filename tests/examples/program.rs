@@ -75,7 +75,7 @@ impl Program {
         })
     }
 
-    /// Starts a server on a free port of 127.0.0.1. Returns the program and its URI.
+    /// Starts a server on a free port on 127.0.0.1. Returns the program and its URI.
     pub(crate) fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
         let mut all = vec!["tcp://127.0.0.1:0"];
         all.extend(arguments);

@@ -46,7 +46,7 @@ fn serve_page(directory: &Directory) -> Option<(Program, String)> {
     Some((server, uri))
 }
 
-/// Returns a free port of 127.0.0.1.
+/// Returns a free port on 127.0.0.1.
 fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port().to_string()

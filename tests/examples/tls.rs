@@ -49,7 +49,7 @@ fn run(line: &str, arguments: &[&str]) -> Option<ProcessOutput> {
     Some(program.wait())
 }
 
-/// Starts a server on a free port of 127.0.0.1. Returns the program and its address.
+/// Starts a server on a free port on 127.0.0.1. Returns the program and its address.
 fn serve(name: &str, arguments: &[&str]) -> (Program, String) {
     let mut all = vec!["tls://127.0.0.1:0"];
     all.extend(arguments);

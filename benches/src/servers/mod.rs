@@ -251,7 +251,7 @@ impl Server {
     }
 }
 
-/// Creates a non-blocking listener on a free port of 127.0.0.1.
+/// Creates a non-blocking listener on a free port on 127.0.0.1.
 ///
 /// `TCP_NODELAY` is set on the listener: accepted sockets inherit it, which saves every server one system call per connection.
 fn listen() -> io::Result<TcpListener> {

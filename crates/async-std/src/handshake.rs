@@ -10,7 +10,7 @@ use uptick_stream::DuplexStream;
 
 /// Time limit for a handshake of async-tls or async-tungstenite over a connection: 10 s.
 ///
-/// For another limit, call the functions of those crates with [`into_async`](DuplexStream::into_async) of the connection.
+/// To use another limit, convert the connection with [`into_async`](DuplexStream::into_async), and call the functions of those crates directly.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the handshake of a connection; closes the connection if it fails or takes too long.
@@ -32,7 +32,7 @@ pub(crate) async fn run_handshake<T, E: From<io::Error>>(
         }
     };
     if result.is_err() {
-        // `end` still sends data written meanwhile, such as an alert.
+        // `end` sends the data that was written during the handshake, such as a TLS alert.
         conn.end();
     }
     result

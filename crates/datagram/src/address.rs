@@ -10,7 +10,7 @@ use crate::Error;
 ///
 /// | text | meaning |
 /// |---|---|
-/// | `9000` | port 9000 of 127.0.0.1 |
+/// | `9000` | port 9000 on 127.0.0.1 |
 /// | `127.0.0.1:9000`, `udp://127.0.0.1:9000` | IPv4 |
 /// | `[::1]:9000`, `udp://[::1]:9000` | IPv6 |
 /// | `[fe80::1%eth0]:9000`, `[fe80::1%2]:9000` | IPv6 on the interface `eth0`, or on the one with number 2 |

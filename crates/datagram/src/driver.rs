@@ -154,7 +154,7 @@ fn receive_batch(
     Some((received, std::mem::take(&mut receiver.inbox)))
 }
 
-/// Delivers a batch to the listeners. Datagrams stay in `held` if the socket stops receiving meanwhile.
+/// Delivers a batch to the listeners. Datagrams stay in `held` if the socket stops receiving in the meantime.
 fn deliver(id: Id, mut inbox: Vec<ReceivedDatagram>) {
     for incoming in inbox.drain(..) {
         let mut incoming = Some(incoming);

@@ -87,7 +87,7 @@ impl DatagramOptions {
         self
     }
 
-    /// Sets how long `end` waits while the system accepts no datagrams. When the time is over, the queue is discarded
+    /// Sets how long `end` waits while the system accepts no datagrams. When the time has elapsed, the queue is discarded
     /// with
     /// an `error`. Default: 1 s.
     pub fn linger(mut self, time: Duration) -> Self {

@@ -119,7 +119,7 @@ impl DatagramSocket {
     /// Creates a socket that receives datagrams for an address from any sender, with the default
     /// [options](DatagramOptions).
     ///
-    /// A port alone is a port of 127.0.0.1. Port 0 selects a free port.
+    /// A port alone is a port on 127.0.0.1. Port 0 selects a free port.
     ///
     /// # Errors
     /// The errors of [`DatagramOptions::bind`].

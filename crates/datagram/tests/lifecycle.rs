@@ -20,7 +20,7 @@ fn a_handle_takes_eight_bytes() {
 }
 
 #[test]
-fn end_sends_what_is_queued_and_then_closes() {
+fn end_sends_the_queued_datagrams_and_then_closes() {
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     let client = DatagramSocket::connect(plain.local_addr().unwrap()).unwrap();
     let log = Log::new();
@@ -58,7 +58,7 @@ fn end_with_nothing_queued_closes_at_once() {
 }
 
 #[test]
-fn close_discards_what_is_queued() {
+fn close_discards_the_queued_datagrams() {
     let plain = UdpSocket::bind("127.0.0.1:0").unwrap();
     plain.set_nonblocking(true).unwrap();
     let client = DatagramSocket::connect(plain.local_addr().unwrap()).unwrap();

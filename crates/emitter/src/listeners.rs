@@ -340,7 +340,7 @@ impl<P: 'static> Listeners<P> {
         }
     }
 
-    /// Puts a callback back. Returns the listener if it was removed meanwhile or was registered with `once`.
+    /// Puts a callback back. Returns the listener if it was removed in the meantime or was registered with `once`.
     pub(crate) fn put_back(&mut self, taken: RunningListener<P>) -> Option<RunningListener<P>> {
         let callback = match taken.callback {
             Callback::Frequent(callback) if self.is_frequent_running() => {
@@ -368,7 +368,7 @@ impl<P: 'static> Listeners<P> {
     }
 
     /// Puts the last callback of an emission back and ends the emission. Returns the next emission if a listener emitted the
-    /// same event meanwhile.
+    /// same event in the meantime.
     #[inline]
     pub(crate) fn complete(
         &mut self,
@@ -401,7 +401,7 @@ impl<P: 'static> Listeners<P> {
         self.take_after(position.slot, position.number, position.limit)
     }
 
-    /// Ends an emission; returns the next payload if a listener emitted the same event meanwhile.
+    /// Ends an emission; returns the next payload if a listener emitted the same event in the meantime.
     fn finish(&mut self, slot: u8) -> Option<Box<dyn Any>> {
         self.state.end(slot);
         let queue = &mut self.others.as_mut()?.nested;

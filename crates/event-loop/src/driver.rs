@@ -117,7 +117,7 @@ pub trait Driver: Sync {
         let _ = token;
     }
 
-    /// Called when the iteration after [`reap_later`] is over: none of its events refers to the object any more.
+    /// Called after the iteration in which [`reap_later`] was called: none of its events refers to the object any more.
     fn reap(&self, token: Token) {
         let _ = token;
     }
@@ -210,7 +210,7 @@ pub fn ready_later(token: Token, readiness: Readiness) {
     });
 }
 
-/// Schedules a call of [`Driver::reap`] for when this iteration is over.
+/// Schedules a call of [`Driver::reap`] after this iteration.
 pub fn reap_later(token: Token) {
     with(|event_loop| {
         event_loop.reap.borrow_mut().push(token);
@@ -249,7 +249,7 @@ pub fn release() {
     });
 }
 
-/// Returns the time since the loop was created, as read at the beginning of this iteration's events, or the time of the call while the
+/// Returns the time since the loop was created, as read at the beginning of this iteration's events, or the current time if the
 /// loop is not running. It suits code that takes the time as a `Duration`, such as a rate limiter.
 #[inline]
 pub fn elapsed() -> Duration {
@@ -285,7 +285,7 @@ pub(crate) fn handled_until_and_lag(range: impl FnOnce(u64) -> (u64, u64)) -> (u
     .unwrap_or_default()
 }
 
-/// Reads the clock and returns the time of the call, on the time scale of [`elapsed`]. It is for durations that count from a call, not for
+/// Reads the clock and returns the current time, on the time scale of [`elapsed`]. Use it for durations that count from a call, not in
 /// code that runs for each event.
 pub fn current_time() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.current_time())).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The crate's error.
+//! The error type of the crate.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum Error {
         /// The cause.
         source: Arc<io::Error>,
     },
-    /// A descriptor cannot be watched.
+    /// Watching a descriptor failed.
     #[error("watching file descriptor {fd} failed: {}", errno::describe(.source))]
     Watch {
         /// The descriptor.
@@ -37,7 +37,7 @@ pub enum Error {
         /// The descriptor.
         fd: i32,
     },
-    /// A signal cannot be listened to.
+    /// Listening to a signal failed.
     #[error("listening to signal {signal} failed: {}", errno::describe(.source))]
     Signal {
         /// The signal's number.

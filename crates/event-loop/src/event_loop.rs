@@ -48,7 +48,7 @@ pub(crate) struct LoopState {
     start: Instant,
     /// The loop's time: the clock as last read, in nanoseconds since the loop was created.
     pub(crate) elapsed: Cell<u64>,
-    /// The time up to which readiness was polled and handled. Nothing expires that is due later.
+    /// The time up to which readiness was polled and handled. Timeouts and deadlines after this time have not expired.
     handled_until: Cell<u64>,
     /// The number of consecutive waits that may have left readiness unreported.
     full_waits: Cell<u32>,
@@ -60,8 +60,11 @@ pub(crate) struct LoopState {
     deadlines: RefCell<Wheel>,
     drivers: RefCell<Vec<&'static dyn Driver>>,
     events: RefCell<Vec<(Token, Readiness)>>,
+    /// Tokens for which the driver is called at the end of the iteration.
     pub(crate) flush: RefCell<Vec<Token>>,
+    /// Tokens for which the driver is called in the next iteration, as if the poller had reported them.
     pub(crate) ready: RefCell<Vec<(Token, Readiness)>>,
+    /// Tokens of closed objects whose slots are released after the iteration.
     pub(crate) reap: RefCell<Vec<Token>>,
     /// The number of holds on the loop: work that `run` waits for besides ticks and timers.
     pub(crate) holds: Cell<usize>,
@@ -72,7 +75,7 @@ pub(crate) struct LoopState {
     pub(crate) iterations: Cell<u64>,
     stopping: Cell<bool>,
     running: Cell<bool>,
-    /// The waker of the host, woken when something is added to the loop between iterations.
+    /// The waker of the program that embeds the loop, woken when something is added to the loop between iterations.
     host_waker: Cell<Option<Waker>>,
     pub(crate) remote: Arc<SharedLoopState>,
     descriptor: OnceCell<OwnedFd>,
@@ -246,7 +249,7 @@ pub fn now() -> Instant {
         if !event_loop.running.get() {
             event_loop.read_clock();
         }
-        // The end of the clock's range must not overflow the instant.
+        // A clock at the end of its range must not overflow the instant.
         let elapsed = Duration::from_nanos(event_loop.elapsed.get());
         let start = event_loop.start;
         start.checked_add(elapsed).unwrap_or(start)

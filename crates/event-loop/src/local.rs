@@ -1,6 +1,6 @@
-//! A marker of types that are bound to the thread of their loop.
+//! The marker type in handles that are bound to the thread of their loop.
 
-/// A marker in handles, named for the compiler's message: a handle is bound to the thread of its loop.
+/// A marker that makes a handle neither `Send` nor `Sync`. Its name tells the reader of the compiler error what to use instead.
 ///
 /// `*const UseRemoteOrLoopHandle cannot be sent between threads safely` means that a handle such as a connection, a server or a timer was moved to
 /// another thread. On other threads, use the types that are `Send`:

@@ -98,7 +98,7 @@ impl Pool {
     /// Runs jobs until the thread has been idle for the idle time.
     fn work(&self) {
         while let Some(job) = self.next_job() {
-            // A panic of `f` was caught and passed to the future. This one is of a value that is dropped here.
+            // The job itself catches a panic of `f`. A panic caught here comes from the destructor of a captured value.
             let _ = catch_unwind(AssertUnwindSafe(job));
         }
     }

@@ -149,7 +149,7 @@ impl<T: 'static> StaggeredState<T> {
     }
 }
 
-/// Returns the time of the call.
+/// Returns the current time in nanoseconds.
 fn now() -> u64 {
     nanoseconds(driver::current_time())
 }

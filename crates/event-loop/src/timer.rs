@@ -19,7 +19,7 @@ pub struct Timer {
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// The callback of a timer, by its kind.
+/// The kind of a timer, with its callback.
 pub(crate) enum TimerEntry {
     Once(Box<dyn FnOnce()>),
     Periodic(u64, Box<dyn FnMut(Timer)>),
@@ -57,12 +57,12 @@ impl Timer {
 /// Calls `callback` once, after `interval`.
 ///
 /// Timers fire in the order of their deadlines, and timers with the same deadline in the order in which they were added. The interval counts
-/// from the call, regardless of earlier callbacks of the iteration, and a timer never fires before it has elapsed. A zero
-/// timer added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is logged,
+/// from the call, regardless of earlier callbacks of the iteration, and a timer never fires before it has elapsed. A timer
+/// with a zero interval fires in the same iteration if a tick adds it, and in the next one if a timer adds it. A panic in the callback is logged,
 /// and the loop continues.
 ///
 /// # Limits
-/// 2³² pending timers of a loop. A further timer is dropped, and its handle behaves as if the timer had fired.
+/// 2³² pending timers per loop. A further timer is dropped, and its handle behaves as if the timer had fired.
 ///
 /// # Examples
 /// ```
@@ -209,11 +209,11 @@ impl Timer {
 
 /// Runs the due timers, except timers added in the meantime. Returns `true` if there were any.
 pub(crate) fn run_due(event_loop: &LoopState, now: u64) -> bool {
-    let cut = event_loop.timers.borrow().cut();
+    let before = event_loop.timers.borrow().next_seq();
     let mut any = false;
     let keep = |entry: &TimerEntry| !matches!(entry, TimerEntry::Once(_));
     loop {
-        let due = event_loop.timers.borrow_mut().pop_due(now, cut, keep);
+        let due = event_loop.timers.borrow_mut().pop_due(now, before, keep);
         any |= due.is_some();
         match due {
             Some((_, TimerEntry::Once(callback))) => catch_and_log("timer", callback),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::driver;
 use crate::event_loop::nanoseconds;
 
-/// A time on the loop's clock in four bytes, in steps of 2²⁴ ns (17 ms). It is for data that many objects store.
+/// A time on the loop's clock in four bytes, in steps of 2²⁴ ns (17 ms). It is meant for fields of objects that exist in large numbers.
 ///
 /// It wraps after two years; comparisons assume that two times are less than one year apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Timestamp {
         Self::of(driver::nanoseconds())
     }
 
-    /// Returns the time of the call, rounded down. It reads the clock, so it is for infrequent events.
+    /// Returns the current time, rounded down. It reads the clock, so it is meant for infrequent events.
     pub fn now_exact() -> Self {
         Self::of(nanoseconds(driver::current_time()))
     }

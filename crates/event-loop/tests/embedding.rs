@@ -152,7 +152,7 @@ fn work_added_between_iterations_wakes_the_host() {
     assert!(wakes(&event_loop, || timer.cancel()), "no pending work");
     assert!(wakes(&event_loop, || drop(spawn(async {}))), "a task");
     let id = Table::new().insert(()).unwrap();
-    let token = id.token(driver::register(&Nothing));
+    let token = id.token(driver::register(&NoopDriver));
     assert!(wakes(&event_loop, || driver::flush_later(token)));
     assert!(wakes(&event_loop, || driver::reap_later(token)));
     assert!(wakes(&event_loop, || {
@@ -182,9 +182,9 @@ fn work_added_by_callbacks_does_not_wake_the_host() {
     assert!(ran.get());
 }
 
-struct Nothing;
+struct NoopDriver;
 
-impl Driver for Nothing {
+impl Driver for NoopDriver {
     fn ready(&self, _: Token, _: Readiness) {}
 
     fn panicked(&self, _: Token, _: &str) {}

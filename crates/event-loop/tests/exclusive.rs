@@ -11,9 +11,10 @@ use std::time::Duration;
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{Interest, MioPoller, Poller, Readiness, Table, Token, Trigger};
 
-struct Nothing;
+/// A driver that ignores all events.
+struct NoopDriver;
 
-impl Driver for Nothing {
+impl Driver for NoopDriver {
     fn ready(&self, _: Token, _: Readiness) {}
 
     fn panicked(&self, _: Token, _: &str) {}
@@ -21,7 +22,7 @@ impl Driver for Nothing {
 
 /// Returns two tokens.
 fn tokens() -> (Token, Token) {
-    let driver = driver::register(&Nothing);
+    let driver = driver::register(&NoopDriver);
     let mut table = Table::new();
     let mut token = || table.insert(()).unwrap().token(driver);
     (token(), token())
@@ -71,7 +72,7 @@ fn a_connection_wakes_at_least_one_of_the_waiting_pollers_and_not_all() {
     let mut any_poller_not_woken = false;
     for _ in 0..ROUNDS {
         barrier.wait();
-        // By then, all pollers are usually waiting. One that is not waiting yet also reports the connection.
+        // After this time all pollers are usually waiting. A poller that starts to wait later reports the connection as well.
         sleep(Duration::from_millis(50));
         let _client = TcpStream::connect(address).unwrap();
         let count = (0..POLLERS).filter(|_| woken.recv().unwrap()).count();

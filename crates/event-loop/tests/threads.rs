@@ -243,7 +243,7 @@ struct AtExit;
 
 impl Drop for AtExit {
     fn drop(&mut self) {
-        // These succeed if the loop still exists, and are refused silently if it is being destroyed or gone.
+        // These calls succeed if the loop still exists, and do nothing if it is being destroyed or is gone.
         spawn(async {});
         future_tick(|| ());
         add_timer(Duration::ZERO, || ()).cancel();

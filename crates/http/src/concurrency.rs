@@ -63,7 +63,7 @@ impl Drop for Permit {
             match next {
                 Some(next) if next.is_canceled() => {}
                 Some(next) => {
-                    // If the receiver is dropped before it takes the permit, that drops the permit, too.
+                    // If the receiver is dropped before it takes the permit, the permit is dropped with it.
                     let _ = next.send(Permit(Rc::clone(&self.0)));
                     return;
                 }

@@ -29,7 +29,7 @@ pub enum Reply {
 
 impl Reply {
     /// Applies `f` to the response, immediately or when it is available. `f` is not called for a response sent by the [`Responder`];
-    /// [`Request::on_response_headers`] covers the headers of those, too.
+    /// [`Request::on_response_headers`] also covers the headers of those.
     pub fn map(self, f: impl FnOnce(Response) -> Response + 'static) -> Self {
         match self {
             Self::Ready(response) => Self::Ready(f(response)),

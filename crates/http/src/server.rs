@@ -186,7 +186,7 @@ impl HttpServer {
         server
     }
 
-    /// Creates a server that listens on a port of 127.0.0.1 or on an address, as accepted by [`Server::bind`].
+    /// Creates a server that listens on a port on 127.0.0.1 or on an address, as accepted by [`Server::bind`].
     ///
     /// # Errors
     /// As for [`Server::bind`].
@@ -270,7 +270,7 @@ impl HttpServer {
     /// by middleware is replaced. Middleware that creates the page itself returns a new response.
     pub fn error(self, page: impl Fn(HttpError, &Request) -> Response + 'static) -> Self {
         let page: OnError = Rc::new(page);
-        // The previous callback is dropped while nothing is borrowed.
+        // The previous callback is dropped while no `RefCell` is borrowed.
         let before = self.configure(|site| site.on_error.replace(page));
         drop(before);
         self

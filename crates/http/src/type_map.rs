@@ -16,7 +16,7 @@ struct TypedValue {
 }
 
 impl TypeMap {
-    /// Sets the value of a type. Returns the previous one, which the caller must drop while nothing is borrowed.
+    /// Sets the value of a type. Returns the previous one, which the caller must drop while no `RefCell` is borrowed.
     pub(crate) fn set<T: 'static>(&self, value: T) -> Option<Rc<dyn Any>> {
         let id = TypeId::of::<T>();
         let value: Rc<dyn Any> = Rc::new(value);

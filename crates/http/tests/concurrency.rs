@@ -33,7 +33,7 @@ fn fetch(http: HttpServer) -> Client {
 }
 
 #[test]
-fn a_request_over_the_limit_waits_and_one_over_the_queue_is_503() {
+fn a_request_over_the_limit_waits_and_one_over_the_queue_is_answered_with_503() {
     let (http, gates) = gated();
     let (mut first, mut second, mut third) = (fetch(http), fetch(http), fetch(http));
     assert_eq!(third.response().status(), 503);

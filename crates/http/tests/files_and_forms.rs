@@ -90,7 +90,7 @@ fn a_directory_is_served_by_routes() {
 }
 
 #[test]
-fn a_part_of_a_large_file_is_sent_and_head_has_its_length() {
+fn a_range_of_a_large_file_is_sent_and_head_returns_the_whole_length() {
     let directory = TestDirectory::new("parts");
     let http = directory.serve();
     let mut client = Client::new(http);
@@ -428,7 +428,7 @@ fn a_part_with_an_extended_file_name_has_the_file_limit() {
 }
 
 #[test]
-fn malformed_and_long_forms_have_the_matching_status() {
+fn malformed_and_long_forms_are_refused_with_the_matching_status() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().field(10))?;
         while let Some(part) = form.next_part().await? {
@@ -456,7 +456,7 @@ fn malformed_and_long_forms_have_the_matching_status() {
 }
 
 #[test]
-fn a_form_with_an_announced_length_over_the_limit_is_413_immediately() {
+fn a_form_whose_declared_length_exceeds_the_limit_is_refused_immediately() {
     let http = server().post("/", async |req: Request| {
         let mut form = req.multipart_with(MultipartLimits::new().total(1000))?;
         while form.next_part().await?.is_some() {}

@@ -96,7 +96,7 @@ struct Entry {
     watch: Option<Watch>,
     exit: Option<Exit>,
     open_streams: usize,
-    /// Set once `exit` or `error` has been emitted; `close` may follow.
+    /// `true` once `exit` or `error` has been emitted; `close` may follow.
     reported: bool,
     /// The pending `SIGKILL` of [`Process::terminate`].
     killer: Option<Timer>,

@@ -9,7 +9,7 @@ crate::decorated_server! {
     /// A server of any type: one type for a server that is chosen at run time.
     ///
     /// Every server of this project converts into `AnyServer`. It wraps the server and emits the same events, at the
-    /// cost of one more emission for each connection. A `Copy` handle, as [`Server`]; it is stale once the wrapped
+    /// cost of one more emission for each connection. Like [`Server`], it is a `Copy` handle; it is stale once the wrapped
     /// server has closed.
     ///
     /// # Events
@@ -17,7 +17,7 @@ crate::decorated_server! {
     /// |---|---|---|
     /// | `connection` | [`Connection`] | the wrapped server emits `connection` |
     /// | `error` | [`Error`](crate::Error) | the wrapped server emits `error` |
-    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+    /// | `close` | `()` | the wrapped server is closed; the last event |
     ///
     /// # Examples
     /// ```
@@ -36,7 +36,7 @@ crate::decorated_server! {
     pub struct AnyServer(PassThrough) {}
 }
 
-/// A layer that announces every connection.
+/// A layer that emits every connection unchanged.
 struct PassThrough;
 
 impl Layer for PassThrough {

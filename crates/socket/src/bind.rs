@@ -75,7 +75,7 @@ pub fn adopt(socket: OwnedFd, options: &SocketOptions) -> Result<Bound, Error> {
 
 fn tcp(address: SocketAddr, options: &SocketOptions) -> Result<Bound, Cause> {
     let socket = stream_socket(Domain::for_address(address), Some(Protocol::TCP))?;
-    // Without it, a restarted server has to wait until the old connections' TIME_WAIT is over. Two servers at the same
+    // Without it, a restarted server has to wait until the TIME_WAIT state of the old connections ends. Two servers at the same
     // time remain impossible.
     socket.set_reuse_address(true)?;
     if options.reuse_port {

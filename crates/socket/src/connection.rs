@@ -355,7 +355,7 @@ impl Connection {
     }
 
     /// Sends the write queue, then ends the connection: half-closes, waits for the peer's end of stream for at most 1 s
-    /// ([`set_linger`](Connection::set_linger)), discards the data received meanwhile, and closes.
+    /// ([`set_linger`](Connection::set_linger)), discards the data received in the meantime, and closes.
     pub fn end(self) {
         transport::end(self);
     }

@@ -35,7 +35,7 @@ pub use tcp::TcpConnector;
 pub use timeout::TimeoutConnector;
 pub use unix::UnixConnector;
 
-/// A connector: makes outgoing connections.
+/// An interface for objects that make outgoing connections.
 ///
 /// Connectors can be combined: most of them wrap another connector. Code that only has to connect can take any connector
 /// as `Rc<dyn ConnectorInterface>`, which is a connector too. To write a connector, implement

@@ -206,7 +206,7 @@ impl Server {
         }
     }
 
-    /// Listens on a port of 127.0.0.1 or on an address: `8080`, `"127.0.0.1:0"`, `"tcp://[::1]:80"`,
+    /// Listens on a port on 127.0.0.1 or on an address: `8080`, `"127.0.0.1:0"`, `"tcp://[::1]:80"`,
     /// `"unix:///run/app.sock?mode=0660"`, `"unix:@abstract"`, `"fd://3"`, `"systemd:"`; see [`ListenUri`].
     ///
     /// If the file of a Unix socket already exists, the call connects to it to find out whether a server still listens

@@ -18,7 +18,7 @@ pub use unix::{Account, UnixListenUri};
 ///
 /// | text | meaning |
 /// |---|---|
-/// | `8080` | port 8080 of 127.0.0.1 |
+/// | `8080` | port 8080 on 127.0.0.1 |
 /// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP; port 0 selects a free port |
 /// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | an address of the interface `eth0`, or of the one with number 2 |
 /// | `unix:///run/app.sock`, `/run/app.sock`, `unix:relative.sock` | a Unix socket |
@@ -63,7 +63,7 @@ pub enum ListenUri {
 ///
 /// | text | meaning |
 /// |---|---|
-/// | `8080` | port 8080 of 127.0.0.1 |
+/// | `8080` | port 8080 on 127.0.0.1 |
 /// | `127.0.0.1:80`, `[::1]:80`, `tcp://127.0.0.1:80` | TCP |
 /// | `[fe80::1%eth0]:80`, `[fe80::1%2]:80` | TCP through the interface `eth0`, or the one with number 2 |
 /// | `example.com:80`, `tcp://example.com:80` | TCP, after a name lookup |
@@ -119,7 +119,7 @@ pub trait IntoUri<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUri`] if the text is not such an address.
+    /// [`Error::InvalidUri`] if the text is not a valid address.
     fn into_uri(self) -> Result<T, Error>;
 }
 
@@ -147,7 +147,7 @@ impl<T: From<SocketAddr>> IntoUri<T> for SocketAddr {
     }
 }
 
-/// Converts a port to that port of 127.0.0.1.
+/// Converts a port number to the address of that port on 127.0.0.1.
 impl<T: From<SocketAddr>> IntoUri<T> for u16 {
     fn into_uri(self) -> Result<T, Error> {
         Ok(localhost(self).into())
@@ -276,7 +276,7 @@ enum UriScheme {
 }
 
 fn split_scheme(text: &str) -> Result<(UriScheme, &str), Reason> {
-    const SCHEMES: &str = "supported are tcp://, unix:, fd:// and systemd:";
+    const SCHEMES: &str = "the supported schemes are tcp://, unix:, fd:// and systemd:";
     if text.is_empty() {
         return Err("the address is empty".into());
     }
@@ -333,7 +333,7 @@ fn parse_systemd(rest: &str) -> Result<Option<String>, Reason> {
     Ok(Some(rest.into()))
 }
 
-/// Replaces `%` and two hexadecimal digits by the byte that they stand for.
+/// Decodes percent-encoded bytes.
 fn unescape(text: &str) -> Result<Vec<u8>, Reason> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

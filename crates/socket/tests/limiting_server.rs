@@ -211,7 +211,7 @@ fn a_refused_client_is_sent_the_refusal_text() {
     let log = logged(server);
     let _first = Client::connect(server);
     let mut second = Client::connect(server);
-    // Data sent meanwhile must not reset the connection before the refusal has arrived.
+    // Data sent in the meantime must not reset the connection before the refusal has arrived.
     second.send("hello?\n");
     assert_eq!(second.wait_for_end(), "full, sorry\n");
     assert_eq!(log.take().len(), 2);
@@ -547,10 +547,14 @@ fn shutdown_waits_for_the_connections_and_closes_the_remaining_ones() {
     log.take();
 
     let shutdown = server.shutdown(Duration::from_secs(10));
-    let cut = log.clone();
-    drop(spawn(async move { cut.add(shutdown.await) }));
+    let shutdown_log = log.clone();
+    drop(spawn(async move { shutdown_log.add(shutdown.await) }));
     assert_eq!(server.address(), None);
-    assert_eq!(server.open_connections(), 2, "they are still there");
+    assert_eq!(
+        server.open_connections(),
+        2,
+        "the connections are still open"
+    );
     ended.end_with("bye");
     assert_eq!(first.wait_for_end(), "bye");
     drop(first);

@@ -68,7 +68,7 @@ struct RequestState {
     own_clients: usize,
     /// The number of clients of other servers that have not acknowledged, by server.
     clients: HashMap<String, usize>,
-    /// Set once an acknowledgement is known to be lost.
+    /// `true` once an acknowledgement is known to be lost.
     failed: bool,
     timer: Option<Timer>,
     responses: Option<Responses>,

@@ -88,13 +88,13 @@ impl<C: 'static> NamedListeners<C> {
         EventListenerId(self.last_id)
     }
 
-    /// Removes a listener, and returns its callback. The caller must drop it while nothing is borrowed.
+    /// Removes a listener, and returns its callback. The caller must drop it while no `RefCell` is borrowed.
     pub(crate) fn remove(&mut self, id: EventListenerId) -> Option<impl Sized + use<C>> {
         let at = self.entries.iter().position(|entry| entry.id == id.0)?;
         Some(self.entries.remove(at))
     }
 
-    /// Removes the listeners of an event, and returns them. The caller must drop them while nothing is borrowed.
+    /// Removes the listeners of an event, and returns them. The caller must drop them while no `RefCell` is borrowed.
     pub(crate) fn remove_named(&mut self, name: &str) -> impl Sized + use<C> {
         let is_named = |entry: &mut ListenerEntry<C>| entry.name.as_deref() == Some(name);
         self.entries.extract_if(.., is_named).collect::<Vec<_>>()

@@ -22,14 +22,14 @@ const OVERHEAD: usize = 128;
 /// The event log of a namespace, and its disconnected clients.
 pub(crate) struct Recovery {
     options: RecoveryOptions,
-    /// Prefix of each offset, so that offsets of other servers and earlier runs are not mistaken for offsets of this one.
+    /// A random id of this log. A part of it is the prefix of each offset, so that offsets from other servers and earlier runs are recognized.
     run: SocketId,
-    /// The number of the first packet in the log.
+    /// The number of the first event in the log.
     first: u64,
     log: VecDeque<LoggedEvent>,
     bytes: usize,
     sessions: HashMap<SocketId, RecoverableSession>,
-    /// Private ids in the order in which their clients were disconnected. Some clients may have reconnected since.
+    /// Private ids in the order in which their clients were disconnected, including those of clients that have reconnected since.
     order: VecDeque<(Instant, SocketId)>,
 }
 

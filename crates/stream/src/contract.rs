@@ -207,7 +207,7 @@ pub trait DuplexStream: ReadableStream + WritableStream {
 
     /// Converts the stream into [`AsyncRead`](futures::AsyncRead) and [`AsyncWrite`](futures::AsyncWrite), for async code.
     ///
-    /// The stream stays open for writing after the peer's end: see [`set_allow_half_open`](Self::set_allow_half_open).
+    /// The stream stays open for writing after the peer's end of stream: see [`set_allow_half_open`](Self::set_allow_half_open).
     ///
     /// # Examples
     /// ```

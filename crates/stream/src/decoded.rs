@@ -1,4 +1,4 @@
-//! A stream of the items decoded from the bytes of another stream: lines, frames, values.
+//! Streams of the items, such as lines or frames, that are decoded from the bytes of another stream.
 
 mod entry;
 mod traits;
@@ -42,7 +42,7 @@ use entry::{DecodeStep, DecodedEntry};
 /// reaches the client. When the source is ended or closed by the program, the rest of its last chunk is discarded.
 ///
 /// # Limits
-/// A frame may have 64 KiB; see the setters of the decoders. The stream buffers a partial frame and the rest of one chunk.
+/// A frame has at most 64 KiB by default; see the setters of the decoders. The stream buffers a partial frame and the rest of one chunk.
 pub struct DecodedStream<D> {
     untyped: UntypedStream,
     decoder: PhantomData<*const D>,
@@ -135,7 +135,7 @@ impl<D: Decoder> DecodedStream<D> {
 
     /// Creates a stream of the items that `decoder` decodes from `source`.
     ///
-    /// It is closed from the start if the source is not readable, or the thread is ending.
+    /// The stream is closed from the start if the source is not readable or the thread is ending.
     ///
     /// # Examples
     /// ```
@@ -238,7 +238,7 @@ impl<D: Decoder> DecodedStream<D> {
         emit(&Self::from_untyped(untyped), Self::CLOSE, ());
     }
 
-    /// Decodes and emits while items are wanted and there is input.
+    /// Decodes input and emits its items while `data` may be emitted.
     fn deliver(untyped: UntypedStream) {
         let Some(mut decoder) = untyped.entry(DecodedEntry::take_decoder).flatten() else {
             return;
@@ -247,7 +247,7 @@ impl<D: Decoder> DecodedStream<D> {
             Some(decoder) => Self::decode(untyped, decoder),
             None => Ok(()),
         });
-        // If the stream has closed meanwhile, the decoder is dropped.
+        // If the stream has closed in the meantime, the decoder is dropped.
         untyped.entry(|entry| {
             entry.state.delivering = false;
             entry.decoder = Some(decoder);
@@ -268,7 +268,7 @@ impl<D: Decoder> DecodedStream<D> {
                 DecodeStep::Decode(mut input) => {
                     while let Some(item) = decoder.decode(&mut input)? {
                         emit(&stream, Self::DATA, item);
-                        if !untyped.wants_data() {
+                        if !untyped.accepts_data() {
                             untyped.entry(|entry| entry.put_back(input));
                             return Ok(());
                         }
@@ -323,8 +323,8 @@ impl UntypedStream {
         self.entry(|entry| Rc::clone(&entry.source))
     }
 
-    fn wants_data(self) -> bool {
-        self.entry(|entry| entry.wants_data()) == Some(true) && !self.is_source_closed()
+    fn accepts_data(self) -> bool {
+        self.entry(|entry| entry.accepts_data()) == Some(true) && !self.is_source_closed()
     }
 
     /// Returns whether the program has ended or closed the source, so that its remaining input is discarded.
@@ -451,7 +451,7 @@ impl SourceReader for UntypedStream {
     fn data(self, chunk: Bytes) {
         let wanted = self.entry(|entry| {
             entry.input.push_back(chunk);
-            let wanted = entry.wants_data();
+            let wanted = entry.accepts_data();
             entry.state.source_paused |= !wanted;
             (wanted, Rc::clone(&entry.source))
         });

@@ -58,7 +58,7 @@ pub trait Filter: Any {
         Ok(())
     }
 
-    /// Called at the peer's end of stream. The default passes the end on; an error reports that it came too early.
+    /// Called at the peer's end of stream. The default passes it on; an error reports that it was premature.
     ///
     /// # Errors
     /// An error closes the stream.

@@ -35,9 +35,9 @@ pub(crate) struct TlsFilter {
     session: Session,
     /// The observer, until the handshake is complete.
     observer: Option<Box<dyn HandshakeObserver>>,
-    /// Set once the peer's end of stream was delivered.
+    /// `true` once the peer's end of stream was delivered.
     ended: bool,
-    /// Set if the underlying connection ended while the handshake was queued.
+    /// `true` if the underlying connection ended while the handshake was queued.
     ended_below: bool,
 }
 

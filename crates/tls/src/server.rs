@@ -91,7 +91,7 @@ struct StepBudget {
     left: usize,
     /// The queued handshakes.
     waiting: BTreeSet<u64>,
-    /// Set if they are scheduled for the next iteration.
+    /// `true` if they are scheduled for the next iteration.
     scheduled: bool,
 }
 

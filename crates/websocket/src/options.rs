@@ -85,7 +85,7 @@ impl WebSocketOptions {
     }
 
     /// Sets the maximum number of fragments of a received message; more fragments close the connection with 1009. If a larger
-    /// [`max_message`](Self::max_message) is sent in very short fragments, this limit may need to be raised, too. Default: 131,072.
+    /// [`max_message`](Self::max_message) is sent in very short fragments, this limit may also need to be raised. Default: 131,072.
     #[must_use]
     pub fn max_fragments(mut self, count: usize) -> Self {
         self.limits = self.limits.fragments(count);
@@ -110,7 +110,7 @@ impl WebSocketOptions {
 
     /// Sets the time without received bytes after which the connection is closed; `None` disables the timeout and the pings.
     ///
-    /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than the ping when the time is over, the
+    /// A peer that acknowledges sent bytes is alive: if it has acknowledged bytes other than the ping when the time has elapsed, the
     /// timeout restarts. Default: 120 s.
     #[must_use]
     pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {

@@ -114,7 +114,7 @@ struct Receivers {
 }
 
 impl Receivers {
-    /// Calls `f` with each receiver, while nothing is borrowed; returns the number of calls that returned true.
+    /// Calls `f` with each receiver, while no `RefCell` is borrowed; returns the number of calls that returned true.
     fn count(self, mut f: impl FnMut(WebSocket) -> bool) -> usize {
         let count = self.members.iter().filter(|ws| f(**ws)).count();
         let _ = MEMBERS.try_with(|members| members.replace(self.members));

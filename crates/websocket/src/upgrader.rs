@@ -11,7 +11,7 @@ use crate::{Accept, Hub, WebSocketOptions};
 
 /// Responds to WebSocket handshakes in the handlers of a service. All of its WebSockets share its options.
 ///
-/// Therefore it needs less memory than [`upgrade`](crate::upgrade). Clones share the options, too.
+/// Therefore it needs less memory than [`upgrade`](crate::upgrade). Clones also share the options.
 ///
 /// # Examples
 /// ```

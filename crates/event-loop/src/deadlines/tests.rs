@@ -132,7 +132,7 @@ fn memory_is_released_when_the_deadlines_are_gone() {
 }
 
 #[derive(Clone, Debug)]
-enum ScriptedWait {
+enum WheelOperation {
     /// Arms a deadline this long after the current time.
     Arm(u64),
     /// Disarms an armed deadline or one of those that expired last.
@@ -143,7 +143,7 @@ enum ScriptedWait {
     Sleep,
 }
 
-fn step() -> impl Strategy<Value = ScriptedWait> {
+fn operation() -> impl Strategy<Value = WheelOperation> {
     let span = prop_oneof![
         3 => 0..3 * TICK,
         4 => 0..20 * SECOND,
@@ -152,10 +152,10 @@ fn step() -> impl Strategy<Value = ScriptedWait> {
         1 => any::<u64>(),
     ];
     prop_oneof![
-        5 => span.prop_map(ScriptedWait::Arm),
-        3 => any::<prop::sample::Index>().prop_map(ScriptedWait::Disarm),
-        1 => prop_oneof![4 => 0..3 * TICK, 4 => 0..30 * SECOND, 1 => 0..10 * HOUR].prop_map(ScriptedWait::Advance),
-        1 => Just(ScriptedWait::Sleep),
+        5 => span.prop_map(WheelOperation::Arm),
+        3 => any::<prop::sample::Index>().prop_map(WheelOperation::Disarm),
+        1 => prop_oneof![4 => 0..3 * TICK, 4 => 0..30 * SECOND, 1 => 0..10 * HOUR].prop_map(WheelOperation::Advance),
+        1 => Just(WheelOperation::Sleep),
     ]
 }
 
@@ -180,7 +180,7 @@ proptest! {
     #[test]
     fn deadlines_expire_in_order_never_early_and_at_most_one_tick_late(
         start in prop_oneof![Just(0), 0..1_000_000 * HOUR / 10],
-        steps in prop::collection::vec(step(), 1..300),
+        steps in prop::collection::vec(operation(), 1..300),
     ) {
         let mut wheel = Wheel::new();
         let mut armed: Vec<Armed> = Vec::new();
@@ -190,13 +190,13 @@ proptest! {
         prop_assert_eq!(expire(&mut wheel, now), []);
         for (step, token) in steps.into_iter().zip(u64::MAX / 2..) {
             let target = match step {
-                ScriptedWait::Arm(span) => {
+                WheelOperation::Arm(span) => {
                     let deadline = now.saturating_add(span);
                     let slot = wheel.arm(token, deadline).unwrap();
                     armed.push(Armed { slot, token, deadline, since: now });
                     None
                 }
-                ScriptedWait::Disarm(at) => {
+                WheelOperation::Disarm(at) => {
                     let all = armed.len() + expired.len();
                     let at = if all == 0 { continue } else { at.index(all) };
                     if at < armed.len() {
@@ -207,8 +207,8 @@ proptest! {
                     }
                     None
                 }
-                ScriptedWait::Advance(span) => Some(now + span),
-                ScriptedWait::Sleep => wheel.next_wakeup(),
+                WheelOperation::Advance(span) => Some(now + span),
+                WheelOperation::Sleep => wheel.next_wakeup(),
             };
             if let Some(target) = target {
                 now = target;

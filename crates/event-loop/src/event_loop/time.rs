@@ -14,7 +14,7 @@ impl LoopState {
         self.elapsed.get()
     }
 
-    /// Returns the time of the call, for durations that count from it. It does not change the loop's time.
+    /// Returns the current time of the clock, from which new timers count. It does not change the loop's time.
     pub(crate) fn current_time(&self) -> u64 {
         nanoseconds(self.clock.elapsed()).max(self.elapsed.get())
     }
@@ -36,7 +36,7 @@ impl LoopState {
         self.lags.borrow_mut().record(before, self.elapsed.get());
     }
 
-    /// Records the lag of the loop's time if deadlines may count from it.
+    /// Records the lag of the loop's time if there are deadlines, which may count from that time.
     pub(super) fn record_lag(&self) {
         if !self.deadlines.borrow().is_empty() {
             self.read_clock_after_callbacks(self.clock.coarse());
@@ -55,7 +55,7 @@ impl LoopState {
     }
 }
 
-/// Converts a duration to nanoseconds, 584 years at most.
+/// Converts a duration to nanoseconds. Durations over 584 years are reduced to the maximum.
 pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,8 @@
 //! the earliest entries in a heap, small enough for the first-level cache, and all later entries in
 //! unsorted buckets, where adding one costs one append. When the heap is empty, the next bucket is processed: a
 //! small bucket becomes the heap, a large one is spread over the finer buckets of a new rung. So an
-//! entry is moved a few times in total, always sequentially, and a queue that never grows large
-//! is a plain heap. After W. T. Tang, R. S. M. Goh and I. L.-J. Thng, "Ladder queue: An O(1)
+//! entry is moved only a few times, always sequentially, and a queue that never grows large
+//! is a plain heap. The algorithm is from W. T. Tang, R. S. M. Goh and I. L.-J. Thng, "Ladder queue: An O(1)
 //! priority queue structure for large-scale discrete event simulation" (2005).
 
 use std::cmp::Ordering;
@@ -101,7 +101,7 @@ impl Ladder {
         self.len
     }
 
-    /// Counts the entries, and the entries for which memory is allocated.
+    /// Returns the number of entries, and the number of entries for which memory is allocated.
     #[cfg(test)]
     pub(super) fn measure(&self) -> (usize, usize) {
         let buckets = self.rungs.iter().flat_map(|rung| &rung.buckets);

@@ -29,7 +29,7 @@ pub(crate) struct Timers<T> {
     next_seq: u64,
 }
 
-/// A sequence number of an arming; see [`Timers::cut`].
+/// The sequence number of an armed timer; see [`Timers::next_seq`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seq(u64);
 
@@ -99,11 +99,11 @@ impl<T> Timers<T> {
 
     /// Returns the next sequence number. A pass over the due timers takes it before the first callback, so that
     /// the pass runs no timer that a callback arms.
-    pub(crate) fn cut(&self) -> Seq {
+    pub(crate) fn next_seq(&self) -> Seq {
         Seq(self.next_seq)
     }
 
-    /// Takes the first timer that is due at `now` and was armed before the cut.
+    /// Takes the first timer that is due at `now` and has a sequence number below `before`.
     ///
     /// If `keep` returns `true` (the timer is periodic), the timer is now running: its id stays
     /// valid until [`rearm`](Self::rearm) or [`remove`](Self::remove). Otherwise the timer is removed.

@@ -15,8 +15,8 @@ fn periodic<T>(_: &T) -> bool {
 
 /// Runs a pass over the due timers, and returns their values.
 fn fire<T>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
-    let cut = timers.cut();
-    std::iter::from_fn(|| timers.pop_due(now, cut, once))
+    let before = timers.next_seq();
+    std::iter::from_fn(|| timers.pop_due(now, before, once))
         .map(|(_, value)| value)
         .collect()
 }
@@ -68,20 +68,20 @@ fn a_timer_armed_during_a_pass_waits_for_the_next_one_even_if_it_is_overdue() {
     let mut timers = Timers::new();
     timers.insert(10, 'a').unwrap();
     timers.insert(30, 'b').unwrap();
-    let cut = timers.cut();
+    let before = timers.next_seq();
     assert_eq!(
-        timers.pop_due(40, cut, once).map(|(_, value)| value),
+        timers.pop_due(40, before, once).map(|(_, value)| value),
         Some('a')
     );
     timers.insert(20, 'c').unwrap();
     let cancelled = timers.insert(25, 'd').unwrap();
     assert_eq!(
-        timers.pop_due(40, cut, once).map(|(_, value)| value),
+        timers.pop_due(40, before, once).map(|(_, value)| value),
         Some('b')
     );
     timers.remove(cancelled);
     assert_eq!(timers.next_deadline(), Some(20));
-    assert_eq!(timers.pop_due(40, cut, once), None);
+    assert_eq!(timers.pop_due(40, before, once), None);
     assert_eq!(fire(&mut timers, 40), ['c']);
 }
 
@@ -91,17 +91,17 @@ fn a_timer_cancelled_earlier_in_the_pass_does_not_fire() {
     timers.insert(1, 'a').unwrap();
     let second = timers.insert(1, 'b').unwrap();
     timers.insert(1, 'c').unwrap();
-    let cut = timers.cut();
+    let before = timers.next_seq();
     assert_eq!(
-        timers.pop_due(1, cut, once).map(|(_, value)| value),
+        timers.pop_due(1, before, once).map(|(_, value)| value),
         Some('a')
     );
     timers.remove(second);
     assert_eq!(
-        timers.pop_due(1, cut, once).map(|(_, value)| value),
+        timers.pop_due(1, before, once).map(|(_, value)| value),
         Some('c')
     );
-    assert_eq!(timers.pop_due(1, cut, once), None);
+    assert_eq!(timers.pop_due(1, before, once), None);
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn a_periodic_timer_keeps_its_id_and_queues_behind_those_with_the_same_deadline(
     let mut timers = Timers::new();
     let id = timers.insert(10, "periodic").unwrap();
     timers.insert(20, "once").unwrap();
-    let cut = timers.cut();
-    assert_eq!(timers.pop_due(10, cut, periodic), Some((id, "periodic")));
+    let before = timers.next_seq();
+    assert_eq!(timers.pop_due(10, before, periodic), Some((id, "periodic")));
     assert!(timers.contains(id));
     assert_eq!(timers.len(), 2);
     assert_eq!(timers.rearm(id, 20, "periodic again"), Ok(()));
-    assert_eq!(timers.pop_due(10, cut, periodic), None);
+    assert_eq!(timers.pop_due(10, before, periodic), None);
     assert_eq!(fire(&mut timers, 20), ["once", "periodic again"]);
 }
 
@@ -122,8 +122,8 @@ fn a_periodic_timer_keeps_its_id_and_queues_behind_those_with_the_same_deadline(
 fn a_periodic_timer_cancelled_while_it_runs_is_not_armed_again() {
     let mut timers = Timers::new();
     let id = timers.insert(10, 'p').unwrap();
-    let cut = timers.cut();
-    let (_, value) = timers.pop_due(10, cut, periodic).unwrap();
+    let before = timers.next_seq();
+    let (_, value) = timers.pop_due(10, before, periodic).unwrap();
     assert_eq!(timers.remove(id), None);
     assert!(!timers.contains(id));
     assert_eq!(timers.rearm(id, 20, value), Err('p'));
@@ -226,7 +226,7 @@ fn timers_armed_from_the_latest_to_the_earliest_fire_sorted() {
 
 /// An operation on the store. A timer is identified by its index among all timers ever armed.
 #[derive(Clone, Debug)]
-enum ScriptedWait {
+enum TimerOperation {
     Insert(u64),
     Remove(prop::sample::Index),
 }
@@ -237,7 +237,7 @@ enum ScriptedWait {
 struct Pass {
     now: u64,
     periods: Vec<Option<u64>>,
-    during: Vec<ScriptedWait>,
+    during: Vec<TimerOperation>,
     stop_after: usize,
 }
 
@@ -250,16 +250,16 @@ fn deadline() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn step() -> impl Strategy<Value = ScriptedWait> {
+fn operation() -> impl Strategy<Value = TimerOperation> {
     prop_oneof![
-        5 => deadline().prop_map(ScriptedWait::Insert),
-        3 => any::<prop::sample::Index>().prop_map(ScriptedWait::Remove),
+        5 => deadline().prop_map(TimerOperation::Insert),
+        3 => any::<prop::sample::Index>().prop_map(TimerOperation::Remove),
     ]
 }
 
 fn pass() -> impl Strategy<Value = Pass> {
     let periods = prop::collection::vec(prop::option::of(deadline()), 1..4);
-    let during = prop::collection::vec(step(), 0..6);
+    let during = prop::collection::vec(operation(), 0..6);
     let stop_after = prop_oneof![Just(usize::MAX), 0..4_usize];
     (deadline(), periods, during, stop_after).prop_map(|(now, periods, during, stop_after)| Pass {
         now,
@@ -294,30 +294,30 @@ impl StoreAndModel {
         found.is_some_and(|key| self.armed.remove(&key).is_some())
     }
 
-    fn apply(&mut self, step: &ScriptedWait) -> Result<(), TestCaseError> {
+    fn apply(&mut self, step: &TimerOperation) -> Result<(), TestCaseError> {
         match step {
-            ScriptedWait::Insert(deadline) => {
+            TimerOperation::Insert(deadline) => {
                 let value = self.ids.len();
                 self.ids.push(self.timers.insert(*deadline, value).unwrap());
                 self.arm(*deadline, value);
             }
-            ScriptedWait::Remove(at) if !self.ids.is_empty() => {
+            TimerOperation::Remove(at) if !self.ids.is_empty() => {
                 let value = at.index(self.ids.len());
                 let removed = self.timers.remove(self.ids[value]);
                 prop_assert_eq!(removed, self.disarm(value).then_some(value));
                 self.running = self.running.filter(|running| *running != value);
             }
-            ScriptedWait::Remove(_) => {}
+            TimerOperation::Remove(_) => {}
         }
         self.check()
     }
 
     fn pass(&mut self, pass: &Pass) -> Result<(), TestCaseError> {
-        let (cut, cut_seq) = (self.timers.cut(), self.next_seq);
+        let (before, before_seq) = (self.timers.next_seq(), self.next_seq);
         for turn in 0..pass.stop_after {
             let period = pass.periods[turn % pass.periods.len()];
-            let popped = self.timers.pop_due(pass.now, cut, |_| period.is_some());
-            let due = |key: &(u64, u64)| key.0 <= pass.now && key.1 < cut_seq;
+            let popped = self.timers.pop_due(pass.now, before, |_| period.is_some());
+            let due = |key: &(u64, u64)| key.0 <= pass.now && key.1 < before_seq;
             let expected = self.armed.keys().find(|key| due(key)).copied();
             let expected = expected.and_then(|key| self.armed.remove(&key));
             prop_assert_eq!(popped, expected.map(|value| (self.ids[value], value)));
@@ -360,13 +360,13 @@ proptest! {
     fn the_store_behaves_like_a_sorted_map(
         max_bucket in 1..20_usize,
         first in prop::collection::vec(deadline(), 0..200),
-        steps in prop::collection::vec((prop::collection::vec(step(), 0..30), pass()), 0..12),
+        steps in prop::collection::vec((prop::collection::vec(operation(), 0..30), pass()), 0..12),
     ) {
         let timers = Timers::with_queue(Ladder::with_max_bucket(max_bucket));
         let armed = BTreeMap::new();
         let mut model = StoreAndModel { timers, armed, ids: Vec::new(), running: None, next_seq: 0 };
         for deadline in first {
-            model.apply(&ScriptedWait::Insert(deadline))?;
+            model.apply(&TimerOperation::Insert(deadline))?;
         }
         for (steps, pass) in steps {
             for step in steps {

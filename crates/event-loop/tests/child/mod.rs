@@ -3,18 +3,19 @@
 use std::env;
 use std::process::{Child, Command, Output, Stdio};
 
-const ROLE: &str = "UPTICK_TEST_CHILD";
+/// The environment variable that is set in the child process.
+const CHILD_VARIABLE: &str = "UPTICK_TEST_CHILD";
 
 /// Returns `true` in the child process.
 pub(crate) fn is_child() -> bool {
-    env::var_os(ROLE).is_some()
+    env::var_os(CHILD_VARIABLE).is_some()
 }
 
 /// Starts the test of this name as a child process, with stderr piped.
 pub(crate) fn start(test: &str) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
-        .env(ROLE, "1")
+        .env(CHILD_VARIABLE, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

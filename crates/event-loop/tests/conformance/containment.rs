@@ -13,9 +13,9 @@ use uptick_event_loop::{
     future_tick, run, spawn,
 };
 
-use crate::world::{BOTH, Log, World, at, ms};
+use crate::environment::{BOTH, Environment, Log, at, ms};
 
-pub(crate) fn a_panic_in_a_tick_does_not_stop_the_others(_: impl World) {
+pub(crate) fn a_panic_in_a_tick_does_not_stop_the_others(_: impl Environment) {
     let log = Log::default();
     future_tick(log.noting("a"));
     future_tick(|| panic!("a tick that panics"));
@@ -24,7 +24,7 @@ pub(crate) fn a_panic_in_a_tick_does_not_stop_the_others(_: impl World) {
     assert_eq!(log.take(), "a,b");
 }
 
-pub(crate) fn a_panic_in_a_timer_does_not_stop_the_others(_: impl World) {
+pub(crate) fn a_panic_in_a_timer_does_not_stop_the_others(_: impl Environment) {
     let log = Log::default();
     add_timer(Duration::ZERO, log.noting("a"));
     add_timer(Duration::ZERO, || panic!("a timer that panics"));
@@ -33,7 +33,7 @@ pub(crate) fn a_panic_in_a_timer_does_not_stop_the_others(_: impl World) {
     assert_eq!(log.take(), "a,b");
 }
 
-pub(crate) fn a_panic_in_a_periodic_timer_leaves_it_armed(_: impl World) {
+pub(crate) fn a_panic_in_a_periodic_timer_leaves_it_armed(_: impl Environment) {
     let log = Log::default();
     let mut calls = 0;
     let mut note = log.noting("call");
@@ -49,7 +49,7 @@ pub(crate) fn a_panic_in_a_periodic_timer_leaves_it_armed(_: impl World) {
     assert_eq!(log.take(), "call,call");
 }
 
-pub(crate) fn a_panic_in_a_read_callback_keeps_the_watches(world: impl World) {
+pub(crate) fn a_panic_in_a_read_callback_keeps_the_watches(environment: impl Environment) {
     let log = Log::default();
     let (mut peer, stream) = UnixStream::pair().unwrap();
     peer.write_all(b"x").unwrap();
@@ -62,13 +62,13 @@ pub(crate) fn a_panic_in_a_read_callback_keeps_the_watches(world: impl World) {
     .unwrap();
     add_write_stream(Rc::clone(&stream), log.noting("write")).unwrap();
     for _ in 0..2 {
-        world.expect(&[at(&stream, BOTH)]);
+        environment.expect(&[at(&stream, BOTH)]);
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     }
     assert_eq!(log.take(), "read,write,read,write");
 }
 
-pub(crate) fn a_panic_in_a_task_is_its_result(_: impl World) {
+pub(crate) fn a_panic_in_a_task_is_its_result(_: impl Environment) {
     let log = Log::default();
     spawn(async { panic!("a task that is not awaited") });
     let notes = log.clone();
@@ -96,7 +96,7 @@ impl Drop for PanicsOnDrop {
     }
 }
 
-pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_task_is_contained(_: impl World) {
+pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_task_is_contained(_: impl Environment) {
     let log = Log::default();
     let dropped = Rc::new(Cell::new(false));
     let captured = PanicsOnDrop(Rc::clone(&dropped));
@@ -111,7 +111,7 @@ pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_task_is_contained(_: impl
     assert_eq!(log.take(), "later timer");
 }
 
-pub(crate) fn a_panic_in_the_destructor_of_a_finished_task_is_contained(_: impl World) {
+pub(crate) fn a_panic_in_the_destructor_of_a_finished_task_is_contained(_: impl Environment) {
     let captured = PanicsOnDrop(Rc::default());
     let task = spawn(poll_fn(move |_| {
         let _held = &captured;
@@ -120,7 +120,7 @@ pub(crate) fn a_panic_in_the_destructor_of_a_finished_task_is_contained(_: impl 
     assert_eq!(block_on(task).unwrap().unwrap(), 7);
 }
 
-pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_timer_is_contained(_: impl World) {
+pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_timer_is_contained(_: impl Environment) {
     let dropped = Rc::new(Cell::new(false));
     let captured = PanicsOnDrop(Rc::clone(&dropped));
     add_periodic_timer(ms(1), move |timer| {

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod containment;
+mod environment;
 mod order;
 mod running;
 mod tasks;
 mod timers;
 mod watches;
-mod world;
 
 /// Defines a test of each function, once for each environment.
 macro_rules! on_every_poller {
@@ -16,7 +16,7 @@ macro_rules! on_every_poller {
             $($(
                 #[test]
                 fn $test() {
-                    crate::world::run_in::<crate::world::System>(crate::$module::$test);
+                    crate::environment::run_in::<crate::environment::System>(crate::$module::$test);
                 }
             )*)*
         }
@@ -25,7 +25,7 @@ macro_rules! on_every_poller {
             $($(
                 #[test]
                 fn $test() {
-                    crate::world::run_in::<crate::world::Scripted>(crate::$module::$test);
+                    crate::environment::run_in::<crate::environment::Scripted>(crate::$module::$test);
                 }
             )*)*
         }

@@ -10,7 +10,7 @@ use uptick_event_loop::{
     remove_write_stream, run,
 };
 
-use crate::world::{BOTH, Log, READABLE, World, at};
+use crate::environment::{BOTH, Environment, Log, READABLE, at};
 
 fn readable_pair() -> (UnixStream, Rc<UnixStream>) {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
@@ -28,7 +28,9 @@ fn read_once(source: &Rc<UnixStream>, mut callback: impl FnMut() + 'static) {
     .unwrap();
 }
 
-pub(crate) fn an_iteration_runs_ticks_then_timers_then_reads_then_writes(world: impl World) {
+pub(crate) fn an_iteration_runs_ticks_then_timers_then_reads_then_writes(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, stream) = readable_pair();
     let (writer, mut note) = (Rc::clone(&stream), log.noting("write"));
@@ -40,12 +42,12 @@ pub(crate) fn an_iteration_runs_ticks_then_timers_then_reads_then_writes(world: 
     read_once(&stream, log.noting("read"));
     add_timer(Duration::ZERO, log.noting("timer"));
     future_tick(log.noting("tick"));
-    world.expect(&[at(&stream, BOTH)]);
+    environment.expect(&[at(&stream, BOTH)]);
     EventLoop::current().run_once(None).unwrap();
     assert_eq!(log.take(), "tick,timer,read,write");
 }
 
-pub(crate) fn ticks_run_in_the_order_of_the_calls(_: impl World) {
+pub(crate) fn ticks_run_in_the_order_of_the_calls(_: impl Environment) {
     let log = Log::default();
     for name in ["a", "b", "c", "d"] {
         future_tick(log.noting(name));
@@ -54,7 +56,7 @@ pub(crate) fn ticks_run_in_the_order_of_the_calls(_: impl World) {
     assert_eq!(log.take(), "a,b,c,d");
 }
 
-pub(crate) fn a_tick_queued_by_a_tick_runs_in_the_next_iteration(_: impl World) {
+pub(crate) fn a_tick_queued_by_a_tick_runs_in_the_next_iteration(_: impl Environment) {
     let log = Log::default();
     let nested = log.noting("nested");
     let mut note = log.noting("a");
@@ -70,7 +72,9 @@ pub(crate) fn a_tick_queued_by_a_tick_runs_in_the_next_iteration(_: impl World) 
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn a_zero_timer_added_by_a_tick_fires_before_a_tick_nested_in_that_tick(_: impl World) {
+pub(crate) fn a_zero_timer_added_by_a_tick_fires_before_a_tick_nested_in_that_tick(
+    _: impl Environment,
+) {
     let log = Log::default();
     let (nested, timer) = (log.noting("nested"), log.noting("timer"));
     future_tick(move || {
@@ -83,7 +87,7 @@ pub(crate) fn a_zero_timer_added_by_a_tick_fires_before_a_tick_nested_in_that_ti
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn ticks_run_before_ready_io_and_do_not_wait_for_it(world: impl World) {
+pub(crate) fn ticks_run_before_ready_io_and_do_not_wait_for_it(environment: impl Environment) {
     let log = Log::default();
     let (_peer, quiet) = UnixStream::pair().unwrap();
     let quiet = Rc::new(quiet);
@@ -97,13 +101,13 @@ pub(crate) fn ticks_run_before_ready_io_and_do_not_wait_for_it(world: impl World
         future_tick(nested);
         future_tick(move || remove_read_stream(&stop_watching));
     });
-    world.expect(&[at(&ready, READABLE)]);
-    world.expect_nothing();
+    environment.expect(&[at(&ready, READABLE)]);
+    environment.expect_nothing();
     run().unwrap();
     assert_eq!(log.take(), "tick,read,nested");
 }
 
-pub(crate) fn a_tick_queued_by_io_runs_before_the_next_io(world: impl World) {
+pub(crate) fn a_tick_queued_by_io_runs_before_the_next_io(environment: impl Environment) {
     let log = Log::default();
     let (_peer, first) = readable_pair();
     let (_other_peer, second) = readable_pair();
@@ -118,8 +122,8 @@ pub(crate) fn a_tick_queued_by_io_runs_before_the_next_io(world: impl World) {
             read_once(&source, second_read);
         }
     });
-    world.expect(&[at(&first, READABLE)]);
-    world.expect(&[at(&second, READABLE)]);
+    environment.expect(&[at(&first, READABLE)]);
+    environment.expect(&[at(&second, READABLE)]);
     run().unwrap();
     assert_eq!(log.take(), "first,tick,second");
 }

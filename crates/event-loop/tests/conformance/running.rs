@@ -11,9 +11,9 @@ use uptick_event_loop::{
     add_read_stream, add_timer, future_tick, handle, now, remove_read_stream, run, stop,
 };
 
-use crate::world::{Log, READABLE, Scripted, World, at, ms, run_in};
+use crate::environment::{Environment, Log, READABLE, Scripted, at, ms, run_in};
 
-pub(crate) fn a_loop_with_nothing_to_wait_for_returns_at_once(_: impl World) {
+pub(crate) fn a_loop_with_nothing_to_wait_for_returns_at_once(_: impl Environment) {
     let event_loop = EventLoop::current();
     assert!(!event_loop.is_alive());
     assert_eq!(event_loop.timeout(), Some(Duration::ZERO));
@@ -21,7 +21,7 @@ pub(crate) fn a_loop_with_nothing_to_wait_for_returns_at_once(_: impl World) {
     assert!(!event_loop.run_once(None).unwrap());
 }
 
-pub(crate) fn run_may_be_called_again(_: impl World) {
+pub(crate) fn run_may_be_called_again(_: impl Environment) {
     let log = Log::default();
     future_tick(log.noting("first"));
     run().unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn run_may_be_called_again(_: impl World) {
     assert_eq!(log.take(), "first,second");
 }
 
-pub(crate) fn stop_ends_the_iteration_and_keeps_the_rest_for_the_next_run(_: impl World) {
+pub(crate) fn stop_ends_the_iteration_and_keeps_the_rest_for_the_next_run(_: impl Environment) {
     let log = Log::default();
     let (nested, mut note) = (log.noting("nested"), log.noting("tick"));
     future_tick(move || {
@@ -46,7 +46,7 @@ pub(crate) fn stop_ends_the_iteration_and_keeps_the_rest_for_the_next_run(_: imp
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn stop_outside_of_run_does_nothing(_: impl World) {
+pub(crate) fn stop_outside_of_run_does_nothing(_: impl Environment) {
     let log = Log::default();
     stop();
     let nested = log.noting("nested");
@@ -55,7 +55,7 @@ pub(crate) fn stop_outside_of_run_does_nothing(_: impl World) {
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn a_stop_from_a_handle_outside_of_run_does_nothing(_: impl World) {
+pub(crate) fn a_stop_from_a_handle_outside_of_run_does_nothing(_: impl Environment) {
     let log = Log::default();
     handle().stop();
     let nested = log.noting("nested");
@@ -64,7 +64,7 @@ pub(crate) fn a_stop_from_a_handle_outside_of_run_does_nothing(_: impl World) {
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn stop_does_not_wait_for_io(world: impl World) {
+pub(crate) fn stop_does_not_wait_for_io(environment: impl Environment) {
     let log = Log::default();
     let (mut peer, stream) = UnixStream::pair().unwrap();
     peer.write_all(b"x").unwrap();
@@ -78,13 +78,13 @@ pub(crate) fn stop_does_not_wait_for_io(world: impl World) {
     })
     .unwrap();
     future_tick(stop);
-    world.expect(&[at(&stream, READABLE)]);
+    environment.expect(&[at(&stream, READABLE)]);
     run().unwrap();
     assert_eq!(log.take(), "read");
     assert!(EventLoop::current().is_alive());
 }
 
-pub(crate) fn running_the_loop_inside_a_callback_is_an_error(_: impl World) {
+pub(crate) fn running_the_loop_inside_a_callback_is_an_error(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     future_tick(move || {
@@ -101,7 +101,7 @@ pub(crate) fn running_the_loop_inside_a_callback_is_an_error(_: impl World) {
     );
 }
 
-pub(crate) fn one_iteration_waits_no_longer_than_its_timeout(_: impl World) {
+pub(crate) fn one_iteration_waits_no_longer_than_its_timeout(_: impl Environment) {
     let fired = Rc::new(Cell::new(false));
     let flag = Rc::clone(&fired);
     let timer = add_timer(Duration::from_secs(3600), move || flag.set(true));
@@ -117,7 +117,7 @@ pub(crate) fn one_iteration_waits_no_longer_than_its_timeout(_: impl World) {
     timer.cancel();
 }
 
-pub(crate) fn one_iteration_returns_whether_work_is_pending(_: impl World) {
+pub(crate) fn one_iteration_returns_whether_work_is_pending(_: impl Environment) {
     let event_loop = EventLoop::current();
     future_tick(|| {
         future_tick(|| ());
@@ -126,7 +126,7 @@ pub(crate) fn one_iteration_returns_whether_work_is_pending(_: impl World) {
     assert!(!event_loop.run_once(None).unwrap());
 }
 
-pub(crate) fn a_stopped_iteration_returns_false_and_the_next_one_waits_again(_: impl World) {
+pub(crate) fn a_stopped_iteration_returns_false_and_the_next_one_waits_again(_: impl Environment) {
     let event_loop = EventLoop::current();
     add_timer(Duration::from_secs(3600), || ());
     future_tick(stop);
@@ -135,10 +135,12 @@ pub(crate) fn a_stopped_iteration_returns_false_and_the_next_one_waits_again(_: 
     assert!(event_loop.run_once(Some(Duration::ZERO)).unwrap());
 }
 
-pub(crate) fn now_is_constant_while_ticks_run_and_advances_for_timers(world: impl World) {
+pub(crate) fn now_is_constant_while_ticks_run_and_advances_for_timers(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let start = now();
-    let (notes, world_in_tick) = (log.clone(), world);
+    let (notes, world_in_tick) = (log.clone(), environment);
     future_tick(move || {
         let before = now();
         world_in_tick.work(ms(3));
@@ -152,7 +154,7 @@ pub(crate) fn now_is_constant_while_ticks_run_and_advances_for_timers(world: imp
     assert!(now() >= start);
 }
 
-pub(crate) fn a_second_loop_on_a_thread_is_refused(_: impl World) {
+pub(crate) fn a_second_loop_on_a_thread_is_refused(_: impl Environment) {
     let _first = EventLoop::current();
     let clock = ManualClock::new();
     let second = EventLoop::install(ScriptedPoller::new(&clock), clock);
@@ -164,9 +166,9 @@ pub(crate) fn a_second_loop_on_a_thread_is_refused(_: impl World) {
 
 #[test]
 fn run_returns_the_error_of_a_failed_wait_and_may_be_called_again() {
-    run_in(|world: Scripted| {
+    run_in(|environment: Scripted| {
         let log = Log::default();
-        world
+        environment
             .poller
             .push(ScriptedWait::Fail(std::io::ErrorKind::OutOfMemory));
         add_timer(ms(1), log.noting("timer"));
@@ -182,7 +184,7 @@ fn run_returns_the_error_of_a_failed_wait_and_may_be_called_again() {
 
 #[test]
 fn the_last_wait_of_an_empty_loop_does_not_block() {
-    run_in(|world: Scripted| {
+    run_in(|environment: Scripted| {
         let waits = Rc::new(RefCell::new(0));
         let count = Rc::clone(&waits);
         add_periodic_timer(ms(7), move |timer| {
@@ -194,7 +196,7 @@ fn the_last_wait_of_an_empty_loop_does_not_block() {
         run().unwrap();
         // One wait for each firing, and one after the last, which does not block.
         assert_eq!(
-            world.poller.waits(),
+            environment.poller.waits(),
             [Some(ms(7)), Some(ms(7)), Some(Duration::ZERO)]
         );
     });
@@ -202,7 +204,7 @@ fn the_last_wait_of_an_empty_loop_does_not_block() {
 
 #[test]
 fn the_system_clock_is_the_loops_clock() {
-    run_in(|_: crate::world::System| {
+    run_in(|_: crate::environment::System| {
         let begun = Instant::now();
         add_timer(ms(20), || ());
         run().unwrap();

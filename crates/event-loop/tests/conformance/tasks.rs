@@ -10,7 +10,7 @@ use uptick_event_loop::{
     Error, EventLoop, add_timer, block_on, future_tick, now, run, sleep, spawn, stop,
 };
 
-use crate::world::{Dropped, Log, World, ms};
+use crate::environment::{Dropped, Environment, Log, ms};
 
 /// Yields to other tasks.
 async fn yield_now() {
@@ -26,7 +26,7 @@ async fn yield_now() {
     .await;
 }
 
-pub(crate) fn a_task_first_runs_in_the_next_iteration_and_run_waits_for_it(_: impl World) {
+pub(crate) fn a_task_first_runs_in_the_next_iteration_and_run_waits_for_it(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     spawn(async move {
@@ -39,7 +39,7 @@ pub(crate) fn a_task_first_runs_in_the_next_iteration_and_run_waits_for_it(_: im
     assert_eq!(log.take(), "spawned,begun,done");
 }
 
-pub(crate) fn a_handle_returns_the_output_of_the_task(_: impl World) {
+pub(crate) fn a_handle_returns_the_output_of_the_task(_: impl Environment) {
     let task = spawn(async { 6 * 7 });
     assert!(!task.is_finished());
     run().unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn a_handle_returns_the_output_of_the_task(_: impl World) {
     assert_eq!(block_on(task).unwrap().unwrap(), 42);
 }
 
-pub(crate) fn a_task_continues_after_its_handle_is_dropped(_: impl World) {
+pub(crate) fn a_task_continues_after_its_handle_is_dropped(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     drop(spawn(async move {
@@ -58,7 +58,7 @@ pub(crate) fn a_task_continues_after_its_handle_is_dropped(_: impl World) {
     assert_eq!(log.take(), "done");
 }
 
-pub(crate) fn a_cancelled_task_is_dropped_while_it_waits(_: impl World) {
+pub(crate) fn a_cancelled_task_is_dropped_while_it_waits(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     let task = spawn(async move {
@@ -72,7 +72,7 @@ pub(crate) fn a_cancelled_task_is_dropped_while_it_waits(_: impl World) {
     assert_eq!(log.take(), "waiting,dropped");
 }
 
-pub(crate) fn a_task_may_wait_for_another_one(_: impl World) {
+pub(crate) fn a_task_may_wait_for_another_one(_: impl Environment) {
     let text = block_on(async {
         let inner = spawn(async {
             sleep(ms(1)).await;
@@ -83,7 +83,7 @@ pub(crate) fn a_task_may_wait_for_another_one(_: impl World) {
     assert_eq!(text.unwrap(), "inner and outer");
 }
 
-pub(crate) fn a_task_that_wakes_itself_lets_others_run(_: impl World) {
+pub(crate) fn a_task_that_wakes_itself_lets_others_run(_: impl Environment) {
     let log = Log::default();
     for name in ["a", "b"] {
         let notes = log.clone();
@@ -99,7 +99,7 @@ pub(crate) fn a_task_that_wakes_itself_lets_others_run(_: impl World) {
     assert_eq!(log.take(), "a1,b1,timer,a2,b2");
 }
 
-pub(crate) fn block_on_returns_the_output_of_the_future(_: impl World) {
+pub(crate) fn block_on_returns_the_output_of_the_future(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     let timer = add_timer(Duration::from_secs(3600), || ());
@@ -113,7 +113,7 @@ pub(crate) fn block_on_returns_the_output_of_the_future(_: impl World) {
     assert_eq!(log.take(), "inside");
 }
 
-pub(crate) fn block_on_inside_a_callback_is_an_error_and_drops_the_future(_: impl World) {
+pub(crate) fn block_on_inside_a_callback_is_an_error_and_drops_the_future(_: impl Environment) {
     let log = Log::default();
     let notes = log.clone();
     future_tick(move || {
@@ -130,7 +130,7 @@ pub(crate) fn block_on_inside_a_callback_is_an_error_and_drops_the_future(_: imp
     assert_eq!(log.take(), "refused,dropped,next iteration");
 }
 
-pub(crate) fn block_on_is_cancelled_by_stop_and_leaves_the_loop_usable(_: impl World) {
+pub(crate) fn block_on_is_cancelled_by_stop_and_leaves_the_loop_usable(_: impl Environment) {
     let log = Log::default();
     let captured = Dropped(log.clone(), "dropped");
     future_tick(stop);
@@ -145,13 +145,13 @@ pub(crate) fn block_on_is_cancelled_by_stop_and_leaves_the_loop_usable(_: impl W
     assert_eq!(log.take(), "dropped,second iteration");
 }
 
-pub(crate) fn sleep_waits_for_the_duration(_: impl World) {
+pub(crate) fn sleep_waits_for_the_duration(_: impl Environment) {
     let before = now();
     block_on(sleep(ms(3))).unwrap();
     assert!(now() - before >= ms(3));
 }
 
-pub(crate) fn dropping_a_sleep_cancels_its_timer(_: impl World) {
+pub(crate) fn dropping_a_sleep_cancels_its_timer(_: impl Environment) {
     let waiting = sleep(Duration::from_secs(3600));
     assert!(EventLoop::current().is_alive());
     drop(waiting);
@@ -159,7 +159,7 @@ pub(crate) fn dropping_a_sleep_cancels_its_timer(_: impl World) {
 }
 
 /// The test starts another thread, whose loop ends with tasks that wait for different events.
-pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: World>(_: W) {
+pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: Environment>(_: W) {
     let (sender, dropped) = std::sync::mpsc::channel::<&str>();
     struct SendOnDrop(std::sync::mpsc::Sender<&'static str>, &'static str);
     impl Drop for SendOnDrop {
@@ -167,8 +167,8 @@ pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: World>(_: W) {
             let _ = self.0.send(self.1);
         }
     }
-    crate::world::on_a_new_thread(move || {
-        let world = W::set_up();
+    crate::environment::on_a_new_thread(move || {
+        let environment = W::set_up();
         let send_on_drop = |what| SendOnDrop(sender.clone(), what);
         let (sleeping, waiting, ready) = (
             send_on_drop("sleeping"),
@@ -200,7 +200,7 @@ pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: World>(_: W) {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
         assert!(polled.get());
         spawn(async move { drop(ready) });
-        drop(world);
+        drop(environment);
     });
     let mut names: Vec<&str> = dropped.try_iter().collect();
     names.sort_unstable();

@@ -10,10 +10,10 @@ use uptick_event_loop::{
     run, sleep, spawn,
 };
 
-use crate::world::{Dropped, Log, Scripted, World, ms, run_in};
+use crate::environment::{Dropped, Environment, Log, Scripted, ms, run_in};
 
 pub(crate) fn timers_fire_by_deadline_and_equal_ones_in_the_order_in_which_they_were_added(
-    _: impl World,
+    _: impl Environment,
 ) {
     let log = Log::default();
     let timers = log.clone();
@@ -26,14 +26,14 @@ pub(crate) fn timers_fire_by_deadline_and_equal_ones_in_the_order_in_which_they_
     assert_eq!(log.take(), "a,b,c,d,e,f");
 }
 
-pub(crate) fn a_zero_timer_fires_in_the_next_iteration(_: impl World) {
+pub(crate) fn a_zero_timer_fires_in_the_next_iteration(_: impl Environment) {
     let log = Log::default();
     add_timer(Duration::ZERO, log.noting("timer"));
     EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
     assert_eq!(log.take(), "timer");
 }
 
-pub(crate) fn a_timer_does_not_fire_early(_: impl World) {
+pub(crate) fn a_timer_does_not_fire_early(_: impl Environment) {
     let added = now();
     let fired = Rc::new(Cell::new(added));
     let when = Rc::clone(&fired);
@@ -43,11 +43,11 @@ pub(crate) fn a_timer_does_not_fire_early(_: impl World) {
 }
 
 /// Calls `begin` after 20 ms of work in the same callback, and returns the time from that call to its callback.
-fn time_after_work<W: World>(world: W, begin: fn(Box<dyn FnOnce()>)) -> Duration {
+fn time_after_work<W: Environment>(environment: W, begin: fn(Box<dyn FnOnce()>)) -> Duration {
     let times = Rc::new(Cell::new((Duration::ZERO, Duration::ZERO)));
     let noted = Rc::clone(&times);
     future_tick(move || {
-        world.work(ms(20));
+        environment.work(ms(20));
         noted.set((current_time(), Duration::ZERO));
         let called = Rc::clone(&noted);
         begin(Box::new(move || {
@@ -59,15 +59,17 @@ fn time_after_work<W: World>(world: W, begin: fn(Box<dyn FnOnce()>)) -> Duration
     called.checked_sub(began).unwrap()
 }
 
-pub(crate) fn a_timer_counts_from_the_call_after_a_long_callback(world: impl World) {
-    let time = time_after_work(world, |callback| {
+pub(crate) fn a_timer_counts_from_the_call_after_a_long_callback(environment: impl Environment) {
+    let time = time_after_work(environment, |callback| {
         add_timer(ms(10), callback);
     });
     assert!(time >= ms(10), "{time:?}");
 }
 
-pub(crate) fn a_periodic_timer_counts_from_the_call_after_a_long_callback(world: impl World) {
-    let time = time_after_work(world, |callback| {
+pub(crate) fn a_periodic_timer_counts_from_the_call_after_a_long_callback(
+    environment: impl Environment,
+) {
+    let time = time_after_work(environment, |callback| {
         let mut callback = Some(callback);
         add_periodic_timer(ms(10), move |timer| {
             timer.cancel();
@@ -77,8 +79,8 @@ pub(crate) fn a_periodic_timer_counts_from_the_call_after_a_long_callback(world:
     assert!(time >= ms(10), "{time:?}");
 }
 
-pub(crate) fn a_sleep_counts_from_the_call_after_a_long_callback(world: impl World) {
-    let time = time_after_work(world, |callback| {
+pub(crate) fn a_sleep_counts_from_the_call_after_a_long_callback(environment: impl Environment) {
+    let time = time_after_work(environment, |callback| {
         let sleep = sleep(ms(10));
         drop(spawn(async move {
             sleep.await;
@@ -88,7 +90,7 @@ pub(crate) fn a_sleep_counts_from_the_call_after_a_long_callback(world: impl Wor
     assert!(time >= ms(10), "{time:?}");
 }
 
-pub(crate) fn a_timer_added_by_a_timer_does_not_run_in_that_pass(_: impl World) {
+pub(crate) fn a_timer_added_by_a_timer_does_not_run_in_that_pass(_: impl Environment) {
     let log = Log::default();
     let (nested, mut note) = (log.noting("nested"), log.noting("a"));
     add_timer(Duration::ZERO, move || {
@@ -103,7 +105,9 @@ pub(crate) fn a_timer_added_by_a_timer_does_not_run_in_that_pass(_: impl World) 
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn a_timer_cancelled_by_an_earlier_one_of_the_same_pass_does_not_fire(_: impl World) {
+pub(crate) fn a_timer_cancelled_by_an_earlier_one_of_the_same_pass_does_not_fire(
+    _: impl Environment,
+) {
     let log = Log::default();
     let victim = Rc::new(Cell::new(None::<Timer>));
     let cancelled = Rc::clone(&victim);
@@ -118,7 +122,7 @@ pub(crate) fn a_timer_cancelled_by_an_earlier_one_of_the_same_pass_does_not_fire
     assert_eq!(log.take(), "first,last");
 }
 
-pub(crate) fn a_periodic_timer_fires_again_and_again_until_it_is_cancelled(_: impl World) {
+pub(crate) fn a_periodic_timer_fires_again_and_again_until_it_is_cancelled(_: impl Environment) {
     let log = Log::default();
     let mut note = log.noting("tick");
     let mut left = 3;
@@ -133,7 +137,7 @@ pub(crate) fn a_periodic_timer_fires_again_and_again_until_it_is_cancelled(_: im
     assert_eq!(log.take(), "tick,tick,tick");
 }
 
-pub(crate) fn a_periodic_timer_may_cancel_itself(_: impl World) {
+pub(crate) fn a_periodic_timer_may_cancel_itself(_: impl Environment) {
     let log = Log::default();
     let gone = Dropped(log.clone(), "dropped");
     let mut left = 3;
@@ -152,7 +156,7 @@ pub(crate) fn a_periodic_timer_may_cancel_itself(_: impl World) {
 }
 
 pub(crate) fn a_periodic_timer_is_pending_inside_its_own_callback_and_a_single_one_is_not(
-    _: impl World,
+    _: impl Environment,
 ) {
     let log = Log::default();
     let single = Rc::new(Cell::new(None::<Timer>));
@@ -170,7 +174,7 @@ pub(crate) fn a_periodic_timer_is_pending_inside_its_own_callback_and_a_single_o
     assert_eq!(log.take(), "single false,periodic true,cancelled false");
 }
 
-pub(crate) fn cancelling_a_timer_that_has_fired_or_was_cancelled_does_nothing(_: impl World) {
+pub(crate) fn cancelling_a_timer_that_has_fired_or_was_cancelled_does_nothing(_: impl Environment) {
     let log = Log::default();
     let fired = add_timer(Duration::ZERO, log.noting("fired"));
     let cancelled = add_timer(Duration::ZERO, log.noting("cancelled"));
@@ -183,7 +187,7 @@ pub(crate) fn cancelling_a_timer_that_has_fired_or_was_cancelled_does_nothing(_:
     assert_eq!(log.take(), "fired,later");
 }
 
-pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_reuses_its_slot(_: impl World) {
+pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_reuses_its_slot(_: impl Environment) {
     let log = Log::default();
     let stale = add_timer(Duration::ZERO, log.noting("old"));
     run().unwrap();
@@ -195,7 +199,7 @@ pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_reuses_its_slot(_: i
     assert_eq!(log.take(), "old,new");
 }
 
-pub(crate) fn cancelling_a_timer_drops_its_callback_at_once(_: impl World) {
+pub(crate) fn cancelling_a_timer_drops_its_callback_at_once(_: impl Environment) {
     let log = Log::default();
     let captured = Dropped(log.clone(), "dropped");
     let timer = add_timer(ms(3_600_000), move || drop(captured));
@@ -204,7 +208,7 @@ pub(crate) fn cancelling_a_timer_drops_its_callback_at_once(_: impl World) {
     assert_eq!(log.take(), "dropped,cancelled");
 }
 
-pub(crate) fn a_timer_in_the_far_future_waits_and_can_be_cancelled(_: impl World) {
+pub(crate) fn a_timer_in_the_far_future_waits_and_can_be_cancelled(_: impl Environment) {
     let log = Log::default();
     let far = add_timer(Duration::MAX, log.noting("far"));
     let farther = add_periodic_timer(Duration::MAX, |_| ());
@@ -218,7 +222,7 @@ pub(crate) fn a_timer_in_the_far_future_waits_and_can_be_cancelled(_: impl World
     assert_eq!(log.take(), "");
 }
 
-pub(crate) fn a_cancelled_timer_does_not_keep_the_loop_running(_: impl World) {
+pub(crate) fn a_cancelled_timer_does_not_keep_the_loop_running(_: impl Environment) {
     let timer = add_timer(Duration::from_secs(3600), || ());
     timer.cancel();
     assert!(!EventLoop::current().is_alive());
@@ -231,9 +235,9 @@ fn scripted(test: fn(Scripted)) {
 
 #[test]
 fn a_periodic_timer_does_not_catch_up_in_a_burst() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
-        let (clock, notes) = (world.clock.clone(), log.clone());
+        let (clock, notes) = (environment.clock.clone(), log.clone());
         let mut calls = 0;
         add_periodic_timer(ms(10), move |timer| {
             notes.note(clock.elapsed().as_millis().to_string());
@@ -253,28 +257,31 @@ fn a_periodic_timer_does_not_catch_up_in_a_burst() {
 
 #[test]
 fn the_run_time_of_a_timer_does_not_delay_the_next_one() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
-        let clock = world.clock.clone();
+        let clock = environment.clock.clone();
         add_timer(ms(10), move || clock.advance(ms(30)));
-        let (clock, notes) = (world.clock.clone(), log.clone());
+        let (clock, notes) = (environment.clock.clone(), log.clone());
         add_timer(ms(50), move || {
             notes.note(clock.elapsed().as_millis().to_string());
         });
         run().unwrap();
         assert_eq!(log.take(), "50");
-        assert_eq!(world.poller.waits()[..2], [Some(ms(10)), Some(ms(10))]);
+        assert_eq!(
+            environment.poller.waits()[..2],
+            [Some(ms(10)), Some(ms(10))]
+        );
     });
 }
 
 #[test]
 fn a_clock_that_jumps_forwards_fires_all_due_timers_in_order() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
         for (name, time) in [("c", 300), ("a", 10), ("b", 20)] {
             add_timer(ms(time), log.noting(name));
         }
-        let clock = world.clock.clone();
+        let clock = environment.clock.clone();
         future_tick(move || clock.advance(Duration::from_secs(86_400)));
         EventLoop::current().run_once(None).unwrap();
         assert_eq!(log.take(), "a,b,c");
@@ -283,29 +290,29 @@ fn a_clock_that_jumps_forwards_fires_all_due_timers_in_order() {
 
 #[test]
 fn the_time_stands_still_when_the_clock_jumps_backwards() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
-        world.clock.set(ms(1000));
+        environment.clock.set(ms(1000));
         let start = now();
         add_timer(ms(10), log.noting("timer"));
-        world.clock.set(ms(200));
+        environment.clock.set(ms(200));
         assert_eq!(now(), start);
         // The loop's time advances again once the clock has caught up.
         for _ in 0..100 {
-            world.poller.push(ScriptedWait::Sleep(ms(10)));
+            environment.poller.push(ScriptedWait::Sleep(ms(10)));
         }
         run().unwrap();
         assert_eq!(log.take(), "timer");
-        assert!(world.clock.elapsed() >= ms(1010));
+        assert!(environment.clock.elapsed() >= ms(1010));
     });
 }
 
 #[test]
 fn a_clock_at_its_end_does_not_overflow() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
         let before = now();
-        world.clock.set(Duration::MAX);
+        environment.clock.set(Duration::MAX);
         assert!(now() >= before);
         add_timer(Duration::MAX, log.noting("timer"));
         run().unwrap();
@@ -315,7 +322,7 @@ fn a_clock_at_its_end_does_not_overflow() {
 
 #[test]
 fn one_wait_may_last_for_years() {
-    scripted(|world| {
+    scripted(|environment| {
         let years = Duration::from_secs(500 * 365 * 24 * 3600);
         let before = now();
         let log = Log::default();
@@ -325,29 +332,29 @@ fn one_wait_may_last_for_years() {
         });
         run().unwrap();
         assert_eq!(log.take(), "true");
-        assert_eq!(world.poller.waits()[0], Some(years));
+        assert_eq!(environment.poller.waits()[0], Some(years));
     });
 }
 
 #[test]
 fn an_interrupted_wait_is_resumed() {
-    scripted(|world| {
+    scripted(|environment| {
         let log = Log::default();
-        world.poller.push(ScriptedWait::Sleep(ms(4)));
-        world.poller.push(ScriptedWait::Interrupted);
-        world.poller.push(ScriptedWait::Interrupted);
+        environment.poller.push(ScriptedWait::Sleep(ms(4)));
+        environment.poller.push(ScriptedWait::Interrupted);
+        environment.poller.push(ScriptedWait::Interrupted);
         add_timer(ms(10), log.noting("timer"));
         run().unwrap();
         assert_eq!(log.take(), "timer");
-        assert_eq!(world.clock.elapsed(), ms(10));
-        let waits = world.poller.waits();
+        assert_eq!(environment.clock.elapsed(), ms(10));
+        let waits = environment.poller.waits();
         assert_eq!(waits[..4], [ms(10), ms(6), ms(6), ms(6)].map(Some));
     });
 }
 
 #[test]
 fn a_period_under_a_millisecond_counts_as_one() {
-    scripted(|world| {
+    scripted(|environment| {
         let mut left = 3;
         add_periodic_timer(Duration::ZERO, move |timer| {
             left -= 1;
@@ -356,6 +363,6 @@ fn a_period_under_a_millisecond_counts_as_one() {
             }
         });
         run().unwrap();
-        assert_eq!(world.clock.elapsed(), ms(3));
+        assert_eq!(environment.clock.elapsed(), ms(3));
     });
 }

@@ -12,7 +12,7 @@ use uptick_event_loop::{
     remove_write_stream, run,
 };
 
-use crate::world::{BOTH, Dropped, Log, READABLE, WRITABLE, World, at, ms};
+use crate::environment::{BOTH, Dropped, Environment, Log, READABLE, WRITABLE, at, ms};
 
 fn pair() -> (UnixStream, Rc<UnixStream>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -36,7 +36,9 @@ fn iterate() {
     EventLoop::current().run_once(Some(ms(0))).unwrap();
 }
 
-pub(crate) fn a_readable_descriptor_is_reported_until_it_is_read_empty(world: impl World) {
+pub(crate) fn a_readable_descriptor_is_reported_until_it_is_read_empty(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, stream) = readable();
     let (reader, notes) = (Rc::clone(&stream), log.clone());
@@ -46,16 +48,18 @@ pub(crate) fn a_readable_descriptor_is_reported_until_it_is_read_empty(world: im
     })
     .unwrap();
     for _ in 0..3 {
-        world.expect(&[at(&stream, READABLE)]);
+        environment.expect(&[at(&stream, READABLE)]);
     }
-    world.expect_nothing();
+    environment.expect_nothing();
     for _ in 0..4 {
         iterate();
     }
     assert_eq!(log.take(), "a,b,c");
 }
 
-pub(crate) fn a_writable_descriptor_is_reported_until_the_watch_is_removed(world: impl World) {
+pub(crate) fn a_writable_descriptor_is_reported_until_the_watch_is_removed(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, stream) = pair();
     let (watched, mut note, mut left) = (Rc::clone(&stream), log.noting("write"), 3);
@@ -68,13 +72,13 @@ pub(crate) fn a_writable_descriptor_is_reported_until_the_watch_is_removed(world
     })
     .unwrap();
     for _ in 0..3 {
-        world.expect(&[at(&stream, WRITABLE)]);
+        environment.expect(&[at(&stream, WRITABLE)]);
     }
     run().unwrap();
     assert_eq!(log.take(), "write,write,write");
 }
 
-pub(crate) fn a_second_watch_of_the_same_direction_is_refused(_: impl World) {
+pub(crate) fn a_second_watch_of_the_same_direction_is_refused(_: impl Environment) {
     let (_peer, stream) = pair();
     add_read_stream(Rc::clone(&stream), || ()).unwrap();
     add_write_stream(Rc::clone(&stream), || ()).unwrap();
@@ -89,7 +93,7 @@ pub(crate) fn a_second_watch_of_the_same_direction_is_refused(_: impl World) {
     );
 }
 
-pub(crate) fn the_first_watch_survives_the_refusal_of_a_second_one(world: impl World) {
+pub(crate) fn the_first_watch_survives_the_refusal_of_a_second_one(environment: impl Environment) {
     let log = Log::default();
     let (_peer, stream) = readable();
     add_read_stream(Rc::clone(&stream), log.noting("first")).unwrap();
@@ -100,34 +104,34 @@ pub(crate) fn the_first_watch_survives_the_refusal_of_a_second_one(world: impl W
         note();
     });
     assert!(result.is_err());
-    world.expect(&[at(&stream, READABLE)]);
+    environment.expect(&[at(&stream, READABLE)]);
     iterate();
     assert_eq!(log.take(), "refused,first");
 }
 
-pub(crate) fn removing_the_read_watch_leaves_the_write_watch(world: impl World) {
+pub(crate) fn removing_the_read_watch_leaves_the_write_watch(environment: impl Environment) {
     let log = Log::default();
     let (_peer, stream) = readable();
     add_read_stream(Rc::clone(&stream), log.noting("read")).unwrap();
     add_write_stream(Rc::clone(&stream), log.noting("write")).unwrap();
     remove_read_stream(&stream);
-    world.expect(&[at(&stream, BOTH)]);
+    environment.expect(&[at(&stream, BOTH)]);
     iterate();
     assert_eq!(log.take(), "write");
 }
 
-pub(crate) fn removing_the_write_watch_leaves_the_read_watch(world: impl World) {
+pub(crate) fn removing_the_write_watch_leaves_the_read_watch(environment: impl Environment) {
     let log = Log::default();
     let (_peer, stream) = readable();
     add_write_stream(Rc::clone(&stream), log.noting("write")).unwrap();
     add_read_stream(Rc::clone(&stream), log.noting("read")).unwrap();
     remove_write_stream(&stream);
-    world.expect(&[at(&stream, BOTH)]);
+    environment.expect(&[at(&stream, BOTH)]);
     iterate();
     assert_eq!(log.take(), "read");
 }
 
-pub(crate) fn removing_an_unknown_watch_does_nothing(_: impl World) {
+pub(crate) fn removing_an_unknown_watch_does_nothing(_: impl Environment) {
     let (_peer, stream) = pair();
     remove_read_stream(&stream);
     remove_write_stream(&stream);
@@ -139,20 +143,20 @@ pub(crate) fn removing_an_unknown_watch_does_nothing(_: impl World) {
     assert!(!EventLoop::current().is_alive());
 }
 
-pub(crate) fn a_watch_may_be_added_again_after_it_was_removed(world: impl World) {
+pub(crate) fn a_watch_may_be_added_again_after_it_was_removed(environment: impl Environment) {
     let log = Log::default();
     let (_peer, stream) = readable();
     add_read_stream(Rc::clone(&stream), log.noting("old")).unwrap();
     remove_read_stream(&stream);
     add_read_stream(Rc::clone(&stream), log.noting("new")).unwrap();
-    world.expect(&[at(&stream, READABLE)]);
+    environment.expect(&[at(&stream, READABLE)]);
     iterate();
     assert_eq!(log.take(), "new");
 }
 
 /// Each of two readable descriptors removes the other's watch, so only the first callback runs, in either order.
 pub(crate) fn a_watch_removed_by_an_earlier_callback_of_the_same_batch_is_not_called(
-    world: impl World,
+    environment: impl Environment,
 ) {
     let log = Log::default();
     let (_peer, first) = readable();
@@ -165,12 +169,14 @@ pub(crate) fn a_watch_removed_by_an_earlier_callback_of_the_same_batch_is_not_ca
         })
         .unwrap();
     }
-    world.expect(&[at(&first, READABLE), at(&second, READABLE)]);
+    environment.expect(&[at(&first, READABLE), at(&second, READABLE)]);
     iterate();
     assert_eq!(log.take(), "read");
 }
 
-pub(crate) fn a_watch_whose_slot_was_reused_in_the_same_batch_is_not_called(world: impl World) {
+pub(crate) fn a_watch_whose_slot_was_reused_in_the_same_batch_is_not_called(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, first) = readable();
     let (_other_peer, second) = readable();
@@ -186,13 +192,13 @@ pub(crate) fn a_watch_whose_slot_was_reused_in_the_same_batch_is_not_called(worl
         })
         .unwrap();
     }
-    world.expect(&[at(&first, READABLE), at(&second, READABLE)]);
+    environment.expect(&[at(&first, READABLE), at(&second, READABLE)]);
     iterate();
     assert_eq!(log.take(), "read");
 }
 
 pub(crate) fn a_write_watch_removed_by_the_read_callback_of_its_descriptor_is_not_called(
-    world: impl World,
+    environment: impl Environment,
 ) {
     let log = Log::default();
     let (_peer, stream) = readable();
@@ -203,12 +209,14 @@ pub(crate) fn a_write_watch_removed_by_the_read_callback_of_its_descriptor_is_no
     })
     .unwrap();
     add_write_stream(Rc::clone(&stream), log.noting("write")).unwrap();
-    world.expect(&[at(&stream, BOTH)]);
+    environment.expect(&[at(&stream, BOTH)]);
     iterate();
     assert_eq!(log.take(), "read");
 }
 
-pub(crate) fn a_callback_that_removes_its_own_watch_is_not_called_again(world: impl World) {
+pub(crate) fn a_callback_that_removes_its_own_watch_is_not_called_again(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, stream) = readable();
     let captured = Dropped(log.clone(), "dropped");
@@ -219,13 +227,15 @@ pub(crate) fn a_callback_that_removes_its_own_watch_is_not_called_again(world: i
         notes.note("read");
     })
     .unwrap();
-    world.expect(&[at(&stream, READABLE)]);
+    environment.expect(&[at(&stream, READABLE)]);
     run().unwrap();
     iterate();
     assert_eq!(log.take(), "read,dropped");
 }
 
-pub(crate) fn a_watch_replaced_by_its_own_callback_calls_the_new_callback(world: impl World) {
+pub(crate) fn a_watch_replaced_by_its_own_callback_calls_the_new_callback(
+    environment: impl Environment,
+) {
     let log = Log::default();
     let (_peer, stream) = readable();
     let captured = Dropped(log.clone(), "dropped");
@@ -239,13 +249,13 @@ pub(crate) fn a_watch_replaced_by_its_own_callback_calls_the_new_callback(world:
     })
     .unwrap();
     for _ in 0..2 {
-        world.expect(&[at(&stream, READABLE)]);
+        environment.expect(&[at(&stream, READABLE)]);
         iterate();
     }
     assert_eq!(log.take(), "old,dropped,new");
 }
 
-pub(crate) fn a_hang_up_is_reported_as_readable(world: impl World) {
+pub(crate) fn a_hang_up_is_reported_as_readable(environment: impl Environment) {
     let log = Log::default();
     let (peer, stream) = pair();
     let (reader, notes) = (Rc::clone(&stream), log.clone());
@@ -256,12 +266,12 @@ pub(crate) fn a_hang_up_is_reported_as_readable(world: impl World) {
     })
     .unwrap();
     drop(peer);
-    world.expect(&[at(&stream, Readiness::READ_CLOSED)]);
+    environment.expect(&[at(&stream, Readiness::READ_CLOSED)]);
     run().unwrap();
     assert_eq!(log.take(), "Ok(0)");
 }
 
-pub(crate) fn a_refused_connect_is_reported_as_writable(world: impl World) {
+pub(crate) fn a_refused_connect_is_reported_as_writable(environment: impl Environment) {
     // The listener is closed at once, so the port is free.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -283,17 +293,17 @@ pub(crate) fn a_refused_connect_is_reported_as_writable(world: impl World) {
         remove_write_stream(&watched);
     })
     .unwrap();
-    world.expect(&[at(&*socket, Readiness::ERROR)]);
+    environment.expect(&[at(&*socket, Readiness::ERROR)]);
     run().unwrap();
     assert_eq!(log.take(), "connected: false");
 }
 
-pub(crate) fn the_loop_owns_the_source_until_the_watch_is_removed(world: impl World) {
+pub(crate) fn the_loop_owns_the_source_until_the_watch_is_removed(environment: impl Environment) {
     let (mut peer, stream) = pair();
     let weak = Rc::downgrade(&stream);
     add_read_stream(stream, || ()).unwrap();
     assert!(weak.upgrade().is_some());
-    world.expect_nothing();
+    environment.expect_nothing();
     iterate();
     let source = weak.upgrade().unwrap();
     remove_read_stream(&source);
@@ -302,7 +312,7 @@ pub(crate) fn the_loop_owns_the_source_until_the_watch_is_removed(world: impl Wo
     assert!(peer.write_all(b"x").is_err(), "the descriptor is closed");
 }
 
-pub(crate) fn a_watch_keeps_the_loop_running_until_it_is_removed(world: impl World) {
+pub(crate) fn a_watch_keeps_the_loop_running_until_it_is_removed(environment: impl Environment) {
     let (_peer, stream) = pair();
     let removed = Rc::new(Cell::new(false));
     add_read_stream(Rc::clone(&stream), || ()).unwrap();
@@ -311,7 +321,7 @@ pub(crate) fn a_watch_keeps_the_loop_running_until_it_is_removed(world: impl Wor
         flag.set(true);
         remove_read_stream(&watched);
     });
-    drop(world);
+    drop(environment);
     run().unwrap();
     assert!(removed.get());
 }

@@ -49,7 +49,7 @@ enum LogTarget {
     File {
         path: PathBuf,
         file: Option<File>,
-        /// Set if only a part of the last line was written.
+        /// `true` if only a part of the last line was written.
         is_broken: bool,
     },
 }

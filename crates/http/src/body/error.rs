@@ -27,13 +27,13 @@ pub enum BodyError {
     /// The framing of the body is malformed.
     #[error("{0}")]
     InvalidMessage(InvalidMessage),
-    /// The `Content-Type` is missing or has another value.
+    /// The `Content-Type` is missing or is not the expected one.
     #[error("the Content-Type of the body is not {expected}")]
     WrongType {
         /// The expected `Content-Type`.
         expected: &'static str,
     },
-    /// The body has another format, such as text that is not UTF-8 or a document that is not JSON.
+    /// The body is malformed, such as text that is not UTF-8 or a document that is not JSON.
     #[error("the body is not {format}: {reason}")]
     Malformed {
         /// The expected format.
@@ -66,7 +66,7 @@ impl Display for ValuePath<'_> {
 }
 
 impl BodyError {
-    /// Returns the error for a body that has another format.
+    /// Returns the error for a malformed body.
     pub(crate) fn malformed(format: &'static str, reason: impl Display) -> Self {
         BodyError::Malformed {
             format,

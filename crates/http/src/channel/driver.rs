@@ -24,7 +24,7 @@ pub trait ChannelDriver: 'static {
     }
 }
 
-/// The registrations of a protocol's driver, from which the tokens of channels are derived.
+/// The ids of a protocol's driver, one for each kind of channel. They are used to create tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelTokens {
     connections: DriverId,

@@ -36,7 +36,7 @@ pub(super) enum Receiving {
 pub(super) struct StreamState {
     pub(super) session: Option<DynSession>,
     pub(super) queue: WriteQueue,
-    /// Received bytes that were not delivered.
+    /// Received bytes, not yet delivered.
     pub(super) received: BytesMut,
     pub(super) sending: Sending,
     pub(super) receiving: Receiving,
@@ -55,7 +55,7 @@ pub(super) struct StreamState {
     pub(super) since: Timestamp,
 }
 
-/// The next action of a stream. It runs while nothing is borrowed.
+/// The next action of a stream. It runs while no `RefCell` is borrowed.
 pub(super) enum StreamAction {
     Data(DynSession, BytesMut),
     /// Report this number of received bytes as delivered; they are discarded.
@@ -104,7 +104,7 @@ impl StreamState {
         if is_sending && (self.is_paused || self.session.is_none()) {
             return StreamAction::Stop;
         }
-        // Input after this end has sent end of stream is discarded.
+        // Bytes received after end of stream was sent are discarded.
         let session = self.session.clone().filter(|_| is_sending);
         if !self.received.is_empty() {
             let bytes = self.received.split();
@@ -130,7 +130,7 @@ impl StreamState {
         let piece = pieces.get(..count)?.first()?;
         let bytes = BytesMut::from(piece.get(..most.min(piece.len()))?);
         if bytes.is_empty() {
-            // The carrier has no room: this is not progress.
+            // The carrier accepts no bytes now: the wait continues.
             return None;
         }
         self.queue.consume(bytes.len());

@@ -92,7 +92,7 @@ impl HttpConnection {
             return false;
         };
         if exchange.is_done() {
-            // The rest of the body is discarded, and the time for that is over.
+            // The rest of the body is discarded, and the time limit for that has expired.
             return false;
         }
         let program_delayed =

@@ -19,7 +19,7 @@ use crate::exchange::{
 use crate::h1::{BodyLength, Decoder, Event, InvalidMessage};
 use crate::site::Site;
 
-/// The next action of a connection. It runs while nothing is borrowed.
+/// The next action of a connection. It runs while no `RefCell` is borrowed.
 enum ConnectionAction {
     /// Handle a new request, which is the exchange of the connection.
     Handle(Rc<Exchange>, Rc<Site>),

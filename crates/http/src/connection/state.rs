@@ -223,7 +223,7 @@ impl ConnectionState {
         streaming.encoder.filter(|_| !exchange.is_done())
     }
 
-    /// Ends the exchange. The caller [releases](crate::exchange::release) it while nothing is borrowed.
+    /// Ends the exchange. The caller [releases](crate::exchange::release) it while no `RefCell` is borrowed.
     #[inline]
     pub(super) fn finish(&mut self) -> Option<Rc<Exchange>> {
         self.counted = 0;

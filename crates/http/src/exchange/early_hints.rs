@@ -9,7 +9,7 @@ impl Request {
     /// `true` if they were sent. They are not sent to an HTTP/1.0 client, to a client that has half-closed the connection, or after the
     /// response has started. Connection and framing headers are left out.
     ///
-    /// The response must contain the headers, too. Some HTTP/1.1 clients mistake an interim response for the final one: send hints only
+    /// The response must also contain the headers. Some HTTP/1.1 clients mistake an interim response for the final one: send hints only
     /// to clients that are known to accept them, such as browsers (`Sec-Fetch-Mode: navigate`).
     ///
     /// # Examples

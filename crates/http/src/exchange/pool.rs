@@ -37,7 +37,7 @@ fn take_other() -> Rc<Exchange> {
 
 /// Ends an exchange: its handles become stale, and its listeners are dropped.
 ///
-/// Must be called while nothing is borrowed.
+/// Must be called while no `RefCell` is borrowed.
 #[inline(always)]
 pub(crate) fn release(exchange: Rc<Exchange>) {
     drop(exchange.links.take());

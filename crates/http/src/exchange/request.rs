@@ -118,8 +118,8 @@ impl Request {
         self.exchange.head.method()
     }
 
-    /// Returns the path in normal form: all spellings of a path have the same normal form. Routes match this form, and access checks must use
-    /// it, too. [`target`](Request::target) returns the path as sent.
+    /// Returns the path in normal form: all spellings of a path have the same normal form. Routes match this form, and access checks must also
+    /// use it. [`target`](Request::target) returns the path as sent.
     ///
     /// Each byte that is allowed in a path is unescaped, however the client has sent it; all others are percent-encoded with uppercase
     /// digits. So `/%61dmin` becomes `/admin`, and `/ü` becomes `/%C3%BC`. Parts that servers decode or resolve differently are kept:

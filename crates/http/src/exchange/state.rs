@@ -360,7 +360,7 @@ impl Exchange {
             return;
         }
         let before = self.extended(|extended| extended.extensions.set(extension));
-        // The value is dropped while nothing is borrowed.
+        // The value is dropped while no `RefCell` is borrowed.
         drop(before);
     }
 

@@ -95,7 +95,7 @@ impl BodyStream {
     /// Use this for files on slow disks, and if the bytes are transformed before they are sent. A [`FileRange`] used as a [`Body`] is
     /// sent by the kernel if possible, and otherwise like this.
     ///
-    /// If the file grows meanwhile, only the announced range is sent. If it shrinks, the body fails.
+    /// If the file grows in the meantime, only the announced range is sent. If it shrinks, the body fails.
     ///
     /// # Limits
     /// 64 KiB are read at a time.

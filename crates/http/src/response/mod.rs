@@ -158,7 +158,7 @@ impl Response {
     /// spaces, backslashes, non-ASCII characters and each `%` that is not followed by two hexadecimal digits; existing escapes are kept.
     ///
     /// A location with a control character other than a tab makes the response an error. The caller must validate locations that come
-    /// from a client: `//example.com/` is a location, too.
+    /// from a client: `//example.com/` is also a location.
     pub fn redirect(location: &str) -> Self {
         Self::new(StatusCode::FOUND).header(http::header::LOCATION, uri_reference(location))
     }

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_parameters_have_no_values() {
+    fn an_empty_list_of_parameters_has_no_values() {
         assert_eq!(Params::default().get("/", "id"), None);
         assert_eq!(Params::default().iter("/").count(), 0);
     }

@@ -16,7 +16,7 @@ use crate::Method;
 ///
 /// `{name}` in a pattern matches one segment or the rest of a segment. `{*name}`, at the end, matches the rest of the path, which may be
 /// empty: `/files/{*path}` matches `/files/`, but not `/files`. A pattern with one of the characters `()[]*+?^$|\` outside of braces is a
-/// regular expression that must match the whole path; its named groups are parameters, too. Regular expressions require the feature
+/// regular expression that must match the whole path; its named groups are also parameters. Regular expressions require the feature
 /// `regex`.
 ///
 /// If several patterns match a path, the most specific one wins: at the first difference, text takes precedence over `{name}`, and `{name}`
@@ -399,7 +399,7 @@ impl<T> RouteEntry<T> {
 struct Affix {
     prefix: Box<str>,
     suffix: Box<str>,
-    /// Set if the pattern ends with `{*name}`.
+    /// `true` if the pattern ends with `{*name}`.
     is_open: bool,
     /// The index of the pattern.
     index: usize,

@@ -38,7 +38,7 @@ impl HttpServer {
     /// ```
     pub fn on_response(self, rewrite: impl Fn(Response) -> Response + 'static) -> Self {
         let rewrite: OnResponse = Rc::new(rewrite);
-        // The previous callback is dropped while nothing is borrowed.
+        // The previous callback is dropped while no `RefCell` is borrowed.
         let before = self.configure(|site| site.hooks.on_response.replace(rewrite));
         drop(before);
         self

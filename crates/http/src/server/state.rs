@@ -30,7 +30,7 @@ impl HttpServer {
     /// ```
     pub fn set_state<T: 'static>(self, state: T) -> Self {
         let states = self.configure(|site| Rc::clone(&site.states));
-        // The previous value is dropped while nothing is borrowed.
+        // The previous value is dropped while no `RefCell` is borrowed.
         drop(states.map(|states| states.set(state)));
         self
     }

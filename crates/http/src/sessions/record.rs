@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 /// The values of a session, and its times in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct SessionRecord {
-    pub(super) begun: u64,
+    pub(super) created: u64,
     pub(super) seen: u64,
     pub(super) values: Map<String, Value>,
 }
@@ -15,7 +15,7 @@ pub(super) struct SessionRecord {
 impl SessionRecord {
     pub(super) fn new(now: u64) -> Self {
         SessionRecord {
-            begun: now,
+            created: now,
             seen: now,
             values: Map::new(),
         }
@@ -26,13 +26,13 @@ impl SessionRecord {
         let Value::Object(mut members) = serde_json::from_str(text).ok()? else {
             return None;
         };
-        let begun = members.get("begun")?.as_u64()?;
+        let created = members.get("begun")?.as_u64()?;
         let seen = members.get("seen")?.as_u64()?;
         let Some(Value::Object(values)) = members.remove("values") else {
             return None;
         };
         Some(SessionRecord {
-            begun,
+            created,
             seen,
             values,
         })
@@ -40,7 +40,7 @@ impl SessionRecord {
 
     pub(super) fn to_text(&self) -> String {
         let values = Value::Object(self.values.clone());
-        serde_json::json!({"begun": self.begun, "seen": self.seen, "values": values}).to_string()
+        serde_json::json!({"begun": self.created, "seen": self.seen, "values": values}).to_string()
     }
 
     /// Returns the time until the session ends without another request; `None` if it has ended. Times in the future, from another clock, are
@@ -48,7 +48,7 @@ impl SessionRecord {
     pub(super) fn left(&self, now: u64, idle: Duration, lifetime: Duration) -> Option<Duration> {
         let since = |time: u64| Duration::from_secs(now.saturating_sub(time));
         let idle = idle.checked_sub(since(self.seen))?;
-        let lifetime = lifetime.checked_sub(since(self.begun))?;
+        let lifetime = lifetime.checked_sub(since(self.created))?;
         Some(idle.min(lifetime)).filter(|left| !left.is_zero())
     }
 
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_record_ends_after_its_idle_timeout_and_its_lifetime() {
         let record = SessionRecord {
-            begun: 1_000_000,
+            created: 1_000_000,
             seen: 1_003_000,
             values: Map::new(),
         };

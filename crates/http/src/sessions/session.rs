@@ -12,7 +12,7 @@ use super::record::SessionRecord;
 use crate::random::random_hex;
 use crate::{Request, constant_time_eq};
 
-/// The name of the CSRF token among the values.
+/// The name under which the CSRF token is stored among the values.
 const CSRF: &str = "__csrf";
 
 /// The session of a client: named values, stored as JSON. A clone refers to the same session.
@@ -26,16 +26,16 @@ pub(super) struct SessionState {
     pub(super) record: RefCell<SessionRecord>,
     /// The id in the store; empty if the session has none yet.
     pub(super) id: RefCell<Rc<str>>,
-    /// Set if the session was loaded from the store.
+    /// `true` if the session was loaded from the store.
     pub(super) is_loaded: Cell<bool>,
     /// The previous id, which is deleted from the store on save.
     pub(super) old_id: RefCell<Option<Rc<str>>>,
-    /// Set if the client has a valid cookie.
+    /// `true` if the client has a valid cookie.
     pub(super) is_known: bool,
     pub(super) change: Cell<Change>,
-    /// Set once the changes have been saved in the store.
+    /// `true` once the changes have been saved in the store.
     pub(super) is_saved: Cell<bool>,
-    /// Set once the program has accessed the session, so that the response depends on the cookie.
+    /// `true` once the program has accessed the session, so that the response depends on the cookie.
     pub(super) is_used: Cell<bool>,
     max_size: usize,
 }
@@ -71,13 +71,13 @@ impl Session {
         &self.0
     }
 
-    /// Returns the value of a name; `None` if it is missing or has another type.
+    /// Returns the value with a name; `None` if it is missing or has another type.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let record = self.0.record.borrow();
         T::deserialize(record.values.get(name)?).ok()
     }
 
-    /// Sets the value of a name, replacing the previous one.
+    /// Sets the value with a name, replacing the previous one.
     ///
     /// # Errors
     /// [`SessionError::Value`] if it cannot be serialized as JSON; [`SessionError::TooLarge`] if all values together would exceed
@@ -102,7 +102,7 @@ impl Session {
         Ok(())
     }
 
-    /// Removes the value of a name. Returns `true` if it existed.
+    /// Removes the value with a name. Returns `true` if it existed.
     pub fn remove(&self, name: &str) -> bool {
         let removed = self.0.record.borrow_mut().values.remove(name).is_some();
         if removed {
@@ -123,11 +123,11 @@ impl Session {
     }
 
     /// Replaces the id and the CSRF token of the session, and restarts its lifetime. The values are kept. Call it when a user logs in, so that an
-    /// attacker who knows the previous id is not logged in, too (session fixation).
+    /// attacker who knows the previous id gains no access (session fixation).
     pub fn renew(&self) {
         self.forget_id();
         let mut record = self.0.record.borrow_mut();
-        record.begun = super::record::now();
+        record.created = super::record::now();
         record.values.remove(CSRF);
         self.0.change.set(Change::Saved);
     }

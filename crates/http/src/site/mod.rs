@@ -52,7 +52,7 @@ pub(crate) struct Site {
     pub(crate) settings: SiteSettings,
     pub(crate) proxies: Option<Rc<TrustedProxies>>,
     pub(crate) hooks: Hooks,
-    /// The values shared by handlers. Changes apply to requests in progress, too.
+    /// The values shared by handlers. Changes also apply to requests in progress.
     pub(crate) states: Rc<TypeMap>,
 }
 
@@ -127,7 +127,7 @@ impl Site {
         }
     }
 
-    /// Returns the route for the normalized path, [`Request::path`], which access checks compare, too.
+    /// Returns the route for the normalized path, [`Request::path`], which access checks also compare.
     #[inline]
     fn lookup(&self, request: &Request) -> RouteMatch<'_, Rc<SiteRoute>> {
         match request.normal_path() {

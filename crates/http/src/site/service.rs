@@ -45,7 +45,7 @@ impl Service {
         Rc::clone(&self.site.borrow())
     }
 
-    /// Borrows the current site, which must not be configured meanwhile.
+    /// Borrows the current site, which must not be configured during the borrow.
     #[inline]
     pub(crate) fn borrow_site(&self) -> Ref<'_, Rc<Site>> {
         self.site.borrow()

@@ -10,11 +10,12 @@ pub(crate) struct Timeouts {
     pub(crate) first_byte: Duration,
     pub(crate) head: Duration,
     pub(crate) idle: Duration,
-    /// The window in which the body must arrive at `body_rate` bytes per second.
+    /// The window over which the rate of a request body is measured.
     pub(crate) body: Duration,
+    /// The minimum rate of a request body, in bytes per second.
     pub(crate) body_rate: u32,
     pub(crate) response: Duration,
-    /// The limit for a new connection during a shutdown.
+    /// The limit for the first byte of a request on a new connection during a shutdown.
     pub(crate) draining: Duration,
     /// Time without output to a half-closed client before it is probed.
     pub(crate) grace: Duration,
@@ -28,7 +29,7 @@ pub(crate) struct SiteSettings {
     pub(crate) timeouts: Timeouts,
     pub(crate) body_limit: usize,
     pub(crate) drain_limit: u32,
-    /// The setting for connections, if the server overrides it.
+    /// The write timeout of connections, where `Some(None)` disables it; `None` if the server does not set it.
     pub(crate) write_timeout: Option<Option<Duration>>,
     pub(crate) linger: Option<Duration>,
 }

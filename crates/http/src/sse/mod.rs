@@ -82,9 +82,9 @@ struct EventStreamState {
     /// The waker of the task that polls the body.
     waker: Option<Waker>,
     keep_alive: Option<Timer>,
-    /// Set if an event was sent since the last keep-alive interval started.
+    /// `true` if an event was sent since the last keep-alive interval started.
     was_active: bool,
-    /// Set once `send` has returned `false`, until `drain` is emitted.
+    /// `true` once `send` has returned `false`, until `drain` is emitted.
     is_full: bool,
     is_ending: bool,
     failure: Option<EventError>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub(super) struct RelativePath {
     /// The relative path, without `.` and `..`; empty for the directory itself.
     pub(super) path: PathBuf,
-    /// Set if the path ends with a slash, and therefore names a directory.
+    /// `true` if the path ends with a slash, and therefore names a directory.
     pub(super) directory: bool,
 }
 

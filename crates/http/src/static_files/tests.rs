@@ -128,7 +128,7 @@ fn a_file_is_sent_with_its_type_and_validators() {
 }
 
 #[test]
-fn a_satisfiable_range_is_206_and_another_is_416() {
+fn a_satisfiable_range_is_answered_with_206_and_another_is_answered_with_416() {
     let directory = TestDirectory::new("range");
     let part = directory.get("a.txt", &[("range", "bytes=2-4")]);
     assert_eq!((part.status, part.body.as_str()), (206, "234"));
@@ -192,7 +192,7 @@ fn the_kernel_sends_large_files_unless_sendfile_is_disabled() {
 }
 
 #[test]
-fn an_unchanged_file_is_304_and_a_changed_file_is_sent() {
+fn an_unchanged_file_is_answered_with_304_and_a_changed_file_is_sent() {
     let directory = TestDirectory::new("conditional");
     let first = directory.get("a.txt", &[]);
     let etag = first.field("etag").unwrap().to_owned();
@@ -310,7 +310,7 @@ fn a_single_file_is_served_by_its_path() {
     assert_eq!(serve("none").status, 404);
 }
 
-/// Writes a file with this modification time, until its status change time has changed, too.
+/// Writes a file with this modification time, until its status change time has also changed.
 fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
     let changed = |metadata: Metadata| (metadata.ctime(), metadata.ctime_nsec());
     let before = fs::metadata(path).ok().map(changed);

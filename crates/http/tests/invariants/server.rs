@@ -283,9 +283,9 @@ fn name_of(method: &Method, target: &str) -> String {
 /// The result of decoding the input.
 struct Expected {
     requests: Vec<(String, Vec<u8>)>,
-    /// Set if an error follows the requests.
+    /// `true` if an error follows the requests.
     refused: bool,
-    /// Set if the last request is complete.
+    /// `true` if the last request is complete.
     complete: bool,
 }
 

@@ -51,7 +51,7 @@ fn a_chunked_body_is_decoded() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_413_while_the_client_is_sending() {
+fn a_body_over_the_limit_is_answered_with_413_while_the_client_is_sending() {
     let mut client = Client::new(echo());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\nxxx");
     let response = client.response();
@@ -61,7 +61,7 @@ fn a_body_over_the_limit_is_413_while_the_client_is_sending() {
 }
 
 #[test]
-fn a_chunked_body_over_the_limit_is_413_too() {
+fn a_chunked_body_over_the_limit_is_answered_with_413_too() {
     let mut client = Client::new(echo());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
     let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
@@ -72,7 +72,7 @@ fn a_chunked_body_over_the_limit_is_413_too() {
 }
 
 #[test]
-fn a_chunk_size_over_the_remaining_limit_is_413_immediately() {
+fn a_chunk_size_over_the_remaining_limit_is_answered_with_413_immediately() {
     for (before, size) in [
         ("", "186a1"),
         ("", "186A1;a=\"b\""),
@@ -341,7 +341,7 @@ fn invalid_utf_8_and_malformed_json_are_400() {
 }
 
 #[test]
-fn a_body_of_another_type_is_415_and_the_connection_is_kept() {
+fn a_body_of_another_type_is_answered_with_415_and_the_connection_is_kept() {
     let http = server();
     http.post("/json", |req: Request| async move {
         req.json::<u32>().await.map(|_| "read")

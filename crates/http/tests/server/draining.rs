@@ -18,11 +18,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Starts a shutdown. The cell is set to the number of connections closed at the deadline.
 fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize>>> {
-    let cut: Rc<Cell<Option<usize>>> = Rc::default();
-    let result = Rc::clone(&cut);
+    let closed_count: Rc<Cell<Option<usize>>> = Rc::default();
+    let result = Rc::clone(&closed_count);
     let shutdown = http.shutdown_with(options);
     spawn(async move { result.set(Some(shutdown.await)) });
-    cut
+    closed_count
 }
 
 /// Advances the clock in steps of 10 ms.
@@ -85,11 +85,11 @@ fn an_unread_request_from_before_the_shutdown_is_answered() {
     client.send(get("/"));
     assert!(!client.response().closes());
     client.send(get("/"));
-    let cut = shut_down(http, ShutdownOptions::new());
+    let closed_count = shut_down(http, ShutdownOptions::new());
     let response = client.response();
     assert_eq!((response.body.as_str(), response.closes()), ("here", true));
     drop(client);
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_request_after_a_full_write_queue_is_answered() {
     client.set_receive_buffer(64 << 10);
     client.send(get("/long") + &get("/"));
     settle();
-    let cut = shut_down(http, ShutdownOptions::new());
+    let closed_count = shut_down(http, ShutdownOptions::new());
     settle();
     let long = client.response();
     assert_eq!((long.body.len(), long.closes()), (40 << 20, false));
@@ -109,8 +109,8 @@ fn a_request_after_a_full_write_queue_is_answered() {
     assert_eq!((hello.body.as_str(), hello.closes()), ("hello", true));
     assert_eq!(client.rest(), "");
     drop(client);
-    run_until(|| cut.get().is_some());
-    assert_eq!(cut.get(), Some(0));
+    run_until(|| closed_count.get().is_some());
+    assert_eq!(closed_count.get(), Some(0));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn end_streams(restarting: bool) -> Vec<Option<u64>> {
     let (http, streams) = with_streams();
     let mut clients = listeners(http, 24);
     let options = ShutdownOptions::new().window(2 * SECOND);
-    let cut = shut_down(http, options.restarting(restarting));
+    let closed_count = shut_down(http, options.restarting(restarting));
     settle();
     pass(&clock, SECOND);
     let half = open(&streams);
@@ -150,7 +150,7 @@ fn end_streams(restarting: bool) -> Vec<Option<u64>> {
     assert_eq!(open(&streams), 0);
     let rests: Vec<String> = clients.iter_mut().map(Client::rest).collect();
     drop(clients);
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
     let time = |rest: &String| {
         assert!(
             rest.ends_with("0\r\n\r\n"),
@@ -216,14 +216,14 @@ fn a_long_response_other_than_an_event_stream_continues_after_the_window() {
     let mut client = Client::new(http);
     client.send(get("/"));
     settle();
-    let cut = shut_down(http, ShutdownOptions::new().window(SECOND));
+    let closed_count = shut_down(http, ShutdownOptions::new().window(SECOND));
     pass(&clock, 5 * SECOND);
     pieces.unbounded_send(Ok("still here")).unwrap();
     drop(pieces);
     let response = client.response();
     assert_eq!(response.body, "still here");
     drop(client);
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn the_shutdown_ends_when_the_last_upgraded_connection_closes() {
             client.send(UPGRADE);
             assert_eq!(client.response().status(), 101);
         }
-        let cut = match shuts_down {
+        let closed_count = match shuts_down {
             true => shut_down(http, ShutdownOptions::new()),
             false => {
                 http.close();
@@ -291,7 +291,7 @@ fn the_shutdown_ends_when_the_last_upgraded_connection_closes() {
         settle();
         assert_eq!((log.text(), http.open_upgrades()), (String::new(), 1));
         drop(clients);
-        run_until(|| log.text() == "close" && cut.get() == Some(0));
+        run_until(|| log.text() == "close" && closed_count.get() == Some(0));
         run_until_idle();
     }
 }
@@ -307,11 +307,11 @@ fn upgraded_connections_without_a_listener_are_closed_at_the_deadline() {
         client.send(UPGRADE);
         assert_eq!(client.response().status(), 101);
     }
-    let cut = shut_down(http, ShutdownOptions::new().deadline(SECOND));
+    let closed_count = shut_down(http, ShutdownOptions::new().deadline(SECOND));
     pass(&clock, SECOND * 9 / 10);
-    assert_eq!(cut.get(), None);
+    assert_eq!(closed_count.get(), None);
     pass(&clock, SECOND / 5);
-    assert_eq!(cut.get(), Some(2));
+    assert_eq!(closed_count.get(), Some(2));
     assert!(clients.iter_mut().all(Client::is_closed));
     other.close();
     run_until_idle();

@@ -198,7 +198,7 @@ fn the_connect_routes_can_have_other_paths() {
 }
 
 #[test]
-fn a_request_over_the_rate_limit_is_429() {
+fn a_request_over_the_rate_limit_is_answered_with_429() {
     let clock = manual_clock();
     let http = server().ping();
     http.set_rate_limit(1, Duration::from_secs(60));

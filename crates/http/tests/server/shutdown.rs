@@ -14,11 +14,11 @@ use crate::support::{
 
 /// Starts a shutdown. The cell is set to the number of connections closed at the deadline.
 fn shut_down(http: HttpServer, deadline: Duration) -> Rc<Cell<Option<usize>>> {
-    let cut: Rc<Cell<Option<usize>>> = Rc::default();
-    let result = Rc::clone(&cut);
+    let closed_count: Rc<Cell<Option<usize>>> = Rc::default();
+    let result = Rc::clone(&closed_count);
     let shutdown = http.shutdown(deadline);
     spawn(async move { result.set(Some(shutdown.await)) });
-    cut
+    closed_count
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn idle_connections_end_immediately_and_busy_ones_after_their_response() {
     assert_eq!(idle.response().body, "idle");
     busy.send(get("/slow"));
     settle();
-    let cut = shut_down(http, Duration::from_secs(10));
+    let closed_count = shut_down(http, Duration::from_secs(10));
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(idle.rest(), "");
     drop(idle);
@@ -45,8 +45,8 @@ fn idle_connections_end_immediately_and_busy_ones_after_their_response() {
     assert_eq!((response.body.as_str(), response.closes()), ("slow", true));
     assert_eq!(busy.rest(), "");
     drop(busy);
-    run_until(|| cut.get().is_some());
-    assert_eq!(cut.get(), Some(0));
+    run_until(|| closed_count.get().is_some());
+    assert_eq!(closed_count.get(), Some(0));
     run_until_idle();
     assert_eq!(log.text(), "close");
 }
@@ -60,9 +60,9 @@ fn connections_open_at_the_deadline_are_closed_and_counted() {
         client.send(get("/"));
     }
     settle();
-    let cut = shut_down(http, Duration::from_millis(20));
-    run_until(|| cut.get().is_some());
-    assert_eq!(cut.get(), Some(3));
+    let closed_count = shut_down(http, Duration::from_millis(20));
+    run_until(|| closed_count.get().is_some());
+    assert_eq!(closed_count.get(), Some(3));
     assert!(clients.iter_mut().all(Client::is_closed));
     run_until_idle();
 }
@@ -74,7 +74,7 @@ fn a_new_connection_has_a_short_time_for_its_request() {
     http.get("/", |_: Request| "fresh");
     let (mut quick, mut silent) = (Client::new(http), Client::new(http));
     settle();
-    let cut = shut_down(http, Duration::from_secs(10));
+    let closed_count = shut_down(http, Duration::from_secs(10));
     settle();
     assert!(!quick.is_closed() && !silent.is_closed());
     quick.send(get("/"));
@@ -87,7 +87,7 @@ fn a_new_connection_has_a_short_time_for_its_request() {
     assert!(silent.is_closed());
     drop((quick, silent));
     settle();
-    assert_eq!(cut.get(), Some(0));
+    assert_eq!(closed_count.get(), Some(0));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_listeners_are_closed_when_the_server_ends() {
 }
 
 #[test]
-fn a_connection_accepted_during_the_shutdown_gets_one_response() {
+fn a_connection_that_starts_during_the_shutdown_is_closed_after_one_response() {
     let http = server();
     http.get("/", |_: Request| "late");
     http.get("/never", |_: Request| std::future::pending::<&str>());
@@ -167,7 +167,7 @@ fn a_connection_accepted_during_the_shutdown_gets_one_response() {
     busy.send(get("/never"));
     settle();
     shut_down(http, Duration::from_secs(10));
-    // This is like a connection that was accepted before, and whose handshake has just ended.
+    // Simulates a connection that was accepted before the shutdown and whose handshake has just completed.
     let other = Server::bind("127.0.0.1:0").unwrap();
     other.on("connection", move |conn: Connection| http.serve(conn));
     let mut late = Client::of(&other.address().unwrap());
@@ -185,8 +185,8 @@ fn the_deadline_counts_from_the_call_after_a_long_callback() {
     let mut client = Client::new(http);
     client.send(get("/"));
     settle();
-    let cut: Rc<Cell<Option<usize>>> = Rc::default();
-    let (result, work) = (Rc::clone(&cut), clock.clone());
+    let closed_count: Rc<Cell<Option<usize>>> = Rc::default();
+    let (result, work) = (Rc::clone(&closed_count), clock.clone());
     future_tick(move || {
         work.advance(Duration::from_secs(5));
         let shutdown = http.shutdown(Duration::from_secs(1));
@@ -195,10 +195,10 @@ fn the_deadline_counts_from_the_call_after_a_long_callback() {
     settle();
     clock.advance(Duration::from_millis(999));
     settle();
-    assert_eq!(cut.get(), None);
+    assert_eq!(closed_count.get(), None);
     clock.advance(Duration::from_millis(1));
     settle();
-    assert_eq!(cut.get(), Some(1));
+    assert_eq!(closed_count.get(), Some(1));
     assert!(client.is_closed());
     run_until_idle();
 }

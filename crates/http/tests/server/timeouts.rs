@@ -58,7 +58,7 @@ fn a_connection_is_not_idle_while_its_client_reads_the_response() {
 }
 
 #[test]
-fn a_connection_is_not_idle_while_its_client_reads_what_the_kernel_holds() {
+fn a_connection_is_not_idle_while_its_client_reads_bytes_buffered_by_the_kernel() {
     let clock = manual_clock();
     let http = hello();
     http.get("/long", |_: Request| vec![b'x'; 2 << 20]);
@@ -126,7 +126,7 @@ fn a_slow_head_has_10_seconds_in_total() {
 }
 
 #[test]
-fn a_body_slower_than_1_kib_per_second_is_408() {
+fn a_body_slower_than_1_kib_per_second_is_answered_with_408() {
     let clock = manual_clock();
     let mut client = Client::new(hello());
     client.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");

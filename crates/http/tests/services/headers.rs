@@ -17,7 +17,7 @@ fn get(headers: SecurityHeaders, path: &str) -> TestResponse {
     http.get("/nonce", |req: Request| {
         req.csp_nonce().unwrap_or_default().to_string()
     });
-    http.get("/panics", |_: Request| -> &str { panic!("a test") });
+    http.get("/panics", |_: Request| -> &str { panic!("on purpose") });
     http.test().get(path).send().unwrap()
 }
 

@@ -108,7 +108,7 @@ fn take_first(
         return Some(Err(Errno::BADF.into()));
     }
     // SAFETY: the number is not -1. If no descriptor of that number is open, the system calls made
-    // with the borrow fail with EBADF and do nothing else. Nothing here closes it meanwhile.
+    // with the borrow fail with EBADF and do nothing else. Nothing here closes it in the meantime.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let address = match prepare(borrowed, options) {
         Ok(address) => address,

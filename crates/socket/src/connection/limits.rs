@@ -63,7 +63,7 @@ impl Connection {
         let _ = bytes;
     }
 
-    /// Sets how long `end` waits for the peer's end of stream, discarding the data received meanwhile.
+    /// Sets how long `end` waits for the peer's end of stream, discarding the data received in the meantime.
     ///
     /// Without it, a response to a peer that is still sending would be lost: closing a socket with unread bytes resets
     /// the connection. Default: 1 s.

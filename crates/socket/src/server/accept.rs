@@ -181,7 +181,7 @@ pub(super) fn announce(server: Server, socket: OwnedFd, peer: Address, options: 
     }
 }
 
-/// Handles the error of an accept. Returns `true` if the batch is over.
+/// Handles the error of an accept. Returns `true` if the batch must end.
 fn handle_error(server: Server, errno: Errno) -> bool {
     let Some(address) = with_entry(server, |entry, _| entry.address.clone()) else {
         return true;

@@ -152,11 +152,11 @@ fn each_error_in_a_listening_address_has_its_own_text() {
         ("tcp://", "host and port are missing"),
         (
             "http://127.0.0.1:80",
-            "the scheme \"http\" is unknown; supported are tcp://, unix:, fd:// and systemd:",
+            "the scheme \"http\" is unknown; the supported schemes are tcp://, unix:, fd:// and systemd:",
         ),
         (
             "://127.0.0.1:80",
-            "the scheme is missing; supported are tcp://, unix:, fd:// and systemd:",
+            "the scheme is missing; the supported schemes are tcp://, unix:, fd:// and systemd:",
         ),
         (
             "127.0.0.1:80/path",
@@ -209,7 +209,7 @@ fn each_error_in_a_listening_address_has_its_own_text() {
         ("unix:/x?mode", "the option \"mode\" has no value"),
         (
             "unix:/x?color=red",
-            "the option \"color\" is unknown; supported are mode, owner and group",
+            "the option \"color\" is unknown; the supported options are mode, owner and group",
         ),
         ("unix:/x?mode=600&mode=660", "the option mode is set twice"),
         (

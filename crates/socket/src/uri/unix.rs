@@ -99,7 +99,7 @@ pub(super) fn listen(text: &str) -> Result<UnixListenUri, Reason> {
             "group" => uri.group.replace(account(value)?).is_some(),
             _ => {
                 return Err(format!(
-                    "the option {key:?} is unknown; supported are mode, owner and group"
+                    "the option {key:?} is unknown; the supported options are mode, owner and group"
                 ));
             }
         };

@@ -127,7 +127,7 @@ fn error_of(connecting: Connecting) -> Error {
     block_on(connecting).unwrap().unwrap_err()
 }
 
-/// Returns a port of 127.0.0.1 without a listener.
+/// Returns a port on 127.0.0.1 without a listener.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

@@ -28,8 +28,8 @@ fn busy_server(connections: usize) -> (Server, Vec<TcpStream>, Log) {
 fn note(shutdown: impl Future<Output = usize> + 'static, log: &Log) {
     let log = log.clone();
     drop(spawn(async move {
-        let cut = shutdown.await;
-        log.add(format!("cut:{cut}"));
+        let count = shutdown.await;
+        log.add(format!("closed:{count}"));
     }));
 }
 
@@ -58,7 +58,7 @@ fn new_clients_are_refused_while_open_connections_continue() {
     assert_eq!(log.text(), "");
     drop(clients);
     run_loop();
-    assert_eq!(log.text(), "end close server-close cut:0");
+    assert_eq!(log.text(), "end close server-close closed:0");
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn the_shutdown_ends_with_the_last_connection() {
         run_until(|| server.open_connections() == left);
     }
     run_loop();
-    assert_eq!(log.count("cut:0"), 1);
-    assert!(log.text().ends_with("server-close cut:0"));
+    assert_eq!(log.count("closed:0"), 1);
+    assert!(log.text().ends_with("server-close closed:0"));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn connections_open_at_the_deadline_are_closed_and_counted() {
     note(server.shutdown(Duration::from_millis(50)), &log);
     clients.pop();
     run_loop();
-    assert_eq!(log.text(), "end close close close server-close cut:2");
+    assert_eq!(log.text(), "end close close close server-close closed:2");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_second_shutdown_moves_the_deadline_and_both_futures_resolve() {
     note(server.shutdown(Duration::from_secs(3600)), &log);
     note(server.shutdown(Duration::from_millis(20)), &log);
     run_loop();
-    assert_eq!(log.text(), "close close server-close cut:2 cut:2");
+    assert_eq!(log.text(), "close close server-close closed:2 closed:2");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn the_longest_deadline_waits_for_the_connections() {
     settle();
     drop(clients);
     run_loop();
-    assert_eq!(log.text(), "end close server-close cut:0");
+    assert_eq!(log.text(), "end close server-close closed:0");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_shutdown_may_start_inside_a_connection_listener() {
     let client = client(server, |mut client| read_all(&mut client));
     run_loop();
     assert_eq!(client.join().unwrap(), b"bye");
-    assert_eq!(log.text(), "cut:0");
+    assert_eq!(log.text(), "closed:0");
 }
 
 #[test]
@@ -164,9 +164,9 @@ fn close_listeners_that_close_each_other_count_once() {
     });
     let _clients: Vec<TcpStream> = (0..4).map(|_| connect(server)).collect();
     run_until(|| server.accepted() == 4);
-    let cut = block_on(server.shutdown(Duration::ZERO));
+    let count = block_on(server.shutdown(Duration::ZERO));
     assert_eq!(closes.get(), 4);
-    assert_eq!(cut, 4);
+    assert_eq!(count, 4);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_shutdown_started_while_the_deadline_closes_connections_has_the_same_result(
     run_until(|| server.accepted() == 1);
     note(server.shutdown(Duration::ZERO), &log);
     run_loop();
-    assert_eq!(log.text(), "close server-close cut:1 cut:1");
+    assert_eq!(log.text(), "close server-close closed:1 closed:1");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_shutdown_started_in_a_close_listener_does_not_prevent_other_listeners() {
     }
     server.close();
     run_loop();
-    assert_eq!(log.text(), "first second cut:0 cut:0");
+    assert_eq!(log.text(), "first second closed:0 closed:0");
 }
 
 #[test]
@@ -209,5 +209,5 @@ fn close_during_a_shutdown_changes_nothing() {
     assert_eq!(log.text(), "");
     drop(clients);
     run_loop();
-    assert_eq!(log.text(), "end close server-close cut:0");
+    assert_eq!(log.text(), "end close server-close closed:0");
 }

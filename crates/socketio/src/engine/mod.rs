@@ -43,7 +43,7 @@ pub use stats::EngineStats;
 
 pub use crate::protocol::session::{CloseReason, Transport};
 
-/// A protocol on top of a session. Its methods are called while nothing is borrowed.
+/// A protocol on top of a session. Its methods are called while no `RefCell` is borrowed.
 pub(crate) trait ClientProtocol {
     /// Called when a message is received.
     fn message(&self, message: Message);

@@ -150,7 +150,7 @@ fn post(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
     state.with_requests(|all| all.set_post(handle.clone()));
     state.input(Input::PostStarted);
     let limit = mounted.engine.session_options.max_payload;
-    if let Some(failure) = failure_of_head(&req, limit) {
+    if let Some(failure) = check_post_head(&req, limit) {
         state.input(Input::PostFailed(failure));
     }
     if let Some(outcome) = request.take() {
@@ -173,7 +173,7 @@ fn post(mounted: &Rc<MountedEngine>, state: &ClientState, req: Request) -> Reply
             if let Some(state) = client.state() {
                 state.input(match body {
                     Ok(body) => Input::PostBody(body),
-                    Err(error) => Input::PostFailed(failure_of_body(&error)),
+                    Err(error) => Input::PostFailed(post_failure(&error)),
                 });
             }
             // No response is sent if the session is over or the client disconnected.
@@ -211,7 +211,7 @@ pub(super) fn response(outcome: RequestOutcome) -> Option<Response> {
 }
 
 /// Checks the head of a POST request. Returns the failure if the request must be rejected before its body is received.
-pub(super) fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure> {
+pub(super) fn check_post_head(req: &Request, limit: usize) -> Option<PostFailure> {
     let content_type = req.header("content-type").unwrap_or_default();
     if content_type.eq_ignore_ascii_case("application/octet-stream") {
         return Some(PostFailure::InvalidContent);
@@ -220,7 +220,8 @@ pub(super) fn failure_of_head(req: &Request, limit: usize) -> Option<PostFailure
     (length > limit as u64).then_some(PostFailure::TooLarge)
 }
 
-pub(super) fn failure_of_body(error: &BodyError) -> PostFailure {
+/// Converts a body error to the failure of the POST request.
+pub(super) fn post_failure(error: &BodyError) -> PostFailure {
     match error {
         BodyError::TooLong { .. } => PostFailure::TooLarge,
         BodyError::TooSlow => PostFailure::TimedOut,

@@ -29,7 +29,7 @@ enum CheckedRequest {
     Handshake,
 }
 
-/// Handles a request through the middleware of the server.
+/// Runs the middleware of the server, then handles the request.
 pub(super) fn serve(mounted: &Rc<MountedEngine>, req: Request) -> Reply {
     let layers = Rc::clone(&mounted.engine.layers.borrow());
     if layers.is_empty() {
@@ -81,7 +81,7 @@ fn check(
             return Err(RefusalCode::UnknownSession.into());
         };
         let found = find(mounted, sid)?;
-        // A request for a WebSocket must be an upgrade, and a poll must not be one.
+        // A request for the WebSocket transport must be an upgrade request, and a polling request must not be one.
         let fits = match (transport, &found) {
             (Transport::WebSocket, _) => is_upgrade,
             (Transport::Polling, CheckedRequest::Session(client)) => {
@@ -92,7 +92,7 @@ fn check(
         if !fits {
             return Err(mismatch);
         }
-        return match speaks_protocol(req) {
+        return match has_supported_version(req) {
             true => Ok(found),
             false => Err(RequestRefusal::bad_request("PROTOCOL_MISMATCH")),
         };
@@ -110,7 +110,7 @@ fn check(
 }
 
 /// Returns `true` if a request names the supported protocol version.
-fn speaks_protocol(req: &Request) -> bool {
+fn has_supported_version(req: &Request) -> bool {
     let version = req.query_value("EIO");
     version.is_some_and(|version| version.parse() == Ok(PROTOCOL))
 }
@@ -162,7 +162,7 @@ fn open_session(
     if let Err(message) = decision {
         return mounted.refuse(&req, RequestRefusal::forbidden(message));
     }
-    if !speaks_protocol(&req) {
+    if !has_supported_version(&req) {
         return mounted.refuse(&req, RefusalCode::UnsupportedProtocol.into());
     }
     if let Some(shutdown) = mounted.http.shutdown_options() {

@@ -61,11 +61,11 @@ pub(super) struct ClientState {
 struct SessionFlags {
     /// Set while actions are performed.
     acting: Cell<bool>,
-    /// Set if [`ClientState::flush`] will be called at the end of the iteration.
+    /// `true` if [`ClientState::flush`] will be called at the end of the iteration.
     dirty: Cell<bool>,
-    /// Set if `drain` must be emitted when the queue is empty.
+    /// `true` if `drain` must be emitted when the queue is empty.
     drain: Cell<bool>,
-    /// Set if the WebSocket must be closed without a close handshake.
+    /// `true` if the WebSocket must be closed without a close handshake.
     terminate: Cell<bool>,
 }
 

@@ -62,7 +62,7 @@ impl WaitingRequest {
     }
 }
 
-/// A future of the outcome of a request. If it is dropped without an outcome, because the client closed its connection, `aborted` is called.
+/// A future that resolves to the outcome of a request. If it is dropped before there is an outcome, because the client closed its connection, it calls `aborted`.
 pub(super) struct OutcomeFuture<F: FnOnce()> {
     request: Rc<WaitingRequest>,
     aborted: Option<F>,
@@ -99,7 +99,7 @@ impl<F: FnOnce()> Drop for OutcomeFuture<F> {
     }
 }
 
-/// A request that a session must answer.
+/// A reference to a pending request of a session.
 #[derive(Clone)]
 pub(super) enum RequestHandle {
     /// A request received by this worker.

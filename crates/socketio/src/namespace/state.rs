@@ -25,7 +25,7 @@ pub(crate) struct NamespaceState {
     server: Weak<ServerState>,
     /// The pattern from which the namespace was created.
     pub(super) pattern: Option<Rc<NamespaceState>>,
-    /// Set if the program created or requested the namespace, so that it is kept when it is empty.
+    /// `true` if the program created or requested the namespace, so that it is kept when it is empty.
     kept: Cell<bool>,
     pub(crate) listeners: RefCell<Listeners>,
     pub(crate) server_side: RefCell<NamedListeners<AckContext>>,

@@ -1,4 +1,4 @@
-//! The handshake as a value for other servers, in the format of the official server.
+//! Serialization of handshakes for other servers, in the format of the official server.
 
 use indexmap::IndexMap;
 

@@ -1,4 +1,4 @@
-//! Pings, and sessions whose clients do not response them.
+//! Pings, and sessions whose clients do not answer them.
 
 use std::time::{Duration, Instant};
 

@@ -159,7 +159,7 @@ fn overlapping_posts_end_the_session() {
 
 #[test]
 fn an_aborted_poll_ends_the_session_immediately() {
-    // The clock is stopped, because no grace period may be needed.
+    // The clock does not advance, so the session ends without a grace period.
     let _clock = crate::support::manual_clock();
     let fixture = Fixture::new();
     let mut http = fixture.open();

@@ -37,7 +37,7 @@ const READ_AHEAD: usize = 64 * 1024;
 /// A read or a write whose future is dropped had no effect, or was ready: nothing is lost or sent twice.
 ///
 /// # Limits
-/// The limits of [`AsyncReader`]. The time until the peer's end is not limited; the reader can set a timeout.
+/// The limits of [`AsyncReader`]. The time until the peer's end of stream is not limited; the reader can set a timeout.
 pub struct AsyncDuplex<S: DuplexStream> {
     read_half: ReadHalf<S>,
     write_half: WriteHalf<S>,

@@ -52,7 +52,7 @@ pub(super) enum DecodeStep {
 
 impl DecodedEntry {
     /// Returns whether `data` may be emitted now.
-    pub(super) fn wants_data(&self) -> bool {
+    pub(super) fn accepts_data(&self) -> bool {
         let state = &self.state;
         let wanted = state.flowing || self.listeners.has(DATA);
         wanted && !state.paused && !state.closing
@@ -80,7 +80,7 @@ impl DecodedEntry {
             return None;
         }
         if !self.input.is_empty() {
-            return match self.wants_data() {
+            return match self.accepts_data() {
                 true => self.input.pop_front().map(DecodeStep::Decode),
                 false => None,
             };
@@ -89,7 +89,7 @@ impl DecodedEntry {
             return None;
         }
         if !self.state.finished {
-            return self.wants_data().then_some(DecodeStep::Finish);
+            return self.accepts_data().then_some(DecodeStep::Finish);
         }
         self.state.ended = true;
         Some(DecodeStep::End)
@@ -118,7 +118,7 @@ impl DecodedEntry {
             return None;
         }
         let failure = self.failure.take();
-        let must_resume = self.state.source_paused && self.wants_data();
+        let must_resume = self.state.source_paused && self.accepts_data();
         if failure.is_none() && !must_resume {
             return None;
         }

@@ -131,7 +131,7 @@ impl FilterContext {
     }
 
     /// Stops reading until `resume_filters` is called on the stream, which applies backpressure to the peer. Bytes read
-    /// before, and the peer's end, may still be passed to the filter.
+    /// before, and the peer's end of stream, may still be passed to the filter.
     pub fn pause_reading(&mut self) {
         self.wait = true;
     }

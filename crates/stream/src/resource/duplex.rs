@@ -99,12 +99,12 @@ impl DuplexResourceStream {
         engine::shutdown_write(self);
     }
 
-    /// Sets the maximum time that `end` waits for the peer's end, discarding received data; sockets only. Default: 1 s.
+    /// Sets the maximum time that `end` waits for the peer's end of stream, discarding received data; sockets only. Default: 1 s.
     pub fn set_linger(self, time: Duration) {
         engine::set_linger(self, time);
     }
 
-    /// Sets whether the stream stays open for writing after the peer's end; if not, it ends itself. Default: false.
+    /// Sets whether the stream stays open for writing after the peer's end of stream; if not, it ends itself. Default: false.
     pub fn set_allow_half_open(self, allow: bool) {
         engine::set_allow_half_open(self, allow);
     }

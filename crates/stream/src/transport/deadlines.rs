@@ -106,7 +106,7 @@ impl<T: Transport> StreamEntry<T> {
         [linger, stall, idle]
     }
 
-    /// Returns whether the stream waits for the peer's end after its own.
+    /// Returns whether the stream waits for the peer's end of stream after its own.
     fn is_lingering(&self) -> bool {
         self.flags.contains(StreamFlags::LINGERING)
     }

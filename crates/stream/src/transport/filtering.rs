@@ -1,6 +1,6 @@
 //! StreamTable with filters: received and written bytes pass through them.
 //!
-//! A chunk costs one call of each filter; the filters are taken out of the stream meanwhile. The part of the read buffer
+//! A chunk costs one call of each filter; the filters are taken out of the stream in the meantime. The part of the read buffer
 //! that a filter delivers stays in the buffer.
 
 use std::rc::Rc;
@@ -26,7 +26,7 @@ struct RunningFilters {
 #[must_use = "the caller ends or fails the stream"]
 pub(super) enum FollowUp {
     Nothing,
-    /// The peer's end must be emitted.
+    /// The peer's end of stream must be emitted.
     Ended,
     /// The stream must fail, in such a way that the alert sent by the filters arrives.
     Failed(Box<Error>),
@@ -194,12 +194,12 @@ pub(super) fn pass_undelivered<T: Transport>(stream: &Visit<T>) -> FollowUp {
     FollowUp::Nothing
 }
 
-/// Delivers the next undelivered bytes, if they are wanted now.
+/// Delivers the next undelivered bytes, if data can be delivered now.
 pub(super) fn release<T: Transport>(stream: &Visit<T>) -> FollowUp {
     let next = stream.with(|entry, _| {
-        let wanted = entry.wants_data();
+        let can_deliver = entry.accepts_data();
         let extended = entry.extended.as_mut()?;
-        if !wanted {
+        if !can_deliver {
             None
         } else if extended.undelivered.is_empty() {
             std::mem::take(&mut extended.undelivered_end).then_some(None)
@@ -285,7 +285,7 @@ fn put_back<T: Transport>(entry: &mut StreamEntry<T>, filters: Filters) {
     }
 }
 
-/// Merges filters that were added meanwhile; also handles a last filter that has removed itself.
+/// Merges filters that were added in the meantime; also handles a last filter that has removed itself.
 #[cold]
 fn put_back_changed<T: Transport>(entry: &mut StreamEntry<T>, added: Filters) {
     let waiting = entry.has_undelivered() || entry.flags.contains(StreamFlags::GATHERED);
@@ -519,7 +519,7 @@ fn handle_output<T: Transport>(
     follow_up
 }
 
-/// Returns whether the peer's end is emitted now; otherwise it is kept until the bytes before it are delivered.
+/// Returns whether the peer's end of stream is emitted now; otherwise it is kept until the bytes before it are delivered.
 fn ends_now<T: Transport>(stream: &Visit<T>, timing: EmitTiming) -> bool {
     let now = stream.with(|entry, id| {
         if entry
@@ -573,7 +573,7 @@ impl OutputDestination {
             .intersects(StreamFlags::ENDING | StreamFlags::CLOSING)
         {
             OutputDestination::Discarded
-        } else if all_delivered && timing == EmitTiming::Now && entry.wants_data() {
+        } else if all_delivered && timing == EmitTiming::Now && entry.accepts_data() {
             OutputDestination::Receiver
         } else {
             OutputDestination::Undelivered

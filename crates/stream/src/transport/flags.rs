@@ -15,7 +15,7 @@ bitflags::bitflags! {
         const FLOWING = 1 << 4;
         /// There may be data to read that no event will report.
         const READ_READY = 1 << 5;
-        /// The poller has reported the peer's end or a reset; the stream is read until a read returns it.
+        /// The poller has reported the peer's end of stream or a reset; the stream is read until a read returns it.
         const HANGUP = 1 << 6;
         /// A read of the stream is scheduled for the next iteration.
         const READ_QUEUED = 1 << 7;
@@ -37,7 +37,7 @@ bitflags::bitflags! {
         const SHUTDOWN_PENDING = 1 << 15;
         /// The writing side has ended, and the peer sees the end.
         const SHUTDOWN_SENT = 1 << 16;
-        /// The stream stays open after the peer's end.
+        /// The stream stays open after the peer's end of stream.
         const HALF_OPEN = 1 << 17;
         /// The `close` listeners are running.
         const CLOSING = 1 << 18;
@@ -68,9 +68,9 @@ bitflags::bitflags! {
         const SHORT_READ_ENDS = 1 << 30;
         /// The poller has reported urgent data, at which reads stop; the stream is read until it blocks.
         const URGENT = 1 << 31;
-        /// The writing side has ended, and the stream waits for the peer's end.
+        /// The writing side has ended, and the stream waits for the peer's end of stream.
         const LINGERING = 1 << 32;
-        /// The peer has sent all its data, so the stream closes without waiting for the peer's end.
+        /// The peer has sent all its data, so the stream closes without waiting for the peer's end of stream.
         const PEER_DONE = 1 << 33;
     }
 }

@@ -72,7 +72,7 @@ pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy 
 
     /// The event of received bytes.
     const DATA: Event<Self, Bytes>;
-    /// The event of the peer's end.
+    /// The event of the peer's end of stream.
     const END: Event<Self, ()>;
     /// The event of a drained write queue.
     const DRAIN: Event<Self, ()>;
@@ -232,7 +232,7 @@ pub fn flush<T: Transport>(stream: T) {
 ///
 /// The bytes of the file are never in the memory of this process, so [`buffered`] does not count them. Up to 1 MiB is sent
 /// before this returns, as far as the socket accepts it; the rest is sent as the peer reads. If the file has become shorter
-/// meanwhile, the stream emits `error` (`UnexpectedEof`) and closes.
+/// in the meantime, the stream emits `error` (`UnexpectedEof`) and closes.
 ///
 /// `sendfile` on a closed socket raises `SIGPIPE`, which Rust programs ignore by default.
 ///
@@ -246,7 +246,7 @@ pub fn write_file<T: Transport>(stream: T, file: FileRange) -> Result<bool, File
     flushing::write_file(stream, file)
 }
 
-/// Sends the queue, ends the writing side, waits for the peer's end up to the linger time, and closes.
+/// Sends the queue, ends the writing side, waits for the peer's end of stream up to the linger time, and closes.
 pub fn end<T: Transport>(stream: T) {
     if let Some(stream) = hold(stream) {
         ending::end(&stream);
@@ -254,7 +254,7 @@ pub fn end<T: Transport>(stream: T) {
 }
 
 /// Sends the queue and closes, for a peer that has sent all its data: if nothing from the peer is unread, the stream closes
-/// at once, without waiting for the peer's end. Otherwise the same as [`end`].
+/// at once, without waiting for the peer's end of stream. Otherwise the same as [`end`].
 pub fn end_without_linger<T: Transport>(stream: T) {
     if let Some(stream) = hold(stream) {
         ending::end_without_linger(&stream);

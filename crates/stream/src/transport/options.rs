@@ -12,7 +12,7 @@ pub const HARD_LIMIT: usize = 16 * 1024 * 1024;
 /// Maximum time without an acknowledgement from the peer while bytes are queued: 30 s.
 pub const STALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Time for which an ended stream waits for the peer's end: 1 s.
+/// Time for which an ended stream waits for the peer's end of stream: 1 s.
 pub const LINGER: Duration = Duration::from_secs(1);
 
 /// The kind of a socket, which determines whether a short read has emptied the socket.
@@ -66,7 +66,7 @@ pub struct TransportOptions {
     pub soft_limit: usize,
     /// The hard limit of the write queue; see [`HARD_LIMIT`].
     pub hard_limit: usize,
-    /// `true` if the stream stays open for writing after the peer's end.
+    /// `true` if the stream stays open for writing after the peer's end of stream.
     pub allow_half_open: bool,
     /// `true` if the stream can be read.
     pub readable: bool,

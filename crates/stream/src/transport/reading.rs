@@ -43,7 +43,7 @@ pub(super) enum ReadStep<T: Transport> {
     /// Undelivered bytes can be delivered now.
     Release,
     End,
-    /// The peer's end follows unread bytes.
+    /// The peer's end of stream follows unread bytes.
     EndPending,
     /// Bytes were discarded.
     Discarded,
@@ -130,7 +130,7 @@ pub(super) fn next_step<T: Transport>(
     if !entry.flags.contains(StreamFlags::READ_READY) {
         return ReadStep::Stop;
     }
-    if !entry.wants_data() {
+    if !entry.accepts_data() {
         return handle_unwanted(entry);
     }
     match read(entry, buffer) {
@@ -177,7 +177,7 @@ fn next_slow_step<T: Transport>(
     }
     let filtered = flags.contains(StreamFlags::FILTERED);
     if filtered && entry.has_undelivered() {
-        return match entry.wants_data() {
+        return match entry.accepts_data() {
             true => ReadStep::Release,
             false => handle_unwanted(entry),
         };
@@ -190,7 +190,7 @@ fn next_slow_step<T: Transport>(
     }
     let wanted = match filtered {
         true => !flags.intersects(StreamFlags::PAUSED | StreamFlags::FILTERS_WAITING),
-        false => entry.wants_data(),
+        false => entry.accepts_data(),
     };
     if !wanted {
         return handle_unwanted(entry);

@@ -25,7 +25,7 @@ pub trait Session<T: Transport>: Any {
     /// split off the buffer can be kept without a copy, and bytes left in it are discarded.
     fn data(&self, stream: &Visit<T>, bytes: &mut BytesMut);
 
-    /// Called at the peer's end; then the writing side ends too, unless the stream stays half-open. `end` listeners are not
+    /// Called at the peer's end of stream; then the writing side ends too, unless the stream stays half-open. `end` listeners are not
     /// called.
     fn end(&self, stream: &Visit<T>);
 
@@ -58,7 +58,7 @@ pub trait ChannelSession<E>: Any {
     /// Called with received bytes; see [`Session::data`].
     fn data(&self, bytes: &mut BytesMut);
 
-    /// Called at the peer's end; see [`Session::end`].
+    /// Called at the peer's end of stream; see [`Session::end`].
     fn end(&self);
 
     /// Called when the write queue has fallen below its soft limit; see [`Session::drain`].

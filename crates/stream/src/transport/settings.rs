@@ -25,7 +25,7 @@ pub fn set_write_limits<T: Transport>(stream: T, soft: Option<usize>, hard: Opti
     });
 }
 
-/// Sets whether the stream stays open for writing after the peer's end. Default: false.
+/// Sets whether the stream stays open for writing after the peer's end of stream. Default: false.
 pub fn set_allow_half_open<T: Transport>(stream: T, allow: bool) {
     with_entry(stream, |entry, _| {
         entry.flags.set(StreamFlags::HALF_OPEN, allow)
@@ -50,7 +50,7 @@ pub fn set_stall_limit<T: Transport>(stream: T, limit: Option<Duration>) {
     });
 }
 
-/// Sets the time for which an ended stream waits for the peer's end. Default: 1 s.
+/// Sets the time for which an ended stream waits for the peer's end of stream. Default: 1 s.
 pub fn set_linger<T: Transport>(stream: T, time: Duration) {
     with_entry(stream, |entry, id| {
         entry.extended().linger = time;

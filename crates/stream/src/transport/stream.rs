@@ -136,7 +136,7 @@ impl<T: Transport> StreamSlot<T> {
     }
 }
 
-/// A stream that is held while its callbacks run. Its slot is kept meanwhile, even if the stream closes.
+/// A stream that is held while its callbacks run. Its slot is kept in the meantime, even if the stream closes.
 pub struct Visit<T: Transport> {
     held: TableRef<StreamSlot<T>>,
 }
@@ -335,7 +335,7 @@ impl<T: Transport> StreamEntry<T> {
 
     /// Returns whether data can be delivered now.
     #[inline]
-    pub(super) fn wants_data(&self) -> bool {
+    pub(super) fn accepts_data(&self) -> bool {
         !self
             .flags
             .intersects(StreamFlags::PAUSED | StreamFlags::CLOSING)

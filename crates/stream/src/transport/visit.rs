@@ -92,7 +92,7 @@ fn ready<T: Transport>(stream: &Visit<T>, readiness: Readiness) {
             }
         }
         entry.flags.remove(StreamFlags::READ_QUEUED);
-        // Bytes written meanwhile go into the loop's buffer, unless bytes are queued already, and are sent at the end of the
+        // Bytes written in the meantime go into the loop's buffer, unless bytes are queued already, and are sent at the end of the
         // visit.
         entry.flags.insert(StreamFlags::FLUSH_QUEUED);
         if entry.queue.is_none() {

@@ -19,7 +19,7 @@ pub(super) struct Handshake {
     first_bytes: FirstBytes,
     /// The bytes written before the handshake is complete.
     pub(super) early: Vec<u8>,
-    /// Set if `close_notify` is to be sent after the handshake.
+    /// `true` if `close_notify` is to be sent after the handshake.
     pub(super) end_requested: bool,
     /// The number of bytes that were held when the handshake was queued; `None` if it is not queued.
     pub(super) queued_at: Option<usize>,

@@ -13,8 +13,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Invalid> {
     }
 }
 
-/// Validates text in chunks, which may be split within a character. It fails at the first byte that cannot be part of
-/// valid UTF-8.
+/// An incremental UTF-8 validator. The text is passed in chunks, which may be split within a character; validation fails at the
+/// first byte that cannot be part of valid UTF-8.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ mod tests {
         text.finish().is_err().then_some(bytes.len())
     }
 
-    /// Returns the same by definition: no valid text starts with the bytes up to this one.
+    /// Returns the expected result for chunks of one byte: the length of the shortest prefix that is not the start of any valid text.
     fn expected(bytes: &[u8]) -> Option<usize> {
         (1..=bytes.len())
             .find(|&end| {

@@ -1,7 +1,7 @@
 //! Frames queued while the connection's write queue is full.
 //!
 //! The write queue of a connection contains bytes without frame boundaries, and with TLS they are already encrypted. Therefore frames beyond the
-//! soft limit are queued here, and move to the connection as it drains: a pong overtakes them.
+//! soft limit are queued here and move to the connection as it drains, and a pong can be sent ahead of them.
 
 use std::collections::VecDeque;
 

@@ -230,7 +230,7 @@ impl WebSocketSession {
         self.with(|parts| parts.cold.as_deref_mut().map(f))
     }
 
-    /// Removes everything that callbacks and the program have stored, so that it is dropped while nothing is borrowed.
+    /// Removes everything that callbacks and the program have stored, so that it is dropped while no `RefCell` is borrowed.
     pub(super) fn take_parts(&self) -> SessionParts {
         self.parts.take()
     }

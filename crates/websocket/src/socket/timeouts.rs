@@ -90,10 +90,10 @@ impl WebSocketSession {
         self.if_cold(|cold| cold.lifetime_end).flatten()
     }
 
-    /// Returns the action when the idle timeout, or the time for a ping, is over.
+    /// Returns the action when the idle timeout or the time limit for a pong has expired.
     ///
     /// A peer that has acknowledged bytes since the last check is alive, except if these are only the bytes of a ping that was sent to
-    /// an idle connection. No ping is sent if it would be queued after other bytes: their acknowledgement shows that the peer is alive, too.
+    /// an idle connection. No ping is sent if it would be queued after other bytes: their acknowledgement also shows that the peer is alive.
     fn idle_expired(&self) -> Option<ExpiredTimeout> {
         let acknowledged = self.channel.acknowledged();
         let makes_progress = acknowledged > self.acknowledged.replace(acknowledged);

@@ -7,7 +7,7 @@ use super::message::HubMessage;
 /// A message published on the hub is sent to its subscribers in this worker, and through the adapter to those in the others. Pass a message
 /// received from another worker to [`Hub::deliver`](crate::Hub::deliver), which sends it to the subscribers of this worker only.
 ///
-/// The hub calls the adapter while nothing is borrowed: it may use the hub in any way. The hub drops the adapter when it is closed or
+/// The hub calls the adapter while no `RefCell` is borrowed: it may use the hub in any way. The hub drops the adapter when it is closed or
 /// its adapter is replaced; the adapter then withdraws all topics.
 ///
 /// # Examples

@@ -237,11 +237,11 @@ fn both_sides_may_close_at_once() {
     let log = Log::default();
     let seen = log.clone();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         let seen = seen.clone();
         ws.on("close", move |closed: Closed| seen.add(show(&closed)));
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
     });
     let ws = outcome(connect(url(http, "/"))).unwrap();
     run_until(|| slot.get().is_some());

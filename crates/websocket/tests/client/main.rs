@@ -27,10 +27,10 @@ fn url(http: HttpServer, path: &str) -> String {
 #[track_caller]
 fn outcome(connecting: Connecting) -> Result<WebSocket, Error> {
     let slot = Rc::new(RefCell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     drop(spawn(async move {
         let result = connecting.await;
-        *slot_ref.borrow_mut() = Some(result);
+        *shared.borrow_mut() = Some(result);
     }));
     run_until(|| slot.borrow().is_some());
     slot.take().unwrap()

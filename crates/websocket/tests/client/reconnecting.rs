@@ -219,9 +219,9 @@ fn refusing(status: u16, retry_after: &'static str) -> HttpServer {
 #[track_caller]
 fn first_delay(reconnect: Reconnect) -> Duration {
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     let reconnecting = reconnect.start(|_| ());
-    reconnecting.on("retry", move |retry: Retry| slot_ref.set(Some(retry.delay)));
+    reconnecting.on("retry", move |retry: Retry| shared.set(Some(retry.delay)));
     run_until(|| slot.get().is_some());
     reconnecting.stop();
     settle();

@@ -52,12 +52,12 @@ fn record_adapters() -> Log {
 /// Adds a route that subscribes all its WebSockets to `news`.
 fn news(http: HttpServer, options: WebSocketOptions) -> Rc<RefCell<Vec<WebSocket>>> {
     let all = Rc::new(RefCell::new(Vec::new()));
-    let slot_ref = Rc::clone(&all);
+    let shared = Rc::clone(&all);
     http.websocket_with("/", options, move |_| {
-        let slot_ref = Rc::clone(&slot_ref);
+        let shared = Rc::clone(&shared);
         uptick_websocket::Accept::new(move |ws: WebSocket| {
             ws.subscribe("news");
-            slot_ref.borrow_mut().push(ws);
+            shared.borrow_mut().push(ws);
         })
     });
     all
@@ -109,7 +109,7 @@ fn a_message_from_another_worker_reaches_local_subscribers_only() {
 }
 
 #[test]
-fn hubs_of_servers_are_named_by_their_order_and_others_are_local() {
+fn hubs_of_servers_are_numbered_and_other_hubs_are_local() {
     let log = record_adapters();
     let local = Hub::new();
     let servers = [server(), server()];

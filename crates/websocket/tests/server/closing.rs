@@ -18,12 +18,12 @@ fn recording(options: WebSocketOptions) -> (HttpServer, Log, Rc<Cell<Option<WebS
     let http = server();
     let log = Log::default();
     let slot = Rc::new(Cell::new(None));
-    let (seen, slot_ref) = (log.clone(), Rc::clone(&slot));
+    let (seen, shared) = (log.clone(), Rc::clone(&slot));
     http.websocket_with("/", options, move |_| {
-        let (seen, slot_ref) = (seen.clone(), Rc::clone(&slot_ref));
+        let (seen, shared) = (seen.clone(), Rc::clone(&shared));
         Accept::new(move |ws: WebSocket| {
             seen.listen(ws);
-            slot_ref.set(Some(ws));
+            shared.set(Some(ws));
         })
     });
     (http, log, slot)
@@ -414,7 +414,7 @@ fn a_flood_of_pings_from_a_slow_client_uses_no_memory() {
 }
 
 #[test]
-fn no_status_sends_a_close_frame_without_a_code() {
+fn the_code_no_status_sends_a_close_frame_without_a_code() {
     let (http, log, slot) = recording(WebSocketOptions::new());
     let mut client = Client::open(http, "/");
     slot.get().unwrap().close(CloseCode::NO_STATUS, "ignored");

@@ -1,4 +1,4 @@
-//! Server shutdowns with a window.
+//! Server shutdowns that close the WebSockets at random times within a window.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -18,11 +18,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Starts a shutdown; the cell receives the number of connections that were closed at the deadline.
 fn shut_down(http: HttpServer, options: ShutdownOptions) -> Rc<Cell<Option<usize>>> {
-    let cut: Rc<Cell<Option<usize>>> = Rc::default();
-    let result = Rc::clone(&cut);
+    let closed_count: Rc<Cell<Option<usize>>> = Rc::default();
+    let result = Rc::clone(&closed_count);
     let shutdown = http.shutdown_with(options);
     spawn(async move { result.set(Some(shutdown.await)) });
-    cut
+    closed_count
 }
 
 /// A server that publishes each received message to all.
@@ -37,7 +37,7 @@ fn echoing() -> HttpServer {
     http
 }
 
-/// Returns the codes of the received close frames, and responds to them.
+/// Returns the codes of the received close frames, answers them and removes their clients.
 fn closed(clients: &mut Vec<Client>) -> Vec<u16> {
     let mut codes = Vec::new();
     clients.retain_mut(|client| {
@@ -68,7 +68,7 @@ fn websockets_close_at_different_times_within_the_window() {
             let options = ShutdownOptions::new().window(3 * SECOND);
             let stats = http.websockets();
             assert_eq!((stats.open, stats.opened), (50, 50));
-            let cut = shut_down(http, options.restarting(restarting));
+            let closed_count = shut_down(http, options.restarting(restarting));
             let mut codes = Vec::new();
             for third in 0..3 {
                 settle();
@@ -81,7 +81,7 @@ fn websockets_close_at_different_times_within_the_window() {
             pass(&clock, SECOND / 10);
             codes.extend(closed(&mut clients));
             assert_eq!(codes, vec![if restarting { 1012 } else { 1001 }; 50]);
-            run_until(|| cut.get() == Some(0));
+            run_until(|| closed_count.get() == Some(0));
         });
         test.join().unwrap();
     }
@@ -116,12 +116,12 @@ fn peers_that_do_not_respond_to_the_close_are_disconnected_before_the_deadline()
             let options = ShutdownOptions::new()
                 .deadline(deadline)
                 .window(SECOND / 10);
-            let cut = shut_down(http, options);
+            let closed_count = shut_down(http, options);
             pass(&clock, SECOND / 10);
             settle();
             assert_eq!(http.websockets().open, 5);
             pass(&clock, SECOND + SECOND / 10);
-            run_until(|| cut.get() == Some(0));
+            run_until(|| closed_count.get() == Some(0));
             drop(clients);
         });
         test.join().unwrap();
@@ -136,10 +136,10 @@ fn the_last_websocket_is_closed_before_the_deadline_of_a_long_window() {
     let options = ShutdownOptions::new()
         .deadline(2 * SECOND)
         .window(60 * SECOND);
-    let cut = shut_down(http, options);
+    let closed_count = shut_down(http, options);
     pass(&clock, SECOND * 17 / 10);
     assert_eq!(closed(&mut clients), vec![1001; 50]);
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
 }
 
 #[test]
@@ -155,10 +155,10 @@ fn a_second_call_closes_the_remaining_websockets_immediately() {
     pass(&clock, SECOND);
     let before = closed(&mut clients).len();
     assert!(before < 10);
-    let cut = shut_down(http, ShutdownOptions::new());
+    let closed_count = shut_down(http, ShutdownOptions::new());
     settle();
     assert_eq!(closed(&mut clients).len(), 10 - before);
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn a_shutdown_closes_websockets_of_upgrades_in_handlers() {
         upgrade(&req, WebSocketOptions::new(), |_| {})
     });
     let mut client = Client::open(http, "/");
-    let cut = shut_down(http, ShutdownOptions::new());
+    let closed_count = shut_down(http, ShutdownOptions::new());
     assert_eq!(client.closed(), 1001);
     client.close(Some(CloseFrame::new(CloseCode::GOING_AWAY, "")));
-    run_until(|| cut.get() == Some(0));
+    run_until(|| closed_count.get() == Some(0));
 }

@@ -171,9 +171,9 @@ fn a_paused_websocket_delivers_no_messages_until_it_is_resumed() {
     let log = Log::default();
     let seen = log.clone();
     let slot = std::rc::Rc::new(std::cell::Cell::new(None));
-    let slot_ref = std::rc::Rc::clone(&slot);
+    let shared = std::rc::Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
         let log = seen.clone();
         ws.on("message", move |message: Message| {
             log.add(message.as_text().unwrap());

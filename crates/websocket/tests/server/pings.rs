@@ -29,12 +29,12 @@ fn large_limits() -> WebSocketOptions {
 fn start_server() -> (HttpServer, Rc<Cell<Option<WebSocket>>>) {
     let http = server();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket_with("/", large_limits(), move |_| {
-        let slot_ref = Rc::clone(&slot_ref);
+        let shared = Rc::clone(&shared);
         Accept::new(move |ws: WebSocket| {
             ws.subscribe("all");
-            slot_ref.set(Some(ws));
+            shared.set(Some(ws));
         })
     });
     (http, slot)
@@ -170,11 +170,11 @@ fn queued_messages_reach_a_half_closed_client() {
 fn a_client_answers_pings_ahead_of_queued_messages() {
     let (http, slot) = start_server();
     let connected: Rc<Cell<Option<WebSocket>>> = Rc::default();
-    let slot_ref = Rc::clone(&connected);
+    let shared = Rc::clone(&connected);
     let connector = WebSocketConnector::default().options(large_limits());
     let url = http.address().unwrap().replace("tcp", "ws");
     drop(spawn(async move {
-        slot_ref.set(Some(connector.connect(url).await.unwrap()));
+        shared.set(Some(connector.connect(url).await.unwrap()));
     }));
     run_until(|| connected.get().is_some() && slot.get().is_some());
     let (client, ws) = (connected.get().unwrap(), slot.get().unwrap());

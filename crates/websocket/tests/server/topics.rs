@@ -14,12 +14,12 @@ use crate::support::{Client, Log, run_until, server, settle};
 fn news(options: WebSocketOptions) -> (HttpServer, Rc<RefCell<Vec<WebSocket>>>) {
     let http = server();
     let all = Rc::new(RefCell::new(Vec::new()));
-    let slot_ref = Rc::clone(&all);
+    let shared = Rc::clone(&all);
     http.websocket_with("/", options, move |_| {
-        let slot_ref = Rc::clone(&slot_ref);
+        let shared = Rc::clone(&shared);
         Accept::new(move |ws: WebSocket| {
             assert!(ws.subscribe("news"));
-            slot_ref.borrow_mut().push(ws);
+            shared.borrow_mut().push(ws);
         })
     });
     (http, all)

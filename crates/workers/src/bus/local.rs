@@ -201,7 +201,7 @@ impl Bus {
         if let Some(transport) = transport {
             transport.unsubscribe(&subscription.topic);
         }
-        // The callback is dropped while nothing is borrowed: its captured values may use the bus.
+        // The callback is dropped while no `RefCell` is borrowed: its captured values may use the bus.
         true
     }
 
@@ -408,7 +408,7 @@ fn call(id: Id, payload: Bytes) {
             subscription.callback = callback.take();
         }
     });
-    // A callback that was unsubscribed during the call is dropped here, while nothing is borrowed.
+    // A callback that was unsubscribed during the call is dropped here, while no `RefCell` is borrowed.
     if let Err(message) = catch(|| drop(callback)) {
         tracing::error!("a subscriber of the bus panicked as it was dropped: {message}");
     }

@@ -18,7 +18,7 @@ pub(crate) fn write_pid(path: &Path) -> Result<(), Error> {
     let written =
         writeln!(file, "{}", std::process::id()).and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| {
-        // The incomplete temporary file is of no use.
+        // The error is about the write; a temporary file that cannot be removed is harmless.
         let _ = std::fs::remove_file(&temporary);
         fail(error)
     })

@@ -54,7 +54,7 @@ pub(crate) struct Master {
 pub(crate) struct PendingUpgrade {
     pub(super) child: Child,
     pub(super) timer: Timer,
-    /// Set once the new program is serving.
+    /// `true` once the new program is serving.
     pub(super) done: bool,
 }
 

@@ -42,9 +42,9 @@ struct Unit {
     place: usize,
     generation: u64,
     state: UnitState,
-    /// Set once a successor is requested: this worker drains when the successor is ready.
+    /// `true` once a successor is requested: this worker drains when the successor is ready.
     retiring: bool,
-    /// Set if the worker was killed because it hung or did not become ready.
+    /// `true` if the worker was killed because it hung or did not become ready.
     failed: bool,
 }
 
@@ -170,7 +170,7 @@ impl Supervisor {
     }
 
     /// Delays the start of a worker, because too many others have not ended.
-    pub(crate) fn no_room(&mut self, place: usize, generation: u64, now: Instant) {
+    pub(crate) fn delay_start(&mut self, place: usize, generation: u64, now: Instant) {
         if !self.is_ending() {
             self.delayed.push((now + START_RETRY, place, generation));
         }

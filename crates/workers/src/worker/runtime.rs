@@ -31,7 +31,7 @@ pub(crate) struct Runtime {
     pub(super) sockets: RefCell<Vec<OwnedFd>>,
     pub(super) listeners: RefCell<Listeners>,
     pub(super) draining: Cell<Option<DrainCause>>,
-    /// Set if connections were closed at the deadline.
+    /// `true` if connections were closed at the deadline.
     pub(super) closed_at_deadline: Cell<bool>,
     pub(super) heartbeat: HeartbeatState,
 }

@@ -32,7 +32,7 @@ pub struct PortHolder {
 
 /// Ports and their holders.
 impl HttpServer {
-    /// Returns `true` if a server can listen on a port of 127.0.0.1 now, by trying it. Another program may take the port immediately
+    /// Returns `true` if a server can listen on a port on 127.0.0.1 now, by trying it. Another program may take the port immediately
     /// afterwards, so only the result of [`bind`](HttpServer::bind) is reliable.
     pub fn is_port_free(port: u16) -> bool {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()

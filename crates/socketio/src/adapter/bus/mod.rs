@@ -113,7 +113,7 @@ struct AdapterState {
     /// The subscriptions to topics that do not depend on rooms.
     subscriptions: RefCell<Option<Vec<SubscriptionId>>>,
     peer_gone: Cell<Option<ListenerId>>,
-    /// Set once a message could not be decoded; further ones are not logged.
+    /// `true` once a message could not be decoded; further ones are not logged.
     was_malformed: Cell<bool>,
 }
 

@@ -49,7 +49,7 @@ struct Outbox {
     slow_workers: HashMap<u64, SlowWorker>,
     /// The number of messages that the bus had dropped at the last check.
     dropped: u64,
-    /// Set once a message is dropped, until no message is held back any more.
+    /// `true` once a message is dropped, until no message is held back any more.
     overflowed: bool,
 }
 

@@ -14,7 +14,7 @@ use super::message::{LAST, MessageKind, TEXT, WorkerMessage};
 use super::{Cluster, Tag};
 use crate::engine::hooks::ResponseStage;
 use crate::engine::mounted::MountedEngine;
-use crate::engine::polling::{failure_of_body, failure_of_head};
+use crate::engine::polling::{check_post_head, post_failure};
 use crate::engine::refusal::RefusalCode;
 use crate::engine::session_id::SessionId;
 use crate::engine::waiting::{OutcomeFuture, RequestOutcome, WaitingRequest};
@@ -87,7 +87,7 @@ fn post(mounted: &Rc<MountedEngine>, cluster: &Rc<Cluster>, sid: SessionId, req:
         this.send_to_owner(number, MessageKind::PostFailed, &[failure_number(failure)]);
     };
     let limit = mounted.engine.session_options.max_payload;
-    let failure = failure_of_head(&req, limit);
+    let failure = check_post_head(&req, limit);
     let mut is_received = failure.is_some();
     if let Some(failure) = failure {
         failed(failure);
@@ -112,7 +112,7 @@ fn post(mounted: &Rc<MountedEngine>, cluster: &Rc<Cluster>, sid: SessionId, req:
             is_received = true;
             match body {
                 Ok(body) => this.send_pieces(sid.tag(), MessageKind::PostBody, number, 0, &body),
-                Err(error) => failed(failure_of_body(&error)),
+                Err(error) => failed(post_failure(&error)),
             }
             Poll::Pending
         });

@@ -26,7 +26,7 @@ pub(super) struct WorkerLink {
     queued_bytes: usize,
     /// The number of received bytes that are not reported yet.
     received: usize,
-    /// Set once a message was lost, until the other worker has been notified. Nothing else is sent before that.
+    /// `true` once a message was lost, until the other worker has been notified. Nothing else is sent before that.
     pub(super) is_broken: bool,
 }
 

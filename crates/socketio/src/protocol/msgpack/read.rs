@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use crate::protocol::Value;
 use crate::protocol::packet::PacketError;
 
-/// The remaining bytes.
+/// A reader of the values in a MessagePack document. It contains the remaining bytes.
 pub(super) struct Reader {
     bytes: Bytes,
     max_depth: usize,
@@ -92,7 +92,7 @@ impl Reader {
             0xc7..=0xc9 => {
                 let length = self.length(1 << (prefix - 0xc7))?;
                 match self.signed(1)? {
-                    // An ArrayBuffer.
+                    // Extension type 0 with a length: an `ArrayBuffer` in JavaScript.
                     0 => Value::Binary(self.take(length)?),
                     kind => self.extension(kind, length)?,
                 }

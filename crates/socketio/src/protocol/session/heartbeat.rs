@@ -14,7 +14,7 @@ pub(super) struct Heartbeat {
     ping_at: Instant,
     /// Time by which the client must answer the pending ping, if there is one.
     pong_by: Option<Instant>,
-    /// Set once a packet other than a pong has extended that time.
+    /// `true` once a packet other than a pong has extended that time.
     extended: bool,
 }
 

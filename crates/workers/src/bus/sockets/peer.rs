@@ -56,7 +56,7 @@ pub(super) struct Peer {
     handshake: Cell<HandshakeState>,
     /// Set while announcements are withheld.
     announcements_withheld: Cell<bool>,
-    /// Set once the connection is ending or closed. The loop waits for the connection only while it
+    /// `true` once the connection is ending or closed. The loop waits for the connection only while it
     /// is ending.
     is_closing: Cell<bool>,
 }

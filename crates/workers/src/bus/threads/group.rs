@@ -66,7 +66,7 @@ pub(super) struct MemberInbox {
 pub(super) struct Changes {
     /// The topics whose subscribers have changed.
     pub(super) topics: HashSet<Arc<str>>,
-    /// Set if members have left, or too many topics have changed to be listed.
+    /// `true` if members have left, or too many topics have changed to be listed.
     pub(super) all: bool,
 }
 

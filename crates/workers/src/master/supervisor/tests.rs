@@ -364,7 +364,7 @@ fn a_start_without_a_free_slot_is_retried() {
     };
     for _ in 0..3 {
         assert_eq!(scene.supervisor.next_action(), Some(start.clone()));
-        scene.supervisor.no_room(0, 2, scene.now);
+        scene.supervisor.delay_start(0, 2, scene.now);
         assert_eq!(scene.supervisor.next_action(), None);
         scene.now += START_RETRY;
         assert_eq!(scene.supervisor.next_deadline(), Some(scene.now));

@@ -14,13 +14,13 @@ const MAX_BUFFERED: usize = 64 * 1024;
 /// Opens many WebSockets, all subscribed to `news`.
 fn crowd(http: HttpServer) -> (Vec<Client>, Vec<WebSocket>) {
     let all = Rc::new(RefCell::new(Vec::new()));
-    let slot_ref = Rc::clone(&all);
+    let shared = Rc::clone(&all);
     let options = WebSocketOptions::new().max_buffered(MAX_BUFFERED);
     http.websocket_with("/", options, move |_| {
-        let slot_ref = Rc::clone(&slot_ref);
+        let shared = Rc::clone(&shared);
         Accept::new(move |ws: WebSocket| {
             ws.subscribe("news");
-            slot_ref.borrow_mut().push(ws);
+            shared.borrow_mut().push(ws);
         })
     });
     let clients = (0..CLIENTS).map(|_| Client::open(http, "/")).collect();

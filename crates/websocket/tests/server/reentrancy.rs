@@ -19,11 +19,11 @@ fn methods_do_nothing_in_a_close_listener() {
     let log = Log::default();
     let seen = log.clone();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         ws.set_extension(String::from("kept"));
         ws.subscribe("news");
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
         let seen = seen.clone();
         ws.on("close", move |_: Closed| {
             assert_eq!(*ws.extension::<String>().unwrap(), "kept");
@@ -242,10 +242,10 @@ fn a_close_frame_follows_queued_messages_and_times_out_for_a_slow_client() {
     let log = Log::default();
     let seen = log.clone();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
     });
     let _client = Client::open(http, "/");
     let ws = slot.get().unwrap();
@@ -277,11 +277,11 @@ fn a_paused_websocket_can_be_closed() {
     let log = Log::default();
     let seen = log.clone();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.pause();
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
     });
     let mut client = Client::open(http, "/");
     client.text("never");

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, ScriptedWait};
 
-/// An environment: a poller and a clock.
-pub(crate) trait World: Clone + 'static {
+/// An environment of a test: a poller and a clock.
+pub(crate) trait Environment: Clone + 'static {
     /// Sets up the loop of the thread.
     fn set_up() -> Self;
 
@@ -23,11 +23,11 @@ pub(crate) trait World: Clone + 'static {
     fn work(&self, time: Duration);
 }
 
-/// mio and the system's clock.
+/// The system's poller and clock.
 #[derive(Clone)]
 pub(crate) struct System;
 
-impl World for System {
+impl Environment for System {
     fn set_up() -> Self {
         System
     }
@@ -41,14 +41,14 @@ impl World for System {
     }
 }
 
-/// A script and a manual clock.
+/// A poller with a script, and a manual clock.
 #[derive(Clone)]
 pub(crate) struct Scripted {
     pub(crate) poller: ScriptedPoller,
     pub(crate) clock: ManualClock,
 }
 
-impl World for Scripted {
+impl Environment for Scripted {
     fn set_up() -> Self {
         let clock = ManualClock::new();
         let poller = ScriptedPoller::new(&clock);
@@ -73,7 +73,7 @@ impl World for Scripted {
 }
 
 /// Runs a test on its own thread, which has its own loop.
-pub(crate) fn run_in<W: World>(test: fn(W)) {
+pub(crate) fn run_in<W: Environment>(test: fn(W)) {
     on_a_new_thread(move || test(W::set_up()));
 }
 
@@ -122,7 +122,7 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Returns an event of `source` for [`World::expect`].
+/// Returns an event of `source` for [`Environment::expect`].
 pub(crate) fn at(source: &impl AsFd, readiness: Readiness) -> (BorrowedFd<'_>, Readiness) {
     (source.as_fd(), readiness)
 }

@@ -19,11 +19,11 @@ fn messages_held_by_a_pause_are_not_lost_when_the_peer_ends() {
     let log = Log::default();
     let seen = log.clone();
     let slot = Rc::new(Cell::new(None));
-    let slot_ref = Rc::clone(&slot);
+    let shared = Rc::clone(&slot);
     http.websocket("/", move |ws: WebSocket| {
         seen.listen(ws);
         ws.once("message", move |_: Message| ws.pause());
-        slot_ref.set(Some(ws));
+        shared.set(Some(ws));
     });
     let mut client = Client::open(http, "/");
     let frames = ["one", "two", "three"].map(|text| framed(Opcode::Text, Flags::FIN, text));
