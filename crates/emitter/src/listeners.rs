@@ -49,7 +49,7 @@ pub struct Listeners<P: 'static = ()> {
 /// All listeners except the typed one, and the queued payloads; most emitters have neither.
 #[derive(Default)]
 struct OtherListeners {
-    /// Most emitters have one listener besides the one of the frequent event.
+    /// Most emitters have one listener besides the listener of the frequent event.
     entries: SmallVec<[ListenerEntry; 1]>,
     #[expect(
         clippy::box_collection,

@@ -161,7 +161,7 @@ impl FormPart<'_> {
     /// Returns the next bytes of the part, or `None` at its end.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`].
+    /// The same as [`Multipart::next_part`].
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         if !self.form.unfinished {
             return Ok(None);
@@ -175,7 +175,7 @@ impl FormPart<'_> {
     /// Reads all bytes of the part, within its limit.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`].
+    /// The same as [`Multipart::next_part`].
     pub async fn bytes(mut self) -> Result<Bytes, MultipartError> {
         let mut whole = BytesMut::new();
         while let Some(bytes) = self.chunk().await? {
@@ -187,7 +187,7 @@ impl FormPart<'_> {
     /// Reads the part as text.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`], and [`MultipartError::Malformed`] if it is not UTF-8.
+    /// The same as [`Multipart::next_part`], and [`MultipartError::Malformed`] if it is not UTF-8.
     pub async fn text(self) -> Result<String, MultipartError> {
         let bytes = Vec::from(self.bytes().await?);
         String::from_utf8(bytes).map_err(|_| MultipartError::malformed("a part is not UTF-8"))
@@ -197,7 +197,7 @@ impl FormPart<'_> {
     /// [`SavedFile`] is dropped, unless it was [kept](SavedFile::keep), and when reading the part fails.
     ///
     /// # Errors
-    /// As [`Multipart::next_part`], and [`MultipartError::Save`] if the file cannot be written.
+    /// The same as [`Multipart::next_part`], and [`MultipartError::Save`] if the file cannot be written.
     pub async fn save(mut self, directory: impl AsRef<Path>) -> Result<SavedFile, MultipartError> {
         let mut writer = saved::PartWriter::create(directory.as_ref()).await?;
         while let Some(bytes) = self.chunk().await? {
@@ -211,7 +211,7 @@ impl Request {
     /// Returns a reader of the body as a form with files, with the default [`MultipartLimits`]. Requires the feature `multipart`.
     ///
     /// # Errors
-    /// As [`multipart_with`](Request::multipart_with).
+    /// The same as [`multipart_with`](Request::multipart_with).
     pub fn multipart(&self) -> Result<Multipart, MultipartError> {
         self.multipart_with(MultipartLimits::default())
     }

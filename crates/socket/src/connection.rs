@@ -379,8 +379,8 @@ impl Connection {
     }
 
     /// Closes the connection at once, as [`close`](Connection::close), but with a reset: the peer gets `ECONNRESET`
-    /// instead of end of stream, so it cannot mistake the data received so far for all of it. Data in flight is lost,
-    /// too.
+    /// instead of end of stream, so it cannot mistake the data received so far for all of it. Data in flight is
+    /// also lost.
     pub fn reset(self) {
         transport::reset(self);
     }

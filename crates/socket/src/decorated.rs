@@ -71,8 +71,8 @@ pub trait Layer: Sized + 'static {
         Intake::Announce
     }
 
-    /// Returns the open connections that were announced, if the layer keeps a list. Default: `None`, which stands for
-    /// those of the wrapped server without those that are [`waiting`](Layer::waiting).
+    /// Returns the open connections that were announced, if the layer keeps a list. `None` means
+    /// the open connections of the wrapped server except those that are [`waiting`](Layer::waiting). Default: `None`.
     fn connections(&self) -> Option<Vec<Connection>> {
         None
     }
@@ -83,7 +83,7 @@ pub trait Layer: Sized + 'static {
         accepted.saturating_sub(self.waiting().len())
     }
 
-    /// Returns the open connections that are not announced, or not yet, because of a handshake in progress for example.
+    /// Returns the open connections that are not announced yet or will not be announced, for example because of a handshake in progress.
     /// Default: none.
     fn waiting(&self) -> Vec<Connection> {
         Vec::new()

@@ -9,7 +9,7 @@ use crate::{HeaderMap, HeaderName, HeaderValue};
 
 /// Logs, at level `DEBUG`, the headers of a response that the server replaces.
 ///
-/// `length` is the `Content-Length` that is sent, or `None` if the one of the response is sent.
+/// `length` is the `Content-Length` that is sent, or `None` if the value set by the response is sent.
 #[inline]
 pub(super) fn log_replaced(conn: Connection, headers: &HeaderMap, length: Option<u64>) {
     if tracing::enabled!(tracing::Level::DEBUG) {

@@ -119,7 +119,7 @@ impl Cors {
     /// Allows several origins and patterns, as [`allow_origin`](Cors::allow_origin) does. Default: none.
     ///
     /// # Panics
-    /// As [`allow_origin`](Cors::allow_origin).
+    /// The same as [`allow_origin`](Cors::allow_origin).
     #[track_caller]
     pub fn allow_origins(mut self, origins: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         for origin in origins {

@@ -146,7 +146,7 @@ impl Session {
     /// page sends it in a form field or in a header, and [`is_csrf_token`](Session::is_csrf_token) verifies it.
     ///
     /// # Errors
-    /// As [`set`](Session::set), if the token is created; and if the system cannot provide random numbers.
+    /// If the token must be created: the errors of [`set`](Session::set), and [`SessionError::Value`] if the system cannot provide random numbers.
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         if let Some(token) = self.get::<String>(CSRF) {
             return Ok(token);

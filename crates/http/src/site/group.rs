@@ -28,7 +28,7 @@ impl Service {
 }
 
 impl Group<'_> {
-    /// Calls `f` to add routes with a prefix below the one of this group.
+    /// Calls `f` to add routes with a prefix below the prefix of this group.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         let scope = &Scope::new(Some(self.scope), prefix);
         f(Group {

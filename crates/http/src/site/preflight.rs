@@ -25,8 +25,8 @@ impl Endpoint for OptionsEndpoint {
 }
 
 impl Site {
-    /// Responds to a CORS preflight of a path that has routes for the methods in `allow`. The middleware that responds is the one of the
-    /// requested method's group, or of any other route of the path, if it answers preflights.
+    /// Responds to a CORS preflight of a path that has routes for the methods in `allow`. The response is created by the middleware of the
+    /// requested method's group if it answers preflights, otherwise by that of another route of the path.
     #[cold]
     pub(super) fn preflight(&self, allow: String, request: Request) -> Reply {
         let wanted = request.header("access-control-request-method");

@@ -39,7 +39,7 @@ impl Content {
     /// Creates the content from several parts of a file. Small parts are read immediately, so this blocks.
     ///
     /// # Errors
-    /// As [`read`](Content::read).
+    /// The same as [`read`](Content::read).
     pub(super) fn read_parts(mut parts: Byteranges) -> io::Result<Content> {
         if parts.len() > SMALL {
             return Ok(Content::Parts(parts));

@@ -84,7 +84,7 @@ impl TestExchange {
     /// are those that the program wrote.
     ///
     /// # Errors
-    /// As [`wait`](TestExchange::wait).
+    /// The same as [`wait`](TestExchange::wait).
     pub fn next_piece(&self) -> Result<Option<Bytes>, TestError> {
         let event_loop = EventLoop::current();
         let start = Instant::now();
@@ -122,7 +122,7 @@ impl TestExchange {
     /// Runs the loop of the thread until the response is complete.
     ///
     /// # Errors
-    /// As [`response`](TestExchange::response); [`TestError::NoResponse`] if the loop has no more work, [`TestError::Timeout`] after 10 s, and
+    /// The same as [`response`](TestExchange::response); [`TestError::NoResponse`] if the loop has no more work, [`TestError::Timeout`] after 10 s, and
     /// [`TestError::Loop`] in a callback of the loop, where [`response`](TestExchange::response) must be awaited instead.
     pub fn wait(self) -> Result<TestResponse, TestError> {
         let mut body = BytesMut::new();
@@ -135,7 +135,7 @@ impl TestExchange {
     /// Waits until the response is complete, and returns it.
     ///
     /// # Errors
-    /// As [`piece`](TestExchange::piece), and [`TestError::TooLong`] if the body has more than 64 MiB.
+    /// The same as [`piece`](TestExchange::piece), and [`TestError::TooLong`] if the body has more than 64 MiB.
     pub async fn response(self) -> Result<TestResponse, TestError> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.piece().await? {

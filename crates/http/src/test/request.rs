@@ -109,7 +109,7 @@ impl TestRequest {
     /// `Content-Length`.
     ///
     /// # Errors
-    /// As [`start`](TestRequest::start).
+    /// The same as [`start`](TestRequest::start).
     pub fn start_streaming(mut self) -> Result<TestExchange, TestError> {
         self.body = None;
         if !self.has(CONTENT_LENGTH) && !self.has(TRANSFER_ENCODING) {

@@ -166,7 +166,7 @@ pub trait Engine: Copy {
     /// `f` is called while the connection is borrowed: it must not use any connection.
     fn with_filter<F: Filter, R>(self, f: impl FnOnce(&F) -> R) -> Option<R>;
 
-    /// Makes the layers continue with the data that they have held back ([`Filter::resumed`]). Listeners may be called
+    /// Resumes the layers, which then process the data that they have held back ([`Filter::resumed`]). Listeners may be called
     /// before this returns.
     fn resume_filters(self);
 

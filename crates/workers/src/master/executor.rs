@@ -154,7 +154,9 @@ impl Master {
             }
             Err(Error::TooManyWorkers) => {
                 let now = Instant::now();
-                self.supervisor.borrow_mut().delay_start(place, generation, now);
+                self.supervisor
+                    .borrow_mut()
+                    .delay_start(place, generation, now);
             }
             Err(error) => {
                 self.report_failure(&error);
