@@ -1,6 +1,6 @@
 //! The marker type in handles that are bound to the thread of their loop.
 
-/// A marker that makes a handle neither `Send` nor `Sync`. Its name tells the reader of the compiler error what to use instead.
+/// A marker that makes a handle neither `Send` nor `Sync`. Its name appears in the compiler error and suggests the types to use instead.
 ///
 /// `*const UseRemoteOrLoopHandle cannot be sent between threads safely` means that a handle such as a connection, a server or a timer was moved to
 /// another thread. On other threads, use the types that are `Send`:
