@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn content_length_is_optional() {
-        let response = Response::parse("HTTP/1.1 404 Not RouteMatch\r\n\r\nnothing").unwrap();
+        let response = Response::parse("HTTP/1.1 404 Not Found\r\n\r\nnothing").unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         assert_eq!(body(&response), b"nothing");
     }

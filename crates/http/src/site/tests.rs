@@ -81,7 +81,7 @@ fn options_are_answered_without_a_route() {
 #[test]
 fn an_error_does_not_show_the_path() {
     let response = response_to(&routes(&[]), Method::GET, "/<script>alert(1)</script>");
-    assert_eq!(text(&response), "Not RouteMatch\n");
+    assert_eq!(text(&response), "Not Found\n");
     assert_eq!(
         response.get("content-type"),
         Some("text/plain; charset=utf-8")

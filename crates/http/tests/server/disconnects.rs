@@ -116,7 +116,7 @@ fn a_half_closed_client_is_probed_with_the_first_bytes_of_its_response() {
         assert_eq!(sent, expected);
     }
     gate.take().unwrap().send(HttpError::not_found());
-    assert!(client.rest().starts_with("P/1.1 404 Not RouteMatch\r\n"));
+    assert!(client.rest().starts_with("P/1.1 404 Not Found\r\n"));
 }
 
 #[test]

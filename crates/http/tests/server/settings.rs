@@ -37,7 +37,7 @@ fn a_hook_can_rewrite_every_response_and_its_length() {
         ("/", 200, "hello and more"),
         ("/later", 200, "later and more"),
         ("/error", 400, "no\n and more"),
-        ("/nowhere", 404, "Not RouteMatch\n and more"),
+        ("/nowhere", 404, "Not Found\n and more"),
         ("/started", 200, " and more"),
     ] {
         let received = fetch(http, path);

@@ -26,7 +26,7 @@ fn all_errors_of_a_server_are_problem_details() {
     let detailed =
         r#"{"detail":"The page is not a number","status":400,"title":"Bad Request"}"#.to_owned();
     assert_eq!(get("/page"), (400, detailed));
-    let missing = r#"{"status":404,"title":"Not RouteMatch"}"#.to_owned();
+    let missing = r#"{"status":404,"title":"Not Found"}"#.to_owned();
     assert_eq!(get("/none"), (404, missing));
     let internal = r#"{"status":500,"title":"Internal Server Error"}"#.to_owned();
     assert_eq!(get("/fails"), (500, internal.clone()));
