@@ -95,13 +95,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         options.placement.description(),
     );
     let absent = || "is not installed".to_owned();
-    let peer =
+    let version_of =
         |name| machine::version(SOCKETIOXIDE_LOCK_FILE, name).unwrap_or("of unknown version");
     println!(
         "\nMachine: {} · socketioxide {} · axum {} · node {} · npm's socket.io {}",
         machine::describe([Server::UptickSocketIo.name()]),
-        peer("socketioxide"),
-        peer("axum"),
+        version_of("socketioxide"),
+        version_of("axum"),
         node_version().unwrap_or_else(absent),
         node_socketio_version().unwrap_or_else(absent),
     );

@@ -12,7 +12,7 @@ const ALL_MESSAGES: (u32, Duration) = (300, Duration::from_secs(10));
 /// The limit of messages visible to others: chat messages, joining and leaving.
 const VISIBLE_MESSAGES: (u32, Duration) = (30, Duration::from_secs(15));
 
-/// Counts the messages of each client, over all of its connections.
+/// Rate limits for the messages of each client, over all of its connections.
 #[derive(Debug)]
 pub(crate) struct Limits {
     all: RateLimiter<Client>,

@@ -11,7 +11,7 @@ const SCRIPTS: [(&str, &str); 2] = [
     ("/render.js", include_str!("render.js")),
 ];
 
-/// Browsers load and run only files of this server, even if other code is injected into the page.
+/// The content security policy: browsers load and run only files of this server, even if other code is injected into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -12,7 +12,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// The file name of the official client.
 const CLIENT: &str = "socket.io.min.js";
 
-/// Browsers load and run only files of this server, even if other code is injected into the page.
+/// The content security policy: browsers load and run only files of this server, even if other code is injected into the page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

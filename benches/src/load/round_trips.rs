@@ -62,7 +62,7 @@ impl Load for RoundTrips {
     }
 }
 
-/// Waits for clients to become readable.
+/// An epoll instance that waits for clients to become readable.
 pub(super) struct ReadinessPoller {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
@@ -89,7 +89,7 @@ impl ReadinessPoller {
         )?)
     }
 
-    /// Waits; returns the keys of the readable clients.
+    /// Waits until a client is readable, and returns the keys of all readable clients.
     pub(super) fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
         let patience = Timespec {
             tv_sec: RESPONSE_TIMEOUT.as_secs() as i64,

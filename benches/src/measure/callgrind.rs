@@ -23,8 +23,8 @@ pub(crate) fn is_available() -> bool {
     valgrind.is_ok_and(|status| status.success())
 }
 
-/// Returns all user instructions of `server` from its start to its end, with `units` of the load in
-/// between.
+/// Returns the number of user instructions that `server` executes from its start to its end, with
+/// `units` of the load in between.
 pub(crate) fn instructions<L: Load>(
     server: Server,
     identity: Option<&Identity>,
@@ -47,7 +47,7 @@ pub(crate) fn instructions<L: Load>(
     total(&text).context("callgrind's profile has no total")
 }
 
-/// Returns all user instructions of this program, run with other arguments.
+/// Returns the number of user instructions of this program, run with other arguments.
 pub(crate) fn instructions_of_self(arguments: &[&str]) -> Result<u64> {
     let profile = Profile::new();
     let mut out = OsString::from("--callgrind-out-file=");
@@ -71,6 +71,7 @@ fn total(profile: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// The output file of callgrind, which is removed on drop.
 struct Profile(PathBuf);
 
 impl Profile {

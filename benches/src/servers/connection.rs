@@ -23,7 +23,7 @@ pub(super) trait Protocol: Default {
     ) -> io::Result<&'a [u8]>;
 }
 
-/// Sends received bytes back.
+/// The echo protocol, which sends received bytes back.
 #[derive(Default)]
 pub(super) struct Echo;
 

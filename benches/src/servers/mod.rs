@@ -186,7 +186,7 @@ impl Server {
         }
     }
 
-    /// Returns whether its instructions can be counted: node and Bun generate theirs at run time.
+    /// Returns whether the instructions of the server can be counted. Node and Bun generate code at run time.
     pub(crate) fn is_native(self) -> bool {
         !matches!(
             self,
@@ -208,12 +208,12 @@ impl Server {
         }
     }
 
-    /// Returns the identity to start this server with; `None` for servers without TLS.
+    /// Returns `identity` for a server with TLS, and `None` for other servers.
     pub(crate) fn identity(self, identity: &Identity) -> Option<&Identity> {
         (Self::TLS.contains(&self) || Self::HTTPS.contains(&self)).then_some(identity)
     }
 
-    /// Serves until the process is killed. Servers with TLS need the file of an identity.
+    /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key.
     pub(crate) fn serve(self, identity: Option<&Path>) -> Result<()> {
         let identity = || identity.with_context(|| format!("{} needs a PEM file", self.name()));
         match self {

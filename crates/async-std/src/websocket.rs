@@ -1,8 +1,8 @@
 //! WebSockets of [async-tungstenite](https://docs.rs/async-tungstenite) over Uptick's connections, with the feature
 //! `async-tungstenite`.
 //!
-//! The module is meant for programs that use async-tungstenite already; Uptick's own WebSockets, with compression and
-//! backpressure, are the crate `uptick-websocket`.
+//! The module is meant for programs that already use async-tungstenite. Uptick's own WebSockets, with compression and
+//! backpressure, are in the crate `uptick-websocket`.
 
 use std::io;
 

@@ -12,7 +12,7 @@ use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{Id, Readiness, Token, catch};
 
 use crate::io::{self, ReceiveOutcome, ReceivedDatagram, Receiver};
-use crate::sockets::{SocketState, SocketTable, with, with_open, with_socket};
+use crate::sockets::{SocketState, SocketTable, with_open, with_socket, with_sockets};
 use crate::{DatagramSocket, Error};
 
 /// Maximum number of batches received on a socket before other sockets are served.
@@ -58,7 +58,7 @@ impl Driver for DatagramDriver {
     }
 
     fn reap(&self, token: Token) {
-        let freed = with(|sockets| {
+        let freed = with_sockets(|sockets| {
             let id = sockets.table.find(token)?;
             let socket = sockets.table.remove(id);
             let receiver = match sockets.table.is_empty() {
@@ -79,7 +79,7 @@ impl Driver for DatagramDriver {
 }
 
 fn find(token: Token) -> Option<Id> {
-    with(|sockets| sockets.table.find(token)).flatten()
+    with_sockets(|sockets| sockets.table.find(token)).flatten()
 }
 
 /// Receives and delivers datagrams until none is left or the budget is used up.
@@ -105,7 +105,7 @@ fn receive(id: Id, has_error: bool) {
     deliver_held(id);
     let mut errors = 0;
     for _ in 0..MAX_BATCHES {
-        let received = with(|sockets| receive_batch(sockets, id)).flatten();
+        let received = with_sockets(|sockets| receive_batch(sockets, id)).flatten();
         let Some((received, inbox)) = received else {
             return;
         };
@@ -167,7 +167,7 @@ fn deliver(id: Id, mut inbox: Vec<ReceivedDatagram>) {
             emit_datagram(id, incoming);
         }
     }
-    with(|sockets| {
+    with_sockets(|sockets| {
         sockets
             .receiver
             .as_mut()
@@ -268,11 +268,11 @@ enum SendOutcome {
 }
 
 fn send_batch(id: Id) -> SendOutcome {
-    let result = with(|sockets| try_send(sockets, id)).flatten();
-    let sent = with(|sockets| std::mem::take(&mut sockets.sent));
+    let result = with_sockets(|sockets| try_send(sockets, id)).flatten();
+    let sent = with_sockets(|sockets| std::mem::take(&mut sockets.sent));
     if let Some(mut sent) = sent {
         sent.clear();
-        with(|sockets| sockets.sent = sent);
+        with_sockets(|sockets| sockets.sent = sent);
     }
     result.unwrap_or(SendOutcome::Blocked)
 }

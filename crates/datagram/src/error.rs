@@ -55,8 +55,7 @@ pub enum Error {
         reason: Arc<str>,
     },
     /// Receiving failed; the socket stays open. On a connected socket the usual cause is that the peer refused an
-    /// earlier
-    /// datagram (ECONNREFUSED).
+    /// earlier datagram (ECONNREFUSED).
     #[error("receiving {} failed: {}", ReceiveAddress { local, peer }, errno::describe(.source))]
     Receive {
         /// The socket's local address.

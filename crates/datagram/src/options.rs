@@ -66,9 +66,8 @@ impl DatagramOptions {
         Self::default()
     }
 
-    /// Sets the maximum size of a received datagram, in bytes, from 1 to 65,535. A larger one is dropped with an
-    /// `error`.
-    /// Default: 65,535, which no datagram exceeds.
+    /// Sets the maximum size of a received datagram, in bytes, from 1 to 65,535. A larger one is dropped, and
+    /// `error` is emitted. Default: 65,535, which no datagram exceeds.
     pub fn max_datagram_size(mut self, bytes: usize) -> Self {
         self.max_datagram_size = bytes.clamp(1, MAX_DATAGRAM_SIZE);
         self
@@ -87,9 +86,8 @@ impl DatagramOptions {
         self
     }
 
-    /// Sets how long `end` waits while the system accepts no datagrams. When the time has elapsed, the queue is discarded
-    /// with
-    /// an `error`. Default: 1 s.
+    /// Sets the maximum time that `end` waits while the system accepts no datagrams. After it, the queue is discarded and
+    /// `error` is emitted. Default: 1 s.
     pub fn linger(mut self, time: Duration) -> Self {
         self.linger = time;
         self
@@ -102,11 +100,9 @@ impl DatagramOptions {
         self
     }
 
-    /// Restricts a socket that is bound to an IPv6 address to IPv6. Without the restriction a socket on `[::]` also
-    /// receives
-    /// from IPv4 senders, whose addresses then look like `[::ffff:192.0.2.1]:80`. Default: the system's setting (on
-    /// Linux,
-    /// usually both families).
+    /// Restricts a socket that is bound to an IPv6 address to IPv6. Without the restriction, a socket on `[::]` also
+    /// receives datagrams from IPv4 senders, with addresses such as `[::ffff:192.0.2.1]:80`. Default: left to the system
+    /// (on Linux, usually both families).
     pub fn v6_only(mut self, only: bool) -> Self {
         self.v6_only = Some(only);
         self
@@ -132,8 +128,7 @@ impl DatagramOptions {
     }
 
     /// Sets the maximum number of hops of a datagram (IPv4 time to live, IPv6 hop limit), at least 1. Default: left to
-    /// the
-    /// system (64 on Linux).
+    /// the system (64 on Linux).
     pub fn ttl(mut self, hops: u8) -> Self {
         self.ttl = Some(hops.max(1));
         self
@@ -146,9 +141,8 @@ impl DatagramOptions {
         self
     }
 
-    /// Sets whether datagrams to a multicast group also reach members on this machine. On Linux this is an option of
-    /// the sender,
-    /// on other systems one of the receiver for IPv4. Default: left to the system (`true`).
+    /// Sets whether datagrams to a multicast group also reach members on this machine. On Linux, this is an option of
+    /// the sender; on other systems, for IPv4, of the receiver. Default: left to the system (`true`).
     pub fn multicast_loop(mut self, enabled: bool) -> Self {
         self.multicast_loop = Some(enabled);
         self
@@ -171,9 +165,8 @@ impl DatagramOptions {
         })
     }
 
-    /// Creates a socket that exchanges datagrams with one peer only. No packet is sent: a missing peer is noticed only
-    /// when it
-    /// refuses a datagram (an `error` with ECONNREFUSED) or does not answer.
+    /// Creates a socket that exchanges datagrams with one peer only. No packet is sent: a missing peer is detected only
+    /// when its system refuses a datagram (an `error` with ECONNREFUSED), or not at all.
     ///
     /// # Errors
     /// [`Error::InvalidAddress`], or [`Error::Connect`] with the system's error, such as ENETUNREACH.
@@ -194,9 +187,8 @@ impl DatagramOptions {
         })
     }
 
-    /// Registers a socket of the standard library with the loop, such as an inherited one. Options that have to be set
-    /// before a
-    /// socket is bound are ignored.
+    /// Registers a socket of the standard library with the loop, such as an inherited one. Options that must be set
+    /// before a socket is bound are ignored.
     ///
     /// # Errors
     /// [`Error::Adopt`] with the system's error.

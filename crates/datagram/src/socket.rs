@@ -17,17 +17,14 @@ use crate::{DatagramOptions, Error, IntoAddress, driver};
 /// A UDP socket on this thread's event loop.
 ///
 /// `DatagramSocket` is a `Copy` handle: callbacks capture it by `move`, and the loop owns the socket until it has
-/// closed. The
-/// handle of a closed socket is *stale*: `send` returns `false`, the addresses are `None`, and all other methods do
-/// nothing.
-/// An open socket keeps the loop running.
+/// closed. The handle of a closed socket is *stale*: `send` returns `false`, the addresses are `None`, and all other
+/// methods do nothing. An open socket keeps the loop running.
 ///
 /// Without a `message` listener, nothing is received: datagrams stay in the system's buffer.
 ///
 /// # Limits
 /// [`DatagramOptions`] lists the limits of a socket. A socket receives at most 128 datagrams in a row before other
-/// sockets
-/// are served.
+/// sockets are served.
 ///
 /// # Examples
 /// ```
@@ -213,8 +210,7 @@ impl DatagramSocket {
     /// Sends a datagram to an address. Returns `true` if the datagram was accepted.
     ///
     /// The rules of [`send`](DatagramSocket::send) apply. A destination of the wrong address family, or, on a connected
-    /// socket,
-    /// a destination other than its peer, is not accepted either, and an `error` follows.
+    /// socket, a destination other than its peer, is not accepted either, and an `error` follows.
     pub fn send_to(&self, data: impl Into<Bytes>, peer: SocketAddr) -> bool {
         self.queue(data.into(), Some(peer))
     }
@@ -260,8 +256,7 @@ impl DatagramSocket {
     }
 
     /// Stops receiving: no `message` is emitted until [`resume`](DatagramSocket::resume), and datagrams stay in the
-    /// system's
-    /// buffer, which drops those that do not fit.
+    /// system's buffer, which drops those that do not fit.
     pub fn pause(&self) {
         with_open(self.id, |socket, _| socket.is_paused = true);
     }

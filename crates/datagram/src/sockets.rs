@@ -31,7 +31,7 @@ pub(crate) struct SocketEntry {
     pub(crate) local: SocketAddr,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) queue: SendQueue,
-    /// Datagrams of a batch that were received when the socket stopped receiving; at most a batch.
+    /// Datagrams of a batch that were not emitted because a callback stopped receiving; at most one batch.
     pub(crate) held: VecDeque<ReceivedDatagram>,
     /// Errors of `send`, emitted at the end of the iteration.
     pub(crate) pending_errors: Vec<Error>,
@@ -40,9 +40,9 @@ pub(crate) struct SocketEntry {
     pub(crate) linger: Duration,
     pub(crate) deadline: Option<DeadlineId>,
     pub(crate) is_paused: bool,
-    /// Set while the poller's last report was that there are datagrams to receive.
+    /// Set if the poller has reported datagrams that may not have been received yet.
     pub(crate) is_readable: bool,
-    /// Set while the system accepts no datagrams; the poller reports when it does.
+    /// Set while the system accepts no datagrams. The poller reports when it accepts them again.
     pub(crate) is_blocked: bool,
     pub(crate) flush_is_due: bool,
     pub(crate) ready_is_due: bool,
@@ -96,8 +96,7 @@ impl SocketEntry {
     /// Starts or stops waiting for the system to accept datagrams again.
     ///
     /// The poller reports a UDP socket that is watched for writing after each datagram sent, so the socket is watched
-    /// for
-    /// writing only while the system accepts none.
+    /// for writing only while the system accepts none.
     pub(crate) fn set_blocked(&mut self, id: Id, driver: DriverId, blocked: bool) {
         let Some(socket) = self.socket.as_ref().filter(|_| self.is_blocked != blocked) else {
             return;
@@ -159,7 +158,7 @@ thread_local! {
 }
 
 /// Calls `f` with this thread's sockets; `None` while the thread is being torn down. No callback may run in `f`.
-pub(crate) fn with<R>(f: impl FnOnce(&mut SocketTable) -> R) -> Option<R> {
+pub(crate) fn with_sockets<R>(f: impl FnOnce(&mut SocketTable) -> R) -> Option<R> {
     SOCKETS
         .try_with(|sockets| f(&mut sockets.borrow_mut()))
         .ok()
@@ -167,12 +166,12 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut SocketTable) -> R) -> Option<R> {
 
 /// Calls `f` with a socket, unless it is gone.
 pub(crate) fn with_socket<R>(id: Id, f: impl FnOnce(&mut SocketEntry) -> R) -> Option<R> {
-    with(|sockets| sockets.table.get_mut(id).map(f)).flatten()
+    with_sockets(|sockets| sockets.table.get_mut(id).map(f)).flatten()
 }
 
 /// Calls `f` with a socket, unless it is closing or gone.
 pub(crate) fn with_open<R>(id: Id, f: impl FnOnce(&mut SocketEntry, DriverId) -> R) -> Option<R> {
-    with(|sockets| {
+    with_sockets(|sockets| {
         let driver = sockets.driver();
         let socket = sockets.table.get_mut(id)?;
         (socket.state <= SocketState::Ending).then(|| f(socket, driver))
@@ -216,7 +215,7 @@ pub(crate) fn add_with(
         flush_is_due: false,
         ready_is_due: false,
     };
-    with(|sockets| {
+    with_sockets(|sockets| {
         let driver = sockets.driver();
         let id = sockets.table.insert(entry).ok_or_else(full)?;
         let entry = sockets.table.get(id).ok_or_else(full)?;

@@ -1,4 +1,4 @@
-//! Descriptors are closed. This test has its own process, because it counts the descriptors of the whole process.
+//! Descriptors of closed sockets are released. This test has its own process, because it counts all descriptors of the process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 

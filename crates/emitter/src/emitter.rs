@@ -155,7 +155,7 @@ pub trait Emitter {
     /// Returns the emissions of an event as a [`Stream`](futures::Stream), which ends when the emitter drops its listeners.
     ///
     /// # Limits
-    /// It queues 1,024 payloads for a late reader; see [`Events::with_capacity`].
+    /// It queues 1,024 payloads for a slow reader; see [`Events::with_capacity`].
     ///
     /// # Panics
     /// As for [`on`](Emitter::on).

@@ -97,7 +97,7 @@ fn poll<P>(mailbox: &RefCell<Mailbox<P>>, context: &mut Context<'_>) -> Poll<Opt
 /// A future for the next emission; returned by [`Emitter::next`].
 ///
 /// # Cancel safety
-/// Dropping it removes its listener; a payload that it has received but not yielded is lost.
+/// Dropping it removes its listener; a payload that it has received but not yet returned is lost.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Next<E: Emitter, P> {
     inner: Subscription<E, P>,
@@ -106,14 +106,14 @@ pub struct Next<E: Emitter, P> {
 /// The emissions of an event as a stream; returned by [`Emitter::events`].
 ///
 /// # Limits
-/// 1,024 payloads are queued for a late reader; further ones are dropped and [counted](Events::dropped). To read a
+/// 1,024 payloads are queued for a slow reader; further ones are dropped and [counted](Events::dropped). To read a
 /// connection without loss, use `AsyncRead` instead, which applies backpressure to the peer.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Events<E: Emitter, P> {
     inner: Subscription<E, P>,
 }
 
-/// Default number of payloads that an [`Events`] queues for a late reader.
+/// Default number of payloads that an [`Events`] queues for a slow reader.
 const EVENTS_CAPACITY: usize = 1024;
 
 struct Subscription<E: Emitter, P> {
@@ -156,13 +156,13 @@ impl<E: Emitter + Clone, P: 'static> Events<E, P> {
 }
 
 impl<E: Emitter, P> Events<E, P> {
-    /// Sets the number of payloads queued for a late reader. Default: 1,024.
+    /// Sets the number of payloads queued for a slow reader. Default: 1,024.
     pub fn with_capacity(self, payloads: usize) -> Self {
         self.inner.mailbox.borrow_mut().capacity = payloads;
         self
     }
 
-    /// Returns the number of payloads dropped because the reader was late.
+    /// Returns the number of payloads dropped because the reader was slow.
     pub fn dropped(&self) -> u64 {
         self.inner.mailbox.borrow().dropped
     }

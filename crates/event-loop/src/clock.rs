@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A monotonic clock. The loop reads it once in each iteration, and when a duration counts from a call.
+/// A monotonic clock. The loop reads it once in each iteration, and in calls with a duration that is relative to the call, such as
+/// [`add_timer`](crate::add_timer).
 pub trait Clock {
     /// Returns the time since the clock was created. If it goes backwards, the loop's time stands still.
     fn elapsed(&self) -> Duration;
 
-    /// Returns the same time, up to 10 ms late, if that is cheaper. Default: [`elapsed`](Clock::elapsed).
+    /// Returns a time that may be up to 10 ms behind [`elapsed`](Clock::elapsed), if that is cheaper to read. Default: the same time.
     fn coarse(&self) -> Duration {
         self.elapsed()
     }
@@ -59,7 +60,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when a program moves it. Clones share the time.
+/// A clock that changes only when the program advances or sets it. Clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Rc<Cell<Duration>>);
 

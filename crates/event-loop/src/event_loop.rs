@@ -172,7 +172,7 @@ impl EventLoop {
     /// The same as [`run_once`](EventLoop::run_once).
     pub fn run(&self) -> Result<(), Error> {
         let _running = self.inner.enter()?;
-        self.inner.remote.forget_stop();
+        self.inner.remote.discard_stop();
         while self.inner.is_alive() {
             self.inner.iterate(None)?;
             if self.inner.stopping.replace(false) {
@@ -315,7 +315,7 @@ pub fn handle() -> LoopHandle {
     LoopHandle::new(remote.unwrap_or_else(|| Arc::new(SharedLoopState::gone())))
 }
 
-/// Resets the flags when running ends, including by an error or a panic.
+/// A guard that resets the flags on drop, including after an error or a panic.
 struct RunGuard<'a> {
     running: &'a Cell<bool>,
     stopping: &'a Cell<bool>,

@@ -34,7 +34,7 @@ pub const POST_LIMIT: usize = 65_536;
 /// ```
 #[derive(Clone)]
 pub struct LoopHandle {
-    remote: Arc<SharedLoopState>,
+    shared: Arc<SharedLoopState>,
 }
 
 type Call = Box<dyn FnOnce() + Send>;
@@ -42,7 +42,7 @@ type Call = Box<dyn FnOnce() + Send>;
 /// The state of a loop that is shared with other threads.
 pub(crate) struct SharedLoopState {
     inbox: Mutex<LoopInbox>,
-    /// Set when the loop was notified of new messages, so that one wake-up serves several.
+    /// Set from the wake-up of the loop until it takes the inbox, so that several posts cause one wake-up.
     notified: AtomicBool,
     wake: Arc<dyn Wake>,
     thread: ThreadId,
@@ -64,8 +64,8 @@ pub(crate) struct Incoming {
 }
 
 impl LoopHandle {
-    pub(crate) fn new(remote: Arc<SharedLoopState>) -> Self {
-        LoopHandle { remote }
+    pub(crate) fn new(shared: Arc<SharedLoopState>) -> Self {
+        LoopHandle { shared }
     }
 
     /// Queues `f` to be called on the loop's own thread, as a tick.
@@ -77,7 +77,7 @@ impl LoopHandle {
     /// # Limits
     /// [`POST_LIMIT`] callbacks are queued.
     pub fn post(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
-        let mut inbox = self.remote.inbox();
+        let mut inbox = self.shared.inbox();
         if inbox.closed {
             return Err(Error::LoopGone);
         }
@@ -86,7 +86,7 @@ impl LoopHandle {
         }
         inbox.calls.push_back(Box::new(f));
         drop(inbox);
-        self.remote.notify();
+        self.shared.notify();
         Ok(())
     }
 
@@ -94,8 +94,8 @@ impl LoopHandle {
     ///
     /// To stop a loop that may not be running yet, post the stop: `handle.post(stop)`.
     pub fn stop(&self) {
-        self.remote.inbox().stop = true;
-        self.remote.notify();
+        self.shared.inbox().stop = true;
+        self.shared.notify();
     }
 }
 
@@ -114,11 +114,11 @@ impl SharedLoopState {
         }
     }
 
-    /// Creates the shared state of a loop that is gone.
+    /// Creates the state of a loop whose thread has ended.
     pub(crate) fn gone() -> Self {
-        let remote = SharedLoopState::new(Arc::new(NoWake));
-        remote.inbox().closed = true;
-        remote
+        let shared = SharedLoopState::new(Arc::new(NoWake));
+        shared.inbox().closed = true;
+        shared
     }
 
     pub(crate) fn is_local(&self) -> bool {
@@ -157,7 +157,7 @@ impl SharedLoopState {
     }
 
     /// Discards a [`stop`](LoopHandle::stop) that was requested while the loop was not running.
-    pub(crate) fn forget_stop(&self) {
+    pub(crate) fn discard_stop(&self) {
         if self.has_incoming() {
             self.inbox().stop = false;
         }
@@ -182,7 +182,7 @@ impl SharedLoopState {
 impl fmt::Debug for LoopHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoopHandle")
-            .field("thread", &self.remote.thread)
+            .field("thread", &self.shared.thread)
             .finish_non_exhaustive()
     }
 }

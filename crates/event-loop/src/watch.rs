@@ -275,7 +275,7 @@ impl WatchDriver {
     }
 }
 
-/// Puts a callback back when it has returned or panicked, if its watch still exists.
+/// A guard that puts a callback back on drop, after it has returned or panicked, if its watch still exists.
 struct CallbackGuard {
     id: Id,
     direction: Direction,

@@ -16,8 +16,8 @@ pub(crate) struct CookieError {
     reason: &'static str,
 }
 
-/// Returns the value of a `Set-Cookie` field.
-pub(crate) fn to_field(cookie: &Cookie<'_>) -> Result<HeaderValue, CookieError> {
+/// Returns the value of the `Set-Cookie` header of a cookie.
+pub(crate) fn to_header_value(cookie: &Cookie<'_>) -> Result<HeaderValue, CookieError> {
     let failed = |reason| CookieError {
         name: cookie.name().to_owned(),
         reason,
@@ -46,7 +46,7 @@ fn check(cookie: &Cookie<'_>) -> Result<(), &'static str> {
     let attributes = [cookie.path(), cookie.domain()];
     let mut bytes = attributes.into_iter().flatten().flat_map(str::bytes);
     if bytes.any(|b| b == b';' || !(b' '..=b'~').contains(&b)) {
-        return Err("its path or domain contains a character that ends the attribute");
+        return Err("its path or domain contains a character that is not allowed in cookies");
     }
     let secure = cookie.secure() == Some(true);
     if has_prefix(name, "__Secure-") && !secure {
@@ -81,7 +81,7 @@ mod tests {
     use crate::SameSite;
 
     fn sent(cookie: impl Into<Cookie<'static>>) -> Result<String, &'static str> {
-        to_field(&cookie.into())
+        to_header_value(&cookie.into())
             .map(|value| value.to_str().unwrap().to_owned())
             .map_err(|e| e.reason)
     }

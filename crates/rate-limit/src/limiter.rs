@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::decision::Decision;
 use crate::limit::{Limit, State, nanos};
 
-/// Applies a [`Limit`] to each key, such as a client address or a user name.
+/// A rate limiter that applies a [`Limit`] to each key, such as a client address or a user name.
 ///
 /// It has no clock: each call takes the time since some fixed moment, from a monotonic clock. An earlier time than in a previous call counts as
 /// the previous one.

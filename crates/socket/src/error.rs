@@ -50,7 +50,7 @@ pub enum Error {
         /// The cause.
         source: Cause,
     },
-    /// An outgoing connection could not be made.
+    /// An outgoing connection could not be established.
     #[error("connecting to {uri} failed: {source}")]
     Connect {
         /// The address to connect to.
@@ -58,7 +58,7 @@ pub enum Error {
         /// The cause.
         source: Cause,
     },
-    /// A layer above the socket, such as TLS, failed while a connection was being made.
+    /// A layer above the socket, such as TLS, failed while a connection was being established.
     #[error("connecting to {uri} failed {when}: {source}")]
     ConnectLayer {
         /// The address to connect to.
@@ -93,9 +93,7 @@ pub enum Error {
         source: Cause,
     },
     /// The write queue of a connection was full, because the peer reads too slowly.
-    #[error(
-        "writing to {peer} failed: the write buffer is at its limit of {limit} bytes (ENOBUFS)"
-    )]
+    #[error("writing to {peer} failed: the write queue is at its limit of {limit} bytes (ENOBUFS)")]
     BufferFull {
         /// The remote address of the connection.
         peer: Address,
@@ -168,7 +166,7 @@ pub enum Error {
         /// The number of operations in the queue.
         operations: usize,
     },
-    /// The server or connection was closed, by either peer, before the operation was done.
+    /// The server or connection was closed, on either side, before the operation completed.
     #[error("{object} is closed (ENOTCONN)")]
     Closed {
         /// The closed server or connection.
@@ -466,7 +464,7 @@ mod tests {
                     limit: 1024,
                 },
                 "writing to tcp://192.0.2.7:4711 failed: \
-                 the write buffer is at its limit of 1024 bytes (ENOBUFS)",
+                 the write queue is at its limit of 1024 bytes (ENOBUFS)",
             ),
             (
                 Error::Timeout {
@@ -552,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_send_and_sync_and_at_most_64_bytes_large() {
+    fn the_error_is_send_and_sync_and_has_at_most_64_bytes() {
         fn assert_send_sync<T: Send + Sync>() {}
         assert_send_sync::<Error>();
         assert!(size_of::<Error>() <= 64, "{}", size_of::<Error>());

@@ -430,7 +430,7 @@ impl Server {
         if let Some(mut entry) = entry
             && let Some(draining) = entry.draining.take()
         {
-            draining.done();
+            draining.complete();
         }
         if let Err(message) = emitted {
             tracing::error!("a close callback of a server panicked: {message}");

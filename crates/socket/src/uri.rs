@@ -225,8 +225,8 @@ fn localhost(port: u16) -> SocketAddr {
 fn parse_listen(text: &str) -> Result<ListenUri, Reason> {
     let (scheme, rest) = split_scheme(text)?;
     match scheme {
-        UriScheme::Port => Ok(localhost(authority::port(rest)?).into()),
-        UriScheme::Tcp => authority::listen(rest).map(ListenUri::Tcp),
+        UriScheme::Port => Ok(localhost(authority::parse_port(rest)?).into()),
+        UriScheme::Tcp => authority::parse_listen(rest).map(ListenUri::Tcp),
         UriScheme::Unix => unix::listen(rest).map(ListenUri::Unix),
         UriScheme::Fd => parse_fd(rest).map(ListenUri::Fd),
         UriScheme::Systemd => parse_systemd(rest).map(ListenUri::Systemd),
@@ -241,8 +241,8 @@ fn parse_listen(text: &str) -> Result<ListenUri, Reason> {
 fn parse_connect(text: &str) -> Result<ConnectUri, Reason> {
     let (scheme, rest) = split_scheme(text)?;
     let uri = match scheme {
-        UriScheme::Port => localhost(authority::port(rest)?).into(),
-        UriScheme::Tcp => authority::connect(rest)?,
+        UriScheme::Port => localhost(authority::parse_port(rest)?).into(),
+        UriScheme::Tcp => authority::parse_connect(rest)?,
         UriScheme::Unix => ConnectUri::Unix(unix::connect(rest)?),
         UriScheme::Fd | UriScheme::Systemd => {
             return Err("an inherited socket can be listened on, not connected to".into());

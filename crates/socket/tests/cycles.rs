@@ -19,28 +19,28 @@ use uptick_event_loop::EventLoop;
 use uptick_socket::prelude::*;
 
 /// The system's allocator with a count of the allocated bytes.
-struct Counting;
+struct CountingAllocator;
 
-static LIVE: AtomicIsize = AtomicIsize::new(0);
+static ALLOCATED: AtomicIsize = AtomicIsize::new(0);
 
 #[allow(unsafe_code)]
 // SAFETY: every call is forwarded unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        ALLOCATED.fetch_add(layout.size() as isize, Ordering::Relaxed);
         // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        ALLOCATED.fetch_sub(layout.size() as isize, Ordering::Relaxed);
         // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Number of connections that are open at the same time.
 const CONCURRENCY: u32 = 50;
@@ -53,6 +53,7 @@ const CYCLES: u32 = 100_000;
 /// Accepted difference in bytes, for tables that grow for the first time.
 const SLACK: isize = 64 * 1024;
 
+/// Cycles of connecting, exchanging a message and closing. Clones share the counters.
 #[derive(Clone)]
 struct Cycles {
     tcp: Server,
@@ -64,7 +65,7 @@ struct Cycles {
 
 impl Cycles {
     /// Connects, exchanges a message, closes the connection in one of several ways, and starts the next cycle.
-    fn turn(&self) {
+    fn run_next(&self) {
         let n = self.left.get();
         if n == 0 {
             return;
@@ -101,7 +102,7 @@ impl Cycles {
         });
         client.on("error", |error: Error| panic!("{error}"));
         let next = self.clone();
-        client.on("close", move |()| next.turn());
+        client.on("close", move |()| next.run_next());
         client.write(if n % 16 == 5 { "end!" } else { "hello" });
     }
 
@@ -110,7 +111,7 @@ impl Cycles {
         self.left.set(cycles);
         self.answered.set(0);
         for _ in 0..CONCURRENCY {
-            self.turn();
+            self.run_next();
         }
         let (tcp, unix) = (self.tcp, self.unix);
         let open = move || tcp.open_connections() + unix.open_connections();
@@ -162,9 +163,9 @@ fn descriptors_and_memory_are_back_at_the_baseline_after_100_000_connections() {
     serve(cycles.tcp);
     serve(cycles.unix);
     cycles.run(WARM_UP);
-    let before = (descriptors(), LIVE.load(Ordering::SeqCst));
+    let before = (descriptors(), ALLOCATED.load(Ordering::SeqCst));
     cycles.run(CYCLES);
-    let after = (descriptors(), LIVE.load(Ordering::SeqCst));
+    let after = (descriptors(), ALLOCATED.load(Ordering::SeqCst));
     let accepted = cycles.tcp.accepted() + cycles.unix.accepted();
     assert_eq!(accepted, u64::from(WARM_UP + CYCLES));
     assert_eq!(after.0, before.0, "descriptors");

@@ -1,5 +1,5 @@
-//! Ten thousand open connections. They need half of the descriptors that a process may have, so the clients run in
-//! their own process, and so does this test.
+//! Ten thousand open connections. Each side needs about half of the descriptors that a process may have, so the clients
+//! run in a process of their own, and this test is a separate program.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -90,8 +90,8 @@ fn clients(server: SocketAddr) {
         client.write_all(&(n as u32).to_be_bytes()).unwrap();
     }
     for (n, client) in clients.iter_mut().enumerate() {
-        let mut answer = [0; 4];
-        client.read_exact(&mut answer).unwrap();
-        assert_eq!(u32::from_be_bytes(answer), n as u32);
+        let mut echoed = [0; 4];
+        client.read_exact(&mut echoed).unwrap();
+        assert_eq!(u32::from_be_bytes(echoed), n as u32);
     }
 }

@@ -1,4 +1,4 @@
-//! A process that is out of descriptors: one error for each episode, no busy loop, and the listener survives. The limit
+//! A process that is out of descriptors: one error for each shortage, no busy loop, and the server continues to listen. The limit
 //! applies to the process, so this test has its own process.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -16,11 +16,11 @@ use uptick_event_loop::{EventLoop, add_timer};
 use uptick_socket::prelude::*;
 
 /// Number of descriptors that the process may open in addition to the existing ones.
-const ROOM: usize = 15;
+const FREE_DESCRIPTORS: usize = 15;
 const CLIENTS: usize = 40;
 
 /// Limits the process to a number of further descriptors.
-fn leave_room_for(descriptors: usize) {
+fn limit_further_descriptors(descriptors: usize) {
     // The lowest free descriptor; all lower ones are open.
     let next = File::open("Cargo.toml").unwrap();
     let next = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
@@ -48,33 +48,33 @@ fn a_server_without_free_descriptors_reports_one_error_and_accepts_again_later()
     server.pause();
     settle();
     server.resume();
-    leave_room_for(ROOM);
+    limit_further_descriptors(FREE_DESCRIPTORS);
 
     let text = format!(
         "accepting a connection on {} failed: Too many open files (EMFILE)",
         server.address().unwrap()
     );
     let mut expected = 0;
-    for episode in 1..=2 {
-        run_until(|| errors.count(&text) == episode);
-        expected += ROOM;
-        assert_eq!(held.borrow().len(), ROOM);
+    for shortage in 1..=2 {
+        run_until(|| errors.count(&text) == shortage);
+        expected += FREE_DESCRIPTORS;
+        assert_eq!(held.borrow().len(), FREE_DESCRIPTORS);
         assert_eq!(server.accepted(), expected as u64);
         let iterations = iterations_in(Duration::from_millis(400));
-        assert!(iterations < 20, "the loop spins: {iterations} iterations");
-        assert_eq!(errors.count(&text), episode, "one error for each episode");
+        assert!(iterations < 20, "the loop is busy: {iterations} iterations");
+        assert_eq!(errors.count(&text), shortage, "one error for each shortage");
         assert!(server.address().is_some());
         held.take().iter().for_each(|conn| conn.close());
     }
     // The remaining clients are accepted without a new error.
     run_until(|| server.accepted() == CLIENTS as u64);
-    assert_eq!(held.borrow().len(), CLIENTS - 2 * ROOM);
+    assert_eq!(held.borrow().len(), CLIENTS - 2 * FREE_DESCRIPTORS);
     assert_eq!(errors.count(&text), 2);
 
     // A server can be paused, resumed and closed while accepting is suspended.
-    leave_room_for(0);
+    limit_further_descriptors(0);
     held.take().iter().for_each(|conn| conn.close());
-    let files = take_all_but_one();
+    let files = open_all_but_one();
     let client = connect(server);
     run_until(|| errors.count(&text) == 3);
     server.pause();
@@ -86,7 +86,7 @@ fn a_server_without_free_descriptors_reports_one_error_and_accepts_again_later()
 }
 
 /// Opens all remaining descriptors except one.
-fn take_all_but_one() -> Vec<File> {
+fn open_all_but_one() -> Vec<File> {
     let mut files = Vec::new();
     while let Ok(file) = File::open("Cargo.toml") {
         files.push(file);

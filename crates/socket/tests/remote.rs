@@ -1,4 +1,4 @@
-//! Connections and servers from other threads.
+//! Handles of connections and servers on other threads.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
@@ -196,7 +196,7 @@ fn a_single_write_above_the_limit_is_accepted_if_the_queue_is_empty() {
 }
 
 #[test]
-fn operations_are_limited_in_number() {
+fn the_number_of_queued_operations_is_limited() {
     let (conn, _peer) = tcp_pair();
     let remote = conn.remote();
     for _ in 0..POST_LIMIT {
@@ -253,12 +253,12 @@ fn any_server_can_be_closed_and_shut_down_from_another_thread() {
         let flag = Rc::clone(&closed);
         server.on("close", move |()| flag.set(true));
         let remote = server.remote();
-        let remains = remote.clone();
+        let other = remote.clone();
         thread::spawn(move || end(remote)).join().unwrap();
         run_loop();
         assert!(closed.get());
-        assert!(!remains.is_open());
-        let refused = remains.post(|_| ()).unwrap_err().to_string();
+        assert!(!other.is_open());
+        let refused = other.post(|_| ()).unwrap_err().to_string();
         assert!(
             refused.starts_with("the server tcp://127.0.0.1:") && refused.ends_with("(ENOTCONN)"),
             "{refused}"

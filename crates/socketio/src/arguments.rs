@@ -27,7 +27,7 @@ pub trait FromArguments: Sized {
     ///
     /// # Errors
     ///
-    /// Returns the error of `serde_json` if an argument is missing or does not fit its type.
+    /// Returns the error of `serde_json` if an argument is missing or cannot be parsed as its type.
     fn from_arguments(arguments: &Arguments) -> Result<Self, serde_json::Error>;
 }
 
@@ -139,8 +139,8 @@ impl<'de> Deserializer<'de> for DeserializeProbe {
     }
 }
 
-/// Implements the methods of a serializer for values that are not tuples, all with the same result.
-macro_rules! single {
+/// Implements methods of a serializer, all with the same result.
+macro_rules! serializer_methods {
     ($result:expr; $($method:ident($($type:ty),*) $(<$generic:ident>)? -> $ok:ty;)*) => {$(
         fn $method $(<$generic: Serialize + ?Sized>)? (self, $(_: $type),*) -> Result<$ok, Self::Error> {
             $result
@@ -148,9 +148,10 @@ macro_rules! single {
     )*};
 }
 
-macro_rules! singles {
+/// Implements the methods of a serializer for values that are neither tuples nor `()`, all with the same result.
+macro_rules! non_tuple_methods {
     ($result:expr) => {
-        single! { $result;
+        serializer_methods! { $result;
             serialize_bool(bool) -> (); serialize_i8(i8) -> (); serialize_i16(i16) -> (); serialize_i32(i32) -> (); serialize_i64(i64) -> ();
             serialize_u8(u8) -> (); serialize_u16(u16) -> (); serialize_u32(u32) -> (); serialize_u64(u64) -> (); serialize_f32(f32) -> ();
             serialize_i128(i128) -> (); serialize_u128(u128) -> ();
@@ -179,7 +180,7 @@ impl Serializer for SerializeProbe {
     type SerializeStruct = Impossible<(), ArgumentShape>;
     type SerializeStructVariant = Impossible<(), ArgumentShape>;
 
-    singles!(Err(ArgumentShape::Single));
+    non_tuple_methods!(Err(ArgumentShape::Single));
 
     fn serialize_unit(self) -> Result<(), ArgumentShape> {
         Ok(())
@@ -201,10 +202,10 @@ impl Serializer for SerializeProbe {
 /// Serializer that appends each element of a tuple as an argument.
 struct TupleElements<'a>(&'a mut Encoder);
 
-/// Returns the error for a type that first serializes as a tuple, and then as something else.
+/// Returns the error for a value that is first serialized as a tuple, and then as another type.
 fn inconsistent<T>() -> Result<T, serde_json::Error> {
     Err(serde::ser::Error::custom(
-        "the value serialized as another type than before",
+        "the value was first serialized as a tuple, and then as another type",
     ))
 }
 
@@ -219,7 +220,7 @@ impl<'a> Serializer for TupleElements<'a> {
     type SerializeStruct = Impossible<(), serde_json::Error>;
     type SerializeStructVariant = Impossible<(), serde_json::Error>;
 
-    singles!(inconsistent());
+    non_tuple_methods!(inconsistent());
 
     fn serialize_unit(self) -> Result<(), serde_json::Error> {
         inconsistent()

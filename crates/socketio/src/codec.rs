@@ -1,4 +1,4 @@
-//! The parser of a server: encoding and decoding of packets.
+//! The packet parser of a server, which encodes and decodes packets.
 
 use serde::Serialize;
 use uptick_websocket::Message;

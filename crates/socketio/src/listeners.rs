@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::protocol::packet::Arguments;
 
-/// Identifies a listener of a socket or a namespace. Pass it to `off` to remove the listener.
+/// The id of a listener of a socket or a namespace. Pass it to `off` to remove the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventListenerId(u64);
 

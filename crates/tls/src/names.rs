@@ -1,4 +1,4 @@
-//! Server names: wildcard patterns as in certificates, and a map with lookup by name.
+//! Server names: patterns with wildcards as in certificates, and a map from patterns to values.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ enum NamePattern {
 }
 
 impl NamePattern {
-    /// Parses a pattern. The error completes the sentence "… is not a valid server name: ".
+    /// Parses a pattern. The error is the reason, which follows "… is not a valid server name: " in the text of the error.
     fn parse(text: &str) -> Result<NamePattern, &'static str> {
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('*') {
@@ -41,7 +41,7 @@ impl NamePattern {
     }
 }
 
-/// A map by server name, ignoring case.
+/// A map from patterns to values, with lookup by server name. Case is ignored.
 #[derive(Debug)]
 pub(crate) struct NameMap<T>(HashMap<NamePattern, T>);
 
@@ -64,7 +64,7 @@ impl<T> NameMap<T> {
         Ok(())
     }
 
-    /// Returns the value for a name: that of the exact name, or else that of a wildcard for its first label.
+    /// Returns the value of the exact name, or else the value of the wildcard that matches the name.
     pub(crate) fn find(&self, name: &str) -> Option<&T> {
         let name = name.to_ascii_lowercase();
         let parent = name

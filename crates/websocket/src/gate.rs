@@ -12,7 +12,7 @@ use crate::marker::{Deferred, Immediate};
 /// The callback for an opened WebSocket.
 pub(crate) type OnOpen = Box<dyn FnOnce(WebSocket)>;
 
-/// Accepts a client: the WebSocket is opened and passed to a callback.
+/// The verdict that accepts a client: the WebSocket is opened and passed to a callback.
 ///
 /// # Examples
 /// ```
@@ -67,7 +67,7 @@ impl Accept {
     }
 }
 
-/// Rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; for them, use
+/// The verdict that rejects a client with a response in place of the upgrade. Pages in browsers cannot read it; for them, use
 /// [`RejectWithClose`](crate::RejectWithClose).
 #[derive(Debug)]
 pub struct Reject(

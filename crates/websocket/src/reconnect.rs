@@ -19,7 +19,7 @@ use crate::{CloseCode, Closed, Error, WebSocket, WebSocketConnector};
 
 use backoff::{Backoff, random, with_jitter};
 
-/// Keeps a client WebSocket open: opens one, and opens a new one after each loss, with an increasing delay.
+/// A client WebSocket that is opened again after each loss, with an increasing delay.
 ///
 /// The first delay is 0.5 s. It doubles after each failed attempt, up to 30 s. Up to a fifth is randomly added or
 /// subtracted, so that clients that lost the same server do not all reconnect at once. After a WebSocket was open for

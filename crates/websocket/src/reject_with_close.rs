@@ -9,7 +9,7 @@ use crate::{Accept, CloseCode, WebSocket};
 /// Maximum number of bytes of an error report in the log.
 const REPORT: usize = 1024;
 
-/// Rejects a client with a close code: the WebSocket is opened, and immediately closed with the code and a reason.
+/// The verdict that rejects a client with a close code: the WebSocket is opened, and immediately closed with the code and a reason.
 ///
 /// Pages in browsers cannot see the status and the body of a refused handshake: a [`Reject`](crate::Reject) is code 1006 to them, the same
 /// as a lost connection. With `RejectWithClose`, the `close` event has the code and the reason, so that the page knows not to try again. For

@@ -77,7 +77,7 @@ pub fn connector(http: HttpServer) -> WebSocketConnector {
     WebSocketConnector::over(MemoryDialer(http.test()))
 }
 
-/// Opens WebSockets at a server over channels in memory.
+/// The dialer that opens WebSockets at a server over channels in memory.
 struct MemoryDialer(TestClient);
 
 impl Dialer for MemoryDialer {

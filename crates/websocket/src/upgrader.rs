@@ -9,7 +9,7 @@ use crate::servers::ServerSockets;
 use crate::socket::state::RouteContext;
 use crate::{Accept, Hub, WebSocketOptions};
 
-/// Responds to WebSocket handshakes in the handlers of a service. All of its WebSockets share its options.
+/// A responder to WebSocket handshakes in the handlers of a service. All of its WebSockets share its options.
 ///
 /// Therefore it needs less memory than [`upgrade`](crate::upgrade). Clones also share the options.
 ///

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 
-/// Returns the state of the ticket keys for another process; empty without TLS.
+/// Returns the ticket keys in their exported form, for another process. Empty without TLS.
 #[cfg(feature = "tls")]
 pub(crate) fn export_ticket_keys() -> Result<Vec<u8>, Error> {
     let state = uptick_tls::TicketKeys::of_process().and_then(|keys| keys.export());
@@ -18,7 +18,7 @@ pub(crate) fn install_ticket_keys(state: &[u8]) -> Result<(), Error> {
     }
     uptick_tls::TicketKeys::import(state)
         .and_then(uptick_tls::TicketKeys::install)
-        .map_err(|error| Error::ticket_keys("taking over", &error))
+        .map_err(|error| Error::ticket_keys("importing", &error))
 }
 
 #[cfg(not(feature = "tls"))]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::super::{Load, frames};
 use super::{CONTROL, Clients, SharedClients};
 
-/// Broadcasts to all clients. One unit is one event received by one of them.
+/// A load of broadcasts to all clients. One unit is one event received by one of them.
 pub(crate) struct Broadcasts {
     clients: SharedClients,
     burst: u64,

@@ -29,7 +29,7 @@ pub(super) struct PendingClient {
 }
 
 impl PendingClient {
-    /// Connects, and sends the request for the WebSocket.
+    /// Connects and sends the WebSocket handshake.
     pub(super) fn connect(dialer: &mut Dialer) -> Result<Self> {
         let socket = dialer.connect()?;
         sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(RESPONSE_TIMEOUT))?;

@@ -1,4 +1,4 @@
-//! Uptick's WebSockets, as shown in their README: a server that echoes, and one that publishes.
+//! Uptick's WebSocket servers, as in the README of the crate: an echo server and a publishing server.
 
 use anyhow::{Context as _, Result};
 use uptick::prelude::*;
@@ -14,7 +14,7 @@ pub(in super::super) fn serve() -> Result<()> {
     run(http)
 }
 
-/// Serves WebSockets whose messages are published to all.
+/// Runs a server that publishes each received message to all WebSockets.
 pub(in super::super) fn publish() -> Result<()> {
     let http = HttpServer::new();
     http.websocket(PATH, move |ws: WebSocket| {

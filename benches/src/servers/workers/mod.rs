@@ -14,14 +14,14 @@ use crate::load::PATH;
 /// The response body after all messages of a request have arrived.
 pub(crate) const DONE: &str = "done";
 
-/// The workers of a service, and their way of accepting.
+/// A configuration of the workers: processes or threads, and the sockets that they accept from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setup {
-    /// This number of processes, which share a socket.
+    /// A number of processes that share a socket.
     Processes(usize),
-    /// This number of threads, which share a socket.
+    /// A number of threads that share a socket.
     Threads(usize),
-    /// Four processes with a socket each.
+    /// Four processes, each with its own socket (`SO_REUSEPORT`).
     ReusePort,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Interest, Poller, Readiness, Trigger, Wake};
 use crate::token::Token;
 
-/// A poller whose operations all fail with the error of opening the real one.
+/// A poller whose operations all fail with the error with which opening the real poller failed.
 pub(crate) struct BrokenPoller {
     kind: io::ErrorKind,
     errno: Option<i32>,

@@ -1,4 +1,4 @@
-//! Channels without a connection: streams without a descriptor.
+//! Streams without a descriptor, the base of channels without a connection.
 //!
 //! Like a connection, a stream has a write queue, undelivered received bytes, and a state for each direction. A [`Carrier`] moves its
 //! bytes. The driver runs callbacks in the next iteration.
@@ -24,7 +24,7 @@ pub(super) trait Carrier {
     /// Called when received bytes were delivered, so that the peer may send more.
     fn delivered(&self, count: usize);
 
-    /// Called when the stream was closed. If `reset` is set, the peer gets an error instead of end of stream.
+    /// Called when the stream was closed. If `reset` is set, the peer receives an error instead of end of stream.
     fn closed(&self, reset: bool);
 }
 
@@ -192,9 +192,9 @@ impl VirtualStream {
     pub(super) fn unshift(&self, bytes: &[u8], end: bool) {
         {
             let mut state = self.state();
-            let behind = state.received.split();
+            let rest = state.received.split();
             state.received.extend_from_slice(bytes);
-            state.received.extend_from_slice(&behind);
+            state.received.extend_from_slice(&rest);
             if end && state.receiving == Receiving::Open {
                 state.receiving = Receiving::Ending;
             }
@@ -224,7 +224,7 @@ impl VirtualStream {
     }
 
     pub(super) fn close(&self) {
-        // As for a socket: a peer whose bytes were not read gets a reset.
+        // As with a socket, the peer receives a reset if its bytes were not read.
         let unread = !self.state().received.is_empty();
         self.close_with(unread);
     }
@@ -258,9 +258,9 @@ impl VirtualStream {
         }
     }
 
-    /// Takes up to `most` queued bytes.
-    pub(super) fn take_output(&self, most: usize) -> Option<bytes::BytesMut> {
-        self.state().take_output(most)
+    /// Takes up to `max` queued bytes.
+    pub(super) fn take_output(&self, max: usize) -> Option<bytes::BytesMut> {
+        self.state().take_output(max)
     }
 
     /// Returns `true`, once, if end of stream must be sent now.
@@ -333,8 +333,8 @@ impl VirtualStream {
     /// Runs the actions of the stream until it must wait.
     fn advance(&self) {
         loop {
-            let step = self.state().next_action();
-            match step {
+            let action = self.state().next_action();
+            match action {
                 StreamAction::Data(session, mut bytes) => {
                     let count = bytes.len();
                     session.data(&mut bytes);
@@ -363,7 +363,7 @@ impl VirtualStream {
             if state.is_closing {
                 return;
             }
-            // Callbacks cannot write any more either.
+            // Writes of the callbacks are refused as well.
             state.sending = Sending::Ended;
             state.session.clone()
         };

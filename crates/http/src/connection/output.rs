@@ -111,7 +111,7 @@ impl HttpConnection {
 
     /// Sends a complete response. Returns `false` if the connection is closing.
     ///
-    /// Cost on the fast path: one look at the state, and one append to the send buffer.
+    /// Cost on the fast path: one read of the state, and one append to the send buffer.
     #[inline]
     pub(super) fn send_whole(
         &self,

@@ -16,9 +16,9 @@ use super::state::Exchange;
 use super::streaming;
 use crate::{HeaderMap, IntoResponse, Response};
 
-/// Sends the response to a request, immediately or later.
+/// A handle that sends the response to a request, immediately or later.
 ///
-/// A `Copy` handle. It is the second argument of a handler that responds later, `|req: Request, res: Responder|`
+/// The handle is `Copy`. It is the second argument of a handler that responds later, `|req: Request, res: Responder|`
 /// ([`IntoHandler`](crate::IntoHandler)); elsewhere, [`Request::responder`](crate::Request::responder) returns it. Such a handler returns
 /// `()`. After the response was sent or the connection was closed, the handle is stale: [`send`](Responder::send) returns `false` and
 /// does nothing.

@@ -6,7 +6,8 @@ use super::state::Exchange;
 use crate::h1::Version;
 use crate::{HeaderMap, HttpError, StatusCode};
 
-/// Checks that the request was received completely and lists the protocol (RFC 9110, 7.8).
+/// Checks that the request was received completely, is not an HTTP/1.0 request, and lists the protocols in the `Upgrade` header of the
+/// response (RFC 9110, 7.8). `headers` are those of the response.
 pub(super) fn check(exchange: &Exchange, headers: Option<&HeaderMap>) -> Result<(), HttpError> {
     if !exchange.is_received() || exchange.head.version() == Version::Http10 {
         return Err(HttpError::bad_request("The connection cannot be upgraded"));

@@ -52,7 +52,7 @@ impl From<BodyPart> for Event {
     }
 }
 
-/// Reads the requests of one connection.
+/// A decoder of the requests of one connection.
 ///
 /// The events do not depend on how the bytes are split, except for the sizes of body pieces. A decoder holds no buffer between two
 /// requests.

@@ -90,7 +90,7 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// Writes one response to a buffer: the head, the pieces of the body, and the end. Names of headers and trailers are written in lower
+/// An encoder that writes one response to a buffer: the head, the pieces of the body, and the end. Names of headers and trailers are written in lower
 /// case.
 ///
 /// ```

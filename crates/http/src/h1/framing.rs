@@ -10,7 +10,7 @@ use http::StatusCode;
 /// The framing and connection fields read so far.
 #[derive(Debug, Default)]
 pub(super) struct RequestFraming {
-    /// Empty at position 0 until a `Host` was read.
+    /// The default span until a `Host` header is read.
     host: Span,
     length: u64,
     flags: u8,
@@ -25,7 +25,7 @@ const CONNECTION_CLOSE: u8 = 32;
 const CONNECTION_KEEP_ALIVE: u8 = 64;
 const CONNECTION_UPGRADE: u8 = 128;
 
-/// Returns a key of the length of a name and its first letter.
+/// Returns a key for `match`: the length of a name and its first letter.
 const fn key(name: &str) -> usize {
     name.len() << 8 | name.as_bytes()[0] as usize
 }
@@ -51,8 +51,8 @@ impl RequestFraming {
             return Ok(());
         };
         match colon << 8 | usize::from(first | 0x20) {
-            HOST if is(name(line, colon), b"host") => self.host(line, at, colon + 1, end),
-            CONNECTION if is(name(line, colon), b"connection") => {
+            HOST if matches_name(name(line, colon), b"host") => self.host(line, at, colon + 1, end),
+            CONNECTION if matches_name(name(line, colon), b"connection") => {
                 self.connection(value(line, colon, end));
                 Ok(())
             }
@@ -63,19 +63,19 @@ impl RequestFraming {
         }
     }
 
-    /// Records a field that few requests have.
+    /// Records a field other than `Host` and `Connection`, which few requests have.
     #[inline(never)]
     fn rare_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidMessage> {
-        if is(name, b"content-length") {
+        if matches_name(name, b"content-length") {
             return self.content_length(value);
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             return self.transfer_encoding(value);
         }
-        if is(name, b"upgrade") {
+        if matches_name(name, b"upgrade") {
             self.flags |= UPGRADES;
         }
-        if is(name, b"expect") {
+        if matches_name(name, b"expect") {
             self.flags |= match value.eq_ignore_ascii_case(b"100-continue") {
                 true => EXPECTS_CONTINUE,
                 false => EXPECTS_OTHER,
@@ -111,7 +111,7 @@ impl RequestFraming {
 
     #[inline]
     fn connection(&mut self, value: &[u8]) {
-        if is(value, b"keep-alive") {
+        if matches_name(value, b"keep-alive") {
             self.flags |= CONNECTION_KEEP_ALIVE;
         } else {
             self.connection_options(value);
@@ -265,17 +265,17 @@ impl ResponseFraming {
     /// Records the field at the start of `line`. Its name ends at `colon` and its line at `end`.
     pub(super) fn field(&mut self, line: &[u8], colon: usize, end: usize) {
         let (name, value) = (name(line, colon), value(line, colon, end));
-        let noted = if is(name, b"content-length") {
+        let recorded = if matches_name(name, b"content-length") {
             self.framing.content_length(value)
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.framing.transfer_encoding(value)
         } else {
-            if is(name, b"connection") {
+            if matches_name(name, b"connection") {
                 self.framing.connection(value);
             }
             Ok(())
         };
-        if let Err(problem) = noted {
+        if let Err(problem) = recorded {
             self.problem.get_or_insert(problem);
         }
     }
@@ -284,7 +284,7 @@ impl ResponseFraming {
     ///
     /// # Errors
     ///
-    /// The end of the body is not certain.
+    /// Returns the first error in the body framing.
     pub(super) fn body(&self, version: Version) -> Result<BodyLength, InvalidMessage> {
         match self.problem {
             Some(problem) => Err(problem),
@@ -301,7 +301,7 @@ impl ResponseFraming {
 /// Compares text with a name of 4 to 16 lower-case letters and hyphens, ignoring case. Setting the lower-case bit maps no other valid
 /// character to one of these: only the control character CR becomes a hyphen.
 #[inline(always)]
-fn is<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
+fn matches_name<const N: usize>(text: &[u8], name: &[u8; N]) -> bool {
     let Ok(text) = <&[u8; N]>::try_from(text) else {
         return false;
     };

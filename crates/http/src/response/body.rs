@@ -45,7 +45,7 @@ pub struct BodyStream {
     pub(crate) length: Option<u64>,
 }
 
-/// Ends an endless body, such as an event stream, when the server shuts down.
+/// A callback that ends an endless body, such as an event stream, when the server shuts down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EarlyEnd {
     stream: Option<Id>,

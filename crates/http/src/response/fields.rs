@@ -97,7 +97,7 @@ impl Response {
     /// that it requires, and a cookie of more than 4096 bytes, which browsers ignore (RFC 6265, section 4.1).
     #[cfg(feature = "cookies")]
     pub fn cookie(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
-        match set_cookie::to_field(&cookie.into()) {
+        match set_cookie::to_header_value(&cookie.into()) {
             Ok(value) => {
                 self.headers_mut().append(SET_COOKIE, value);
                 self

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// The methods are not a list of methods.
+    /// The list of methods is malformed.
     #[error("adding a route failed: \"{methods}\" is not a list of methods such as GET|POST")]
     Method {
         /// The list of methods.

@@ -124,7 +124,7 @@ impl Sessions {
                 self.cookie(&state.record.borrow(), &state.id.borrow())
             }
         };
-        match set_cookie::to_field(&cookie) {
+        match set_cookie::to_header_value(&cookie) {
             Ok(value) => {
                 headers.append(SET_COOKIE, value);
                 headers

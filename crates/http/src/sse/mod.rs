@@ -20,9 +20,9 @@ use crate::response::EarlyEnd;
 use crate::{BodyStream, Request, Response, StatusCode};
 use event::write_comment;
 
-/// Size of the buffer from which `send` returns `false`, in bytes.
+/// Number of buffered bytes from which `send` returns `false`.
 const SOFT_LIMIT: usize = 64 << 10;
-/// Size of the buffer from which the stream is aborted, in bytes.
+/// Number of buffered bytes from which another event aborts the stream.
 const HARD_LIMIT: usize = 1 << 20;
 /// Default interval of keep-alive comments.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -173,7 +173,7 @@ impl EventStream {
     pub fn keep_alive(self, interval: Option<Duration>) -> Self {
         let exists = self.entry(|entry| entry.keep_alive.take().map(Timer::cancel));
         if let (Some(_), Some(interval)) = (exists, interval) {
-            let timer = add_periodic_timer(interval, move |_| self.stay_alive());
+            let timer = add_periodic_timer(interval, move |_| self.send_keep_alive());
             self.entry(|entry| entry.keep_alive = Some(timer));
         }
         self
@@ -213,10 +213,11 @@ impl EventStream {
         }
     }
 
-    fn stay_alive(self) {
-        let quiet =
+    /// Sends an empty comment if nothing was sent since the last call and nothing is buffered.
+    fn send_keep_alive(self) {
+        let is_idle =
             self.entry(|entry| !std::mem::take(&mut entry.was_active) && entry.buffer.is_empty());
-        if quiet == Some(true) {
+        if is_idle == Some(true) {
             self.comment("");
             self.entry(|entry| entry.was_active = false);
         }

@@ -128,7 +128,7 @@ fn a_file_is_sent_with_its_type_and_validators() {
 }
 
 #[test]
-fn a_satisfiable_range_is_answered_with_206_and_another_is_answered_with_416() {
+fn a_satisfiable_range_gets_206_and_an_unsatisfiable_range_gets_416() {
     let directory = TestDirectory::new("range");
     let part = directory.get("a.txt", &[("range", "bytes=2-4")]);
     assert_eq!((part.status, part.body.as_str()), (206, "234"));
@@ -192,7 +192,7 @@ fn the_kernel_sends_large_files_unless_sendfile_is_disabled() {
 }
 
 #[test]
-fn an_unchanged_file_is_answered_with_304_and_a_changed_file_is_sent() {
+fn an_unchanged_file_gets_304_and_a_changed_file_is_sent() {
     let directory = TestDirectory::new("conditional");
     let first = directory.get("a.txt", &[]);
     let etag = first.field("etag").unwrap().to_owned();
@@ -214,7 +214,7 @@ fn an_unchanged_file_is_answered_with_304_and_a_changed_file_is_sent() {
 }
 
 #[test]
-fn directories_are_redirected_to_a_slash_and_answered_with_the_index() {
+fn directories_are_redirected_to_a_trailing_slash_and_serve_their_index() {
     let directory = TestDirectory::new("index");
     assert_eq!(directory.get("/", &[]).body, "<h1>home</h1>");
     assert_eq!(directory.get("docs/", &[]).body, "docs");
@@ -268,7 +268,7 @@ fn paths_that_are_not_served_are_not_found() {
 }
 
 #[test]
-fn only_get_and_head_are_answered() {
+fn methods_other_than_get_and_head_get_405() {
     let directory = TestDirectory::new("methods");
     let response = |method| {
         read(
@@ -310,7 +310,7 @@ fn a_single_file_is_served_by_its_path() {
     assert_eq!(serve("none").status, 404);
 }
 
-/// Writes a file with this modification time, until its status change time has also changed.
+/// Replaces the text of a file and sets its modification time. Repeats this until the change time (ctime) differs from the previous one.
 fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
     let changed = |metadata: Metadata| (metadata.ctime(), metadata.ctime_nsec());
     let before = fs::metadata(path).ok().map(changed);
@@ -325,7 +325,7 @@ fn replace_in_place(path: &Path, text: &str, modified: SystemTime) {
 }
 
 #[test]
-fn the_tag_changes_with_the_content_even_if_time_and_length_are_equal() {
+fn the_etag_changes_with_the_content_even_if_modification_time_and_length_are_equal() {
     let directory = TestDirectory::new("times");
     let path = directory.0.join("site/b.txt");
     for seconds in [0, 1, 1_000_000_000] {

@@ -51,7 +51,7 @@ impl TestExchange {
 
     /// Disconnects the client. `close` is emitted, unless the response was written completely.
     pub fn disconnect(&self) {
-        self.transport.leave();
+        self.transport.disconnect();
     }
 
     /// Returns the status of the response, once it has started.
@@ -216,7 +216,7 @@ impl TestExchange {
 
 impl Drop for TestExchange {
     fn drop(&mut self) {
-        self.transport.leave();
+        self.transport.disconnect();
         if let Some(channel) = self.take_channel() {
             channel.close();
         }

@@ -172,7 +172,7 @@ impl TestRequest {
         if length == Some(0) {
             exchange.body.set(BodyProgress::Received);
         }
-        transport.carry(&exchange, self.body.clone(), length);
+        transport.start_exchange(&exchange, self.body.clone(), length);
         let client = TestExchange::new(request, Rc::clone(&transport));
         let send = |head: &Head<'_>, body: BodyPiece<'_>| transport.respond(&exchange, head, body);
         if service.handle(&exchange, &site, send) {

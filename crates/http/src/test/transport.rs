@@ -32,7 +32,7 @@ pub(super) struct MemoryTransport {
     peer: Option<Address>,
     secure: bool,
     /// Timeout of the response.
-    limit: Duration,
+    timeout: Duration,
     state: RefCell<ExchangeState>,
 }
 
@@ -41,14 +41,14 @@ impl MemoryTransport {
         service: &Rc<Service>,
         peer: Option<Address>,
         secure: bool,
-        limit: Duration,
+        timeout: Duration,
     ) -> Rc<Self> {
         Rc::new_cyclic(|this| MemoryTransport {
             this: Weak::clone(this),
             service: Rc::clone(service),
             peer,
             secure,
-            limit,
+            timeout,
             state: RefCell::new(ExchangeState::new()),
         })
     }
@@ -58,8 +58,13 @@ impl MemoryTransport {
         self.state.borrow_mut()
     }
 
-    /// Starts an exchange with a complete body, or with a body that is pushed, with or without a length.
-    pub(super) fn carry(&self, exchange: &Rc<Exchange>, body: Option<Bytes>, length: Option<u64>) {
+    /// Starts an exchange. Without `body`, the request body is passed to [`push`](Self::push) later. `length` is its announced length.
+    pub(super) fn start_exchange(
+        &self,
+        exchange: &Rc<Exchange>,
+        body: Option<Bytes>,
+        length: Option<u64>,
+    ) {
         let mut state = self.state();
         state.exchange = Some(Rc::clone(exchange));
         state.announced = length.unwrap_or(0);
@@ -99,11 +104,11 @@ impl MemoryTransport {
     /// Starts the timeout of a response that is not ready yet.
     pub(super) fn await_response(&self) {
         self.state().since = now();
-        self.arm(self.limit);
+        self.start_timer(self.timeout);
     }
 
     /// Disconnects the client.
-    pub(super) fn leave(&self) {
+    pub(super) fn disconnect(&self) {
         {
             let mut state = self.state();
             if state.outcome == ResponseState::Open {
@@ -144,7 +149,7 @@ impl MemoryTransport {
         });
     }
 
-    /// Performs actions until the exchange has to wait.
+    /// Performs actions until the exchange must wait for the client or the handler.
     fn advance(&self) {
         loop {
             let action = self.state().next_action();
@@ -165,8 +170,8 @@ impl MemoryTransport {
     }
 
     /// Starts the timer of the response, unless it has no timeout.
-    fn arm(&self, time: Duration) {
-        if self.limit == Duration::MAX {
+    fn start_timer(&self, time: Duration) {
+        if self.timeout == Duration::MAX {
             return;
         }
         let this = Weak::clone(&self.this);
@@ -187,12 +192,12 @@ impl MemoryTransport {
         let Some(exchange) = exchange.filter(|exchange| !exchange.is_started()) else {
             return;
         };
-        // Receiving the request body does not count.
+        // The timeout does not include the time in which the request body is received.
         let for_body = !exchange.is_received() && exchange.consumer.get() != Consumer::None;
         if for_body {
-            self.arm(self.limit);
-        } else if waited < self.limit {
-            self.arm(self.limit - waited);
+            self.start_timer(self.timeout);
+        } else if waited < self.timeout {
+            self.start_timer(self.timeout - waited);
         } else {
             response_timed_out(&exchange);
         }
@@ -207,9 +212,9 @@ impl MemoryTransport {
     ) -> RefMut<'_, ExchangeState> {
         exchange.response.set(ResponseProgress::Started);
         self.service.count_response(head.status);
-        let to_head = *exchange.head.method() == Method::HEAD;
+        let is_head = *exchange.head.method() == Method::HEAD;
         let status = head.status;
-        let keeps_length = to_head || status == StatusCode::NOT_MODIFIED;
+        let keeps_length = is_head || status == StatusCode::NOT_MODIFIED;
         let mut headers = HeaderMap::new();
         for (name, value) in head.headers.into_iter().flatten() {
             if !is_owned(name) || keeps_length && name == CONTENT_LENGTH {
@@ -335,7 +340,7 @@ impl ExchangeTransport for MemoryTransport {
             }
         };
         if open.is_none() {
-            tracing::error!("a response is longer than its announced length");
+            tracing::error!("a response was aborted: it is longer than its announced length");
             self.abort();
         }
         self.advance_later();

@@ -93,7 +93,7 @@ pub fn next_id() -> u64 {
     super::next_serial()
 }
 
-/// Methods of a [`Connection`] for implementors of protocols and layers.
+/// The methods of a [`Connection`] for implementors of protocols and layers.
 ///
 /// On a stale handle they do nothing.
 pub trait Engine: Copy {

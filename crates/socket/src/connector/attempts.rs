@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_error_names_every_attempt_and_has_the_number_of_the_last() {
+    fn the_error_names_every_attempt_and_has_the_errno_of_the_last() {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
         let first = SocketAddr::from(([192, 0, 2, 1], 80));
         let second = "[2001:db8::1]:80".parse().unwrap();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_without_a_number_leads_to_an_error_without_a_number() {
+    fn without_an_errno_of_the_last_attempt_the_error_has_none() {
         let target: ConnectTarget = "example.com:80".parse().unwrap();
         let mut failures = AttemptErrors::default();
         let panic = Error::Panic {

@@ -9,7 +9,7 @@ use super::{ConnectTarget, Connecting, ConnectorInterface, Resolver};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Resolves host names, and tries their addresses in the resolver's order until one connects.
+/// A connector that resolves host names and tries their addresses in the resolver's order until one connects.
 ///
 /// An address that does not answer delays the next one; [`HappyEyeballsConnector`](crate::HappyEyeballsConnector)
 /// avoids this delay. Targets without a host name are passed to the inner connector unchanged.

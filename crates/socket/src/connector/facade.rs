@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::options::SocketOptions;
 use crate::uri::ConnectUri;
 
-/// Connects to IP addresses, host names, Unix sockets, and addresses with added schemes.
+/// A connector to IP addresses, host names, Unix sockets, and addresses with added schemes.
 ///
 /// A host name is looked up by the system, and its addresses are tried as by [`HappyEyeballsConnector`], all within 60
 /// s. Clones have the same options.

@@ -4,7 +4,7 @@ use super::{ConnectTarget, Connecting, ConnectorInterface};
 use crate::error::Error;
 use crate::uri::IntoUri;
 
-/// Connects to a fixed address, and ignores the requested target.
+/// A connector that connects to a fixed address and ignores the requested target.
 ///
 /// It is for clients that expect a host name but connect through one socket: a local daemon, a tunnel, a test.
 ///

@@ -19,8 +19,8 @@ use super::{ConnectTarget, Connecting, ConnectorInterface, Resolver};
 use crate::connection::Connection;
 use crate::error::Error;
 
-/// Resolves host names, and tries their addresses staggered, so that an address that does not answer causes little
-/// delay.
+/// A connector that resolves host names and starts attempts to their addresses at short intervals, so that an address
+/// that does not respond causes little delay.
 ///
 /// IPv6 and IPv4 addresses alternate, starting with the family of the resolver's first address. The next attempt starts
 /// 250 ms after the previous one, or as soon as one fails; the first connection wins, and the other attempts are

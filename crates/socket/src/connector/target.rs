@@ -10,12 +10,12 @@ use crate::uri::{ConnectUri, IntoUri};
 
 /// The target of a connector: an address, its scheme, and the host name as given by the user.
 ///
-/// Its text form is a [`ConnectUri`], or `SCHEME://HOST:PORT` with a further scheme, such as
-/// `tls://example.com:443`. The connector decides which schemes it supports.
+/// Its text form is a [`ConnectUri`], or `SCHEME://HOST:PORT` with a custom scheme, such as
+/// `tls://example.com:443`. The supported schemes depend on the connector.
 ///
-/// The host name is kept after the lookup: a connector that looks up names calls its inner connector with an address
-/// ([`resolved`](ConnectTarget::resolved)), and a layer that needs the name, such as TLS, finds it in
-/// [`host_name`](ConnectTarget::host_name), whether it is the outer or the inner one.
+/// The host name is kept after the lookup: a connector that looks up names passes an address to its inner connector
+/// ([`resolved`](ConnectTarget::resolved)), and a layer that needs the name, such as TLS, reads it from
+/// [`host_name`](ConnectTarget::host_name), inside and outside of the lookup.
 ///
 /// # Examples
 /// ```
@@ -24,12 +24,12 @@ use crate::uri::{ConnectUri, IntoUri};
 /// let target: ConnectTarget = "tls://example.com:443".parse()?;
 /// assert_eq!((target.scheme(), target.host_name()), ("tls", Some("example.com")));
 ///
-/// let found = target.resolved(([192, 0, 2, 1], 443).into());
-/// assert_eq!(found.to_string(), "tls://192.0.2.1:443");
-/// assert_eq!(found.host_name(), Some("example.com"));
+/// let resolved = target.resolved(([192, 0, 2, 1], 443).into());
+/// assert_eq!(resolved.to_string(), "tls://192.0.2.1:443");
+/// assert_eq!(resolved.host_name(), Some("example.com"));
 ///
-/// let below = found.with_scheme("tcp");
-/// assert_eq!(below.to_string(), "tcp://192.0.2.1:443");
+/// let inner = resolved.with_scheme("tcp");
+/// assert_eq!(inner.to_string(), "tcp://192.0.2.1:443");
 /// # Ok::<(), uptick_socket::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +45,7 @@ pub struct ConnectTarget {
 const CONNECT_URI_SCHEMES: [&str; 4] = ["tcp", "unix", "fd", "systemd"];
 
 impl ConnectTarget {
-    /// Returns the scheme in lower case: `tcp`, `unix`, or a further one.
+    /// Returns the scheme in lower case: `tcp`, `unix`, or a custom one.
     pub fn scheme(&self) -> &str {
         match (&self.scheme, &self.uri) {
             (Some(scheme), _) => scheme,
@@ -127,7 +127,7 @@ impl FromStr for ConnectTarget {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let Some((scheme, rest)) = further_scheme(text) else {
+        let Some((scheme, rest)) = split_custom_scheme(text) else {
             return text.parse().map(ConnectUri::into);
         };
         match format!("tcp://{rest}").parse::<ConnectUri>() {
@@ -142,7 +142,7 @@ impl FromStr for ConnectTarget {
 }
 
 /// Splits off a scheme that [`ConnectUri`] does not support (RFC 3986, 3.1).
-fn further_scheme(text: &str) -> Option<(String, &str)> {
+fn split_custom_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let is_scheme = scheme.starts_with(|char: char| char.is_ascii_alphabetic())
         && scheme
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn it_displays_as_the_text_it_was_parsed_from() {
+    fn a_target_displays_as_the_text_it_was_parsed_from() {
         for text in [
             "tcp://127.0.0.1:80",
             "tcp://example.com:80",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn text_after_a_further_scheme_is_parsed_like_a_tcp_address() {
+    fn text_after_a_custom_scheme_is_parsed_like_a_tcp_address() {
         let error = "http://example.com/".parse::<ConnectTarget>().unwrap_err();
         assert_eq!(
             error.to_string(),

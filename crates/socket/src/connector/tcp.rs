@@ -15,7 +15,7 @@ use crate::error::{Cause, Error};
 use crate::options::SocketOptions;
 use crate::uri::ConnectUri;
 
-/// Connects to IP addresses over TCP.
+/// A connector to IP addresses over TCP.
 ///
 /// For host names, wrap it in a [`DnsConnector`](crate::DnsConnector) or a
 /// [`HappyEyeballsConnector`](crate::HappyEyeballsConnector).

@@ -15,7 +15,7 @@ use crate::error::{Cause, Error};
 use crate::options::SocketOptions;
 use crate::uri::ConnectUri;
 
-/// Connects to Unix sockets.
+/// A connector to Unix sockets.
 ///
 /// # Limits
 /// While the server's backlog is full, the connector retries, first after 1 ms and then with doubled delays of up to

@@ -11,7 +11,7 @@ use super::protocol::{Header, Parsed, Version, parse};
 use super::server::{ProxyHeaders, announce_with_header, mark_begun, refuse};
 use crate::decorated::PendingConnection;
 
-/// Reads the header, notifies the server, and removes itself from the connection.
+/// The filter that reads the header, notifies the server, and removes itself from the connection.
 ///
 /// It buffers an incomplete header, whose size the parser limits.
 pub(super) struct HeaderFilter {

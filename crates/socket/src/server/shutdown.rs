@@ -13,36 +13,38 @@ use uptick_event_loop::driver::add_timeout;
 use super::{Server, with_entry};
 use crate::connection;
 
-/// A future of the end of a server's shutdown. The shutdown continues if the future is dropped.
+/// A future that resolves when the shutdown of a server is complete, to the number of connections that were closed at the deadline.
 ///
-/// It resolves to the number of connections that were closed at the deadline.
-#[must_use = "use `drop` if the end is not awaited"]
+/// The shutdown continues if the future is dropped.
+#[must_use = "drop the future if the end of the shutdown is not awaited"]
 pub struct Shutdown {
-    cut: oneshot::Receiver<usize>,
+    closed: oneshot::Receiver<usize>,
 }
 
 impl Shutdown {
     /// Creates a completed shutdown, as returned by a server that has closed.
     pub fn completed() -> Self {
-        let (_, cut) = oneshot::channel();
-        Shutdown { cut }
+        let (_, closed) = oneshot::channel();
+        Shutdown { closed }
     }
 }
 
 /// The state of a shutdown in progress.
 pub(super) struct ShutdownState {
-    waiting: Vec<oneshot::Sender<usize>>,
+    /// Senders to the futures of all calls.
+    senders: Vec<oneshot::Sender<usize>>,
     timer: Timer,
-    /// Number of connections that were open at the deadline.
-    cut: usize,
+    /// Number of connections that were closed at the deadline.
+    closed: usize,
 }
 
 impl ShutdownState {
-    pub(super) fn done(self) {
+    /// Resolves the futures.
+    pub(super) fn complete(self) {
         self.timer.cancel();
-        for waiting in self.waiting {
+        for sender in self.senders {
             // An error means that the future was dropped.
-            let _ = waiting.send(self.cut);
+            let _ = sender.send(self.closed);
         }
     }
 }
@@ -52,8 +54,8 @@ impl Server {
     /// deadline is relative to the call.
     ///
     /// `close` is emitted when the last connection has closed. If the protocol has a message for it, announce the
-    /// shutdown to the peers: an idle connection does not end on its own. A second call moves the deadline. 10 s is a
-    /// good deadline for most protocols.
+    /// shutdown to the peers, because idle connections do not end on their own. A second call changes the deadline.
+    /// 10 s suits most protocols.
     ///
     /// # Examples
     /// ```
@@ -61,26 +63,26 @@ impl Server {
     /// use uptick_socket::Server;
     ///
     /// let server = Server::bind(0)?;
-    /// let cut = uptick_event_loop::block_on(server.shutdown(Duration::from_secs(10)))?;
-    /// assert_eq!(cut, 0);
+    /// let closed = uptick_event_loop::block_on(server.shutdown(Duration::from_secs(10)))?;
+    /// assert_eq!(closed, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn shutdown(self, deadline: Duration) -> Shutdown {
-        let (sender, cut) = oneshot::channel();
+        let (sender, closed) = oneshot::channel();
         self.stop_listening();
         let mut sender = Some(sender);
         let empty = with_entry(self, |entry, _| {
             let timer = add_timeout(deadline, move || close_remaining(self));
             let draining = entry.draining.get_or_insert_with(|| ShutdownState {
-                waiting: Vec::new(),
+                senders: Vec::new(),
                 timer,
-                cut: 0,
+                closed: 0,
             });
             if draining.timer != timer {
                 draining.timer.cancel();
                 draining.timer = timer;
             }
-            draining.waiting.extend(sender.take());
+            draining.senders.extend(sender.take());
             entry.open == 0
         });
         match empty {
@@ -89,7 +91,7 @@ impl Server {
             // The server is gone, so there is nothing to wait for.
             None => drop(sender.map(|sender| sender.send(0))),
         }
-        Shutdown { cut }
+        Shutdown { closed }
     }
 }
 
@@ -98,7 +100,7 @@ fn close_remaining(server: Server) {
     let open = connection::of_server(server.id);
     with_entry(server, |entry, _| {
         if let Some(draining) = &mut entry.draining {
-            draining.cut = open.len();
+            draining.closed = open.len();
         }
     });
     for conn in open {
@@ -110,9 +112,9 @@ impl Future for Shutdown {
     type Output = usize;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<usize> {
-        Pin::new(&mut self.cut)
+        Pin::new(&mut self.closed)
             .poll(context)
-            .map(|cut| cut.unwrap_or(0))
+            .map(|closed| closed.unwrap_or(0))
     }
 }
 

@@ -6,14 +6,16 @@ use uptick_event_loop::address::{InvalidV6, parse_v6};
 
 use super::{ConnectUri, Reason};
 
-/// Maximum length of a name and of a label (RFC 1035, 2.3.4), as text.
+/// Maximum length of a host name, in characters (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;
+/// Maximum length of a label of a host name, in characters.
 const MAX_LABEL: usize = 63;
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, Reason> {
-    let (host, port) = split(text)?;
+/// Parses the address of a listener, whose host is an IP address.
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, Reason> {
+    let (host, port) = split_host_and_port(text)?;
     match host {
-        HostText::V6(inside) => v6(inside, port),
+        HostText::V6(inside) => socket_addr_v6(inside, port),
         HostText::Plain("*") => Err(format!(
             "the host must be an IP address: 0.0.0.0:{port} accepts IPv4 connections on all \
              interfaces, [::]:{port} IPv6 ones"
@@ -28,10 +30,11 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, Reason> {
     }
 }
 
-pub(super) fn connect(text: &str) -> Result<ConnectUri, Reason> {
-    let (host, port) = split(text)?;
+/// Parses the address of a connection, whose host is an IP address or a name.
+pub(super) fn parse_connect(text: &str) -> Result<ConnectUri, Reason> {
+    let (host, port) = split_host_and_port(text)?;
     match host {
-        HostText::V6(inside) => v6(inside, port).map(ConnectUri::Tcp),
+        HostText::V6(inside) => socket_addr_v6(inside, port).map(ConnectUri::Tcp),
         HostText::Plain(host) => match host.parse::<Ipv4Addr>() {
             Ok(ip) => Ok(ConnectUri::Tcp((ip, port).into())),
             Err(_) => {
@@ -43,7 +46,7 @@ pub(super) fn connect(text: &str) -> Result<ConnectUri, Reason> {
     }
 }
 
-pub(super) fn port(text: &str) -> Result<u16, Reason> {
+pub(super) fn parse_port(text: &str) -> Result<u16, Reason> {
     if text.is_empty() {
         return Err(NO_PORT.into());
     }
@@ -62,7 +65,7 @@ enum HostText<'a> {
     Plain(&'a str),
 }
 
-fn split(text: &str) -> Result<(HostText<'_>, u16), Reason> {
+fn split_host_and_port(text: &str) -> Result<(HostText<'_>, u16), Reason> {
     if text.is_empty() {
         return Err("host and port are missing".into());
     }
@@ -80,7 +83,7 @@ fn split(text: &str) -> Result<(HostText<'_>, u16), Reason> {
             return Err("the ] that closes the IPv6 address is missing".into());
         };
         return match rest.strip_prefix(':') {
-            Some(digits) => Ok((HostText::V6(inside), port(digits)?)),
+            Some(digits) => Ok((HostText::V6(inside), parse_port(digits)?)),
             None if rest.is_empty() => Err(NO_PORT.into()),
             None => Err(format!("the ] must be followed by :PORT, not by {rest:?}")),
         };
@@ -95,11 +98,11 @@ fn split(text: &str) -> Result<(HostText<'_>, u16), Reason> {
                               for all of its interfaces"
                 .into(),
         ),
-        Some((host, digits)) => Ok((HostText::Plain(host), port(digits)?)),
+        Some((host, digits)) => Ok((HostText::Plain(host), parse_port(digits)?)),
     }
 }
 
-fn v6(inside: &str, port: u16) -> Result<SocketAddr, Reason> {
+fn socket_addr_v6(inside: &str, port: u16) -> Result<SocketAddr, Reason> {
     match parse_v6(inside, port) {
         Ok(address) => Ok(address.into()),
         Err(InvalidV6::Address) => Err(format!("{inside:?} is not an IPv6 address")),

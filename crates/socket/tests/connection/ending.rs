@@ -24,7 +24,7 @@ fn end_sends_everything_before_it_closes() {
 }
 
 #[test]
-fn end_with_writes_first() {
+fn end_with_writes_its_data_before_it_ends() {
     let (conn, mut peer) = tcp_pair();
     conn.end_with("last words");
     let reader = thread::spawn(move || read_all(&mut peer));
@@ -44,7 +44,7 @@ fn close_discards_unsent_data() {
 }
 
 #[test]
-fn close_after_end_stops_waiting() {
+fn close_after_end_closes_without_waiting() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);

@@ -146,7 +146,7 @@ fn two_connections_exchange_data_on_one_loop() {
 
 #[test]
 fn a_thread_that_ends_closes_its_servers_and_connections() {
-    /// Uses its connection when it is dropped, after the connection is gone.
+    /// A value that uses its connection when it is dropped, after the connection has been removed.
     struct UsesConnection(Connection);
     impl Drop for UsesConnection {
         fn drop(&mut self) {

@@ -38,13 +38,13 @@ fn data_received_before_the_listener_is_added_is_not_lost() {
 }
 
 #[test]
-fn a_listener_added_in_a_tick_gets_everything() {
+fn a_listener_added_in_a_tick_receives_all_data() {
     let text = received(|conn, log| future_tick(move || log.data(conn)));
     assert_eq!(text, "data:earlylate end close");
 }
 
 #[test]
-fn a_listener_added_in_a_timer_gets_everything() {
+fn a_listener_added_in_a_timer_receives_all_data() {
     let text = received(|conn, log| {
         add_timer(Duration::from_millis(50), move || log.data(conn));
     });

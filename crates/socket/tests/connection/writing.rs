@@ -168,7 +168,7 @@ fn a_write_that_finds_the_hard_limit_reached_is_an_error() {
     assert_eq!(
         text.take(),
         format!(
-            "writing to {remote} failed: the write buffer is at its limit of {limit} bytes (ENOBUFS)"
+            "writing to {remote} failed: the write queue is at its limit of {limit} bytes (ENOBUFS)"
         )
     );
     drop(peer);

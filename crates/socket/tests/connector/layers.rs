@@ -1,9 +1,9 @@
-//! Connectors that wrap connectors: names, schemes, pointers.
+//! Connectors that wrap other connectors: host names, schemes, smart pointers.
 
 use super::*;
 
 #[test]
-fn the_connector_of_an_added_scheme_gets_the_target_unchanged() {
+fn the_connector_of_an_added_scheme_receives_the_target_unchanged() {
     alone(|| {
         let never_connects = NeverConnects::default();
         let connector = Connector::new().with_scheme("TLS", never_connects.clone());
@@ -17,7 +17,7 @@ fn the_connector_of_an_added_scheme_gets_the_target_unchanged() {
 }
 
 #[test]
-fn the_host_name_reaches_the_connector_inside_the_lookup() {
+fn the_inner_connector_of_a_lookup_receives_the_host_name() {
     alone(|| {
         let never_connects = NeverConnects::default();
         let connectors: [Rc<dyn ConnectorInterface>; 2] = [
@@ -96,7 +96,7 @@ fn the_addresses_of_a_name_are_tried_in_turn() {
 }
 
 #[test]
-fn happy_eyeballs_skips_an_address_that_does_not_answer() {
+fn happy_eyeballs_skips_an_address_that_does_not_respond() {
     alone(|| {
         let blackhole = Blackhole::new();
         // No other socket on this machine listens on that port of the other addresses.
@@ -115,7 +115,7 @@ fn happy_eyeballs_skips_an_address_that_does_not_answer() {
 }
 
 #[test]
-fn connectors_behind_a_pointer_are_connectors() {
+fn boxed_and_shared_connectors_are_connectors() {
     alone(|| {
         let boxed: Box<dyn ConnectorInterface> = Box::new(TcpConnector::new());
         let shared: Rc<dyn ConnectorInterface> = Rc::from(boxed);
@@ -127,7 +127,7 @@ fn connectors_behind_a_pointer_are_connectors() {
 
 #[test]
 fn a_layer_wraps_the_connector_with_its_options() {
-    /// Connects to the same target with the scheme `tcp` through the inner connector.
+    /// A layer that connects to the same target with the scheme `tcp` through the inner connector.
     struct Layered(Rc<dyn ConnectorInterface>);
 
     impl ConnectorInterface for Layered {

@@ -170,7 +170,7 @@ thread_local! {
     static LATE: RefCell<Option<BindsLate>> = const { RefCell::new(None) };
 }
 
-/// Binds a server while the thread is being torn down.
+/// A value that binds a server on drop, during thread teardown.
 struct BindsLate(Sender<String>);
 
 impl Drop for BindsLate {

@@ -1,5 +1,5 @@
-//! Helpers for the tests of servers and connections: a loop with a watchdog, event logs, plain clients.
-#![allow(dead_code, reason = "every test program uses a part of it")]
+//! Helpers for the tests of servers and connections: a loop with a watchdog, event logs, blocking clients.
+#![allow(dead_code, reason = "each test program uses a part of the module")]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
@@ -28,7 +28,7 @@ use uptick_socket::prelude::*;
 /// A timeout longer than any successful operation takes.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs the loop until it has nothing left to wait for; fails the test on timeout.
+/// Runs the loop until no work is pending; fails the test on timeout.
 #[track_caller]
 pub(crate) fn run_loop() {
     run_within(TIMEOUT);
@@ -227,8 +227,8 @@ pub(crate) fn tcp_pair() -> (Connection, TcpStream) {
     (Connection::adopt(ours).unwrap(), client)
 }
 
-/// Returns a connection over a Unix socket and its peer. Unlike the kernel of a TCP peer, that of a Unix peer
-/// acknowledges no bytes before they are read, and none late.
+/// Returns a connection over a Unix socket and its peer. Bytes are acknowledged exactly when the peer reads them. The
+/// kernel of a TCP peer acknowledges bytes before they are read, or with a delay.
 pub(crate) fn unix_pair() -> (Connection, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
     (Connection::adopt(ours).unwrap(), peer)
@@ -306,7 +306,7 @@ pub(crate) fn uri(path: &Path) -> String {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // A remaining temporary directory does no harm.
+        // A temporary directory that cannot be removed does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Peers that reset, do not read, or send a byte at a time; sockets that accept little at a time.
+//! Peers that reset, do not read, or send one byte at a time; sockets that accept few bytes at a time.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -15,6 +15,7 @@ use crate::support::*;
 /// Period of the test pattern, in bytes: not a power of two.
 const PERIOD: usize = 251;
 
+/// Returns the byte of the test pattern at a position.
 fn pattern(at: usize) -> u8 {
     (at % PERIOD) as u8
 }
@@ -40,7 +41,7 @@ fn read_pattern(mut stream: impl Read) -> usize {
 }
 
 #[test]
-fn a_peer_that_resets_in_the_middle_of_a_write() {
+fn a_reset_during_a_write_is_an_error() {
     let (conn, mut peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -58,7 +59,7 @@ fn a_peer_that_resets_in_the_middle_of_a_write() {
 }
 
 #[test]
-fn a_peer_that_resets_while_the_connection_ends() {
+fn a_reset_before_all_data_is_sent_is_an_error_after_end() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -74,7 +75,7 @@ fn a_peer_that_resets_while_the_connection_ends() {
 }
 
 #[test]
-fn a_peer_that_resets_while_the_connection_lingers() {
+fn a_reset_during_the_linger_time_is_not_an_error() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -94,8 +95,8 @@ fn a_peer_that_never_reads_triggers_the_hard_limit() {
     let log = Log::new();
     log.states(conn);
     conn.set_write_limits(64 << 10, HARD);
-    let most = Rc::new(Cell::new(0));
-    let peak = Rc::clone(&most);
+    let max = Rc::new(Cell::new(0));
+    let peak = Rc::clone(&max);
     // A sender that ignores the result of `write`.
     uptick_event_loop::add_periodic_timer(Duration::ZERO, move |timer| {
         if !conn.is_open() {
@@ -108,11 +109,7 @@ fn a_peer_that_never_reads_triggers_the_hard_limit() {
     });
     run_loop();
     assert_eq!(log.text(), "error:ENOBUFS close");
-    assert!(
-        most.get() < HARD + CHUNK,
-        "{} bytes were queued",
-        most.get()
-    );
+    assert!(max.get() < HARD + CHUNK, "{} bytes were queued", max.get());
 }
 
 #[test]
@@ -145,7 +142,7 @@ fn a_peer_that_never_reads_an_ended_connection_triggers_the_write_timeout() {
 }
 
 #[test]
-fn a_write_of_100_mib_in_one_call() {
+fn a_single_write_of_100_mib_is_sent() {
     const LENGTH: usize = 100 << 20;
     let (conn, peer) = tcp_pair();
     let log = Log::new();
@@ -159,7 +156,7 @@ fn a_write_of_100_mib_in_one_call() {
 }
 
 #[test]
-fn reads_and_writes_of_one_byte() {
+fn bytes_read_and_written_one_at_a_time_are_echoed() {
     const LENGTH: usize = 20_000;
     let server = tcp_server();
     with_connection(server, |conn| {
@@ -202,7 +199,7 @@ fn small_buffer_pair() -> (Connection, UnixStream) {
 }
 
 #[test]
-fn a_socket_that_accepts_little_at_a_time() {
+fn short_writes_lose_no_data() {
     const LENGTH: usize = 3 << 20;
     let (conn, peer) = small_buffer_pair();
     // Long and short chunks, so that short writes end at many different positions.
@@ -223,7 +220,7 @@ fn a_socket_that_accepts_little_at_a_time() {
 }
 
 #[test]
-fn an_echo_through_sockets_with_small_buffers() {
+fn an_echo_through_sockets_with_small_buffers_loses_no_data() {
     const LENGTH: usize = 2 << 20;
     let (conn, peer) = small_buffer_pair();
     conn.on("data", move |chunk: Bytes| {
@@ -244,7 +241,7 @@ fn an_echo_through_sockets_with_small_buffers() {
 }
 
 #[test]
-fn a_peer_that_resets_a_half_open_connection() {
+fn a_reset_of_a_half_open_connection_is_an_error() {
     let (conn, peer) = tcp_pair();
     let log = Log::new();
     log.states(conn);
@@ -266,11 +263,11 @@ fn a_peer_that_never_stops_sending_does_not_starve_others() {
     let (conn, mut peer) = tcp_pair();
     conn.on("data", move |chunk: Bytes| conn.write(chunk));
     let client = thread::spawn(move || {
-        for turn in 0..200_u8 {
-            peer.write_all(&[turn]).unwrap();
-            let mut answer = [0];
-            peer.read_exact(&mut answer).unwrap();
-            assert_eq!(answer, [turn]);
+        for round in 0..200_u8 {
+            peer.write_all(&[round]).unwrap();
+            let mut echoed = [0];
+            peer.read_exact(&mut echoed).unwrap();
+            assert_eq!(echoed, [round]);
         }
     });
     run_until(|| !conn.is_open());

@@ -1,6 +1,6 @@
 //! Adapters, which connect the namespaces of several servers.
 //!
-//! A namespace knows its own sockets and rooms. An [`Adapter`] sends [messages](ClusterMessage) to the namespaces of the same name on other servers, and passes
+//! A namespace manages the sockets and rooms of its own server. An [`Adapter`] sends [messages](ClusterMessage) to the namespaces of the same name on other servers, and passes
 //! their messages to the namespace through an [`AdapterSink`]. Without an adapter, a namespace is limited to one server.
 //!
 //! ```text
@@ -21,16 +21,16 @@ use std::rc::Rc;
 
 use crate::{Namespace, Promise};
 
-/// Exchanges messages of a namespace with other servers.
+/// The connection between a namespace and the namespaces of the same name on other servers.
 ///
-/// No method blocks, or calls the namespace before it returns.
+/// No method blocks. A method does not call the namespace before it returns.
 ///
 /// # Contract
 ///
 /// - A message reaches each other server that has the namespace once, or not at all if the server is disconnected. Messages of one server arrive in the order in
 ///   which they were published.
 /// - A server never receives its own messages: the namespace applies them itself.
-/// - A broadcast to rooms need not be sent to servers that have none of the rooms and do not [need all](AdapterSink::needs_all_rooms).
+/// - A broadcast to rooms need not be sent to servers that have none of the rooms and do not [need all rooms](AdapterSink::needs_all_rooms).
 /// - Responses reach the requesting server, in order.
 pub trait Adapter {
     /// Sends a message without a request id to the other servers.
@@ -65,12 +65,12 @@ pub enum Servers {
     Count(usize),
 }
 
-/// Creates the adapter of a namespace.
+/// A function that creates the adapter of a namespace.
 pub type AdapterFactory = Rc<dyn Fn(AdapterSink) -> Rc<dyn Adapter>>;
 
-/// Passes messages received by an [`Adapter`] to its namespace.
+/// The handle with which an [`Adapter`] passes received messages to its namespace.
 ///
-/// It does nothing once the namespace was removed.
+/// Its methods do nothing once the namespace was removed.
 #[derive(Clone, Copy)]
 pub struct AdapterSink {
     namespace: Namespace,

@@ -40,7 +40,7 @@ pub(super) fn flush_later(id: Id) {
     }
 }
 
-/// Flushes the sessions to which packets were sent.
+/// The driver that flushes the sessions to which packets were sent.
 struct FlushDriver;
 
 impl Driver for FlushDriver {

@@ -55,5 +55,5 @@ pub(crate) trait ClientProtocol {
     fn closed(&self, reason: CloseReason);
 }
 
-/// Opens the protocol on top for a session.
+/// A callback that opens the protocol on top of a session.
 pub(crate) type OpenProtocol = Rc<dyn Fn(Client) -> Rc<dyn ClientProtocol>>;

@@ -22,7 +22,7 @@ use uptick_websocket::{CloseCode, Message, Sent, SlowPolicy};
 
 use super::client::Client;
 use super::clients;
-use super::clock::{self, came_in_last_wait};
+use super::clock::{self, passed_in_last_wait};
 use super::handshake::Handshake;
 use super::mounted::MountedEngine;
 use super::polling::PollingRequests;
@@ -255,7 +255,7 @@ impl ClientState {
     /// Handles a deadline that expired before the event that is handled now.
     pub(super) fn catch_up(&self) {
         let due = self.session().deadline();
-        if due.is_some_and(came_in_last_wait) {
+        if due.is_some_and(passed_in_last_wait) {
             self.input(Input::Deadline);
         }
     }

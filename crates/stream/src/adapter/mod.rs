@@ -19,7 +19,7 @@ use crate::contract::DuplexStream;
 use read::ReadHalf;
 use write::WriteHalf;
 
-/// Number of bytes that an adapter buffers for a late reader before it pauses the stream: 64 KiB.
+/// Number of bytes that an adapter buffers for a slow reader before it pauses the stream: 64 KiB.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// A duplex stream as [`AsyncRead`] and [`AsyncWrite`]; returned by [`into_async`](DuplexStream::into_async).

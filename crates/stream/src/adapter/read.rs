@@ -173,7 +173,7 @@ impl<R: ReadableStream> Drop for ReadHalf<R> {
 /// A read whose future is dropped has read nothing; received data is kept for the next read.
 ///
 /// # Limits
-/// It buffers 64 KiB and one chunk for a late reader; then it pauses the stream.
+/// It buffers 64 KiB and one chunk for a slow reader; then it pauses the stream.
 pub struct AsyncReader<R: ReadableStream>(ReadHalf<R>);
 
 impl<R: ReadableStream> AsyncReader<R> {
@@ -231,7 +231,7 @@ impl<R: ReadableStream> fmt::Debug for AsyncReader<R> {
 /// A `next` whose future is dropped has consumed nothing.
 ///
 /// # Limits
-/// It buffers 64 KiB and one chunk for a late reader; then it pauses the stream.
+/// It buffers 64 KiB and one chunk for a slow reader; then it pauses the stream.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Chunks<R: ReadableStream>(ReadHalf<R>);
 

@@ -6,7 +6,7 @@ use memchr::memmem::{self, Finder};
 use super::{Decoder, MAX_FRAME, PartialFrame, check_length};
 use crate::error::Error;
 
-/// Splits bytes at a delimiter of one or more bytes. The items are the frames without the delimiters.
+/// A decoder that splits bytes at a delimiter of one or more bytes. The items are the frames without the delimiters.
 ///
 /// The delimiter after the last frame is optional. Two adjacent delimiters produce an empty item. An empty delimiter never
 /// matches: the whole input is one frame.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Decoder, LineDecoder};
 use crate::error::Error;
 
-/// Decodes newline-delimited JSON (NDJSON, JSON Lines): one value on each line. Lines of white space are skipped.
+/// A decoder of newline-delimited JSON (NDJSON, JSON Lines): one value on each line. Lines of white space are skipped.
 ///
 /// # Limits
 /// A line of more than 64 KiB is an error; see [`max_length`](JsonDecoder::max_length). `serde_json` limits the depth of a

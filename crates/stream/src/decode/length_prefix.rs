@@ -60,7 +60,7 @@ impl LengthPrefix {
     }
 }
 
-/// Splits bytes into frames with a length prefix. The items are the frames without the prefix.
+/// A decoder that splits bytes into frames with a length prefix. The items are the frames without the prefix.
 ///
 /// An input that ends within a frame is an error: [`Error::Incomplete`].
 ///

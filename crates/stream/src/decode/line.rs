@@ -6,7 +6,7 @@ use memchr::memchr;
 use super::{Decoder, MAX_FRAME, PartialFrame, check_length};
 use crate::error::Error;
 
-/// Splits bytes into lines, which end with `\n` or `\r\n`. The items are the lines without their line ending.
+/// A decoder that splits bytes into lines, which end with `\n` or `\r\n`. The items are the lines without their line ending.
 ///
 /// The `\n` after the last line is optional. An empty line is an empty item.
 ///

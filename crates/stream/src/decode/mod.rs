@@ -22,7 +22,7 @@ pub use line::LineDecoder;
 /// The default maximum length of a line or another frame, in bytes: 64 KiB.
 pub const MAX_FRAME: usize = 64 * 1024;
 
-/// Decodes a stream of bytes into items.
+/// A decoder of a stream of bytes into items.
 ///
 /// The items do not depend on how the input is split into chunks.
 ///

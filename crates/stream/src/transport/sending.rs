@@ -13,13 +13,13 @@ use crate::queue_pool;
 /// Maximum number of slices that one system call sends.
 const MAX_SLICES: usize = 64;
 
-/// Makes the kernel wait for more data before it sends a partial packet.
+/// Flag with which the kernel waits for more data before it sends a partial packet.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MORE: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MORE: SendFlags = SendFlags::empty();
 
-/// Prevents `SIGPIPE`. On Apple systems a socket option serves this purpose, and Rust programs ignore the signal.
+/// Flag that prevents `SIGPIPE`. On Apple systems a socket option serves this purpose, and Rust programs ignore the signal.
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]

@@ -63,6 +63,7 @@ macro_rules! conformance {
 }
 pub(crate) use conformance;
 
+/// Runs several iterations of the loop without waiting.
 pub(crate) fn turn() {
     for _ in 0..8 {
         EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
@@ -398,8 +399,8 @@ pub(crate) fn every_split_and_pause_yields_the_same_bytes<F: Fixture>() {
             });
             stream.on(F::Stream::END, move |()| end.set(true));
             let mut sent = Vec::new();
-            for (length, what) in steps {
-                match what {
+            for (length, call) in steps {
+                match call {
                     0 => stream.pause(),
                     1 => stream.resume(),
                     _ => turn(),

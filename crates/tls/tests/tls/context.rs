@@ -5,15 +5,15 @@ use uptick_tls::{Error, TlsContext};
 
 use crate::support::{Directory, certificate};
 
-/// Returns the text of the error, without the directory.
+/// Returns the text of the error of loading a context, without the directory.
 #[track_caller]
-fn refused(directory: &Directory, context: &TlsContext) -> String {
+fn load_error(directory: &Directory, context: &TlsContext) -> String {
     let path = format!("{}/", directory.path("").display()).replace("//", "/");
     context.load().unwrap_err().to_string().replace(&path, "")
 }
 
 #[test]
-fn a_certificate_and_its_key_load_from_one_file_in_either_order_or_from_two() {
+fn a_certificate_and_its_key_are_loaded_from_one_file_in_either_order_or_from_two_files() {
     let directory = Directory::new();
     let (cert, key) = certificate(|_| ());
     let both = directory.write("both.pem", &format!("{cert}{key}"));
@@ -43,7 +43,7 @@ fn the_error_for_a_wrong_path_contains_it_and_the_cause() {
     let directory = Directory::new();
     let context = TlsContext::new().local_cert(directory.path("nothing.pem"));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "reading the certificate from nothing.pem failed: No such file or directory (ENOENT)"
     );
     let (cert, _) = certificate(|_| ());
@@ -52,7 +52,7 @@ fn the_error_for_a_wrong_path_contains_it_and_the_cause() {
         .local_cert(cert)
         .local_pk(directory.path("nothing.key"));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "reading the private key from nothing.key failed: No such file or directory (ENOENT)"
     );
 }
@@ -63,12 +63,12 @@ fn the_error_for_a_file_without_a_certificate_describes_its_contents() {
     let (_, key) = certificate(|_| ());
     let context = TlsContext::new().local_cert(directory.write("key.pem", &key));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "loading the certificate from key.pem failed: it contains a private key but no certificate: set `local_cert` to the \
          file with the certificate, and `local_pk` to this one"
     );
     let context = TlsContext::new().local_cert(directory.write("empty.pem", "\n"));
-    let text = refused(&directory, &context);
+    let text = load_error(&directory, &context);
     assert!(
         text.starts_with("loading the certificate from empty.pem failed: it contains no `-----BEGIN CERTIFICATE-----`"),
         "{text}"
@@ -79,14 +79,14 @@ fn the_error_for_a_file_without_a_certificate_describes_its_contents() {
 fn the_error_for_a_file_mistaken_for_a_certificate_names_its_format() {
     let directory = Directory::new();
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-    let refused_file = |name: &str, bytes: &[u8]| {
+    let file_error = |name: &str, bytes: &[u8]| {
         let file = directory.path(name);
         std::fs::write(&file, bytes).unwrap();
-        let own = refused(&directory, &TlsContext::new().local_cert(&file));
+        let own = load_error(&directory, &TlsContext::new().local_cert(&file));
         let (cert, key) = certificate(|_| ());
         let both = directory.write("both.pem", &format!("{cert}{key}"));
         let context = TlsContext::new().local_cert(both);
-        let roots = refused(&directory, &context.verify_peer(true).cafile(&file));
+        let roots = load_error(&directory, &context.verify_peer(true).cafile(&file));
         let [own, roots] =
             [("certificate", own), ("CA certificates", roots)].map(|(what, text)| {
                 let start = format!("loading the {what} from {name} failed: ");
@@ -97,15 +97,15 @@ fn the_error_for_a_file_mistaken_for_a_certificate_names_its_format() {
         own
     };
     assert_eq!(
-        refused_file("server.csr", pem("CERTIFICATE REQUEST").as_bytes()),
+        file_error("server.csr", pem("CERTIFICATE REQUEST").as_bytes()),
         "it contains a certificate signing request (CSR), not a certificate: use the certificate that the CA issued for it"
     );
     assert_eq!(
-        refused_file("trusted.pem", pem("TRUSTED CERTIFICATE").as_bytes()),
+        file_error("trusted.pem", pem("TRUSTED CERTIFICATE").as_bytes()),
         "it contains a `TRUSTED CERTIFICATE`, a format of OpenSSL only: `openssl x509 -in FILE -out OTHER` converts it"
     );
     assert_eq!(
-        refused_file("server.p7b", pem("PKCS7").as_bytes()),
+        file_error("server.p7b", pem("PKCS7").as_bytes()),
         "it contains PKCS#7, not certificates: `openssl pkcs7 -print_certs -in FILE -out OTHER` extracts the certificates"
     );
     let reason = "it is a PKCS#12 file, but must be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, \
@@ -115,14 +115,14 @@ fn the_error_for_a_file_mistaken_for_a_certificate_names_its_format() {
         &[0x30, 0x80, 2, 1, 3],
         &[0x30, 0x20, 2, 1, 3],
     ] {
-        assert_eq!(refused_file("server.p12", bytes), reason);
+        assert_eq!(file_error("server.p12", bytes), reason);
     }
     let (cert, _) = certificate(|_| ());
     let context = TlsContext::new()
         .local_cert(directory.write("cert.pem", &cert))
         .local_pk(directory.path("server.p12"));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         format!("loading the private key from server.p12 failed: {reason}")
     );
 }
@@ -135,17 +135,17 @@ fn a_special_file_is_an_error_and_does_not_block() {
     assert!(made.unwrap().success());
     let (cert, _) = certificate(|_| ());
     let cert = directory.write("cert.pem", &cert);
-    for (path, is) in [
+    for (path, kind) in [
         (pipe, "pipe (FIFO)"),
         (directory.path("."), "directory"),
         ("/dev/zero".into(), "device"),
     ] {
-        let reason = format!("failed: it is a {is}, but must be a regular file");
-        let text = refused(&directory, &TlsContext::new().local_cert(&path));
+        let reason = format!("failed: it is a {kind}, but must be a regular file");
+        let text = load_error(&directory, &TlsContext::new().local_cert(&path));
         assert!(text.starts_with("loading the certificate from "), "{text}");
         assert!(text.ends_with(&reason), "{text}");
         let context = TlsContext::new().local_cert(&cert).local_pk(&path);
-        let text = refused(&directory, &context);
+        let text = load_error(&directory, &context);
         assert!(text.starts_with("loading the private key from "), "{text}");
         assert!(text.ends_with(&reason), "{text}");
     }
@@ -157,7 +157,7 @@ fn an_oversized_file_is_not_read() {
     let context =
         TlsContext::new().local_cert(directory.write("long.pem", &"x".repeat(1024 * 1024 + 1)));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "loading the certificate from long.pem failed: it is longer than 1 MiB, so it is not a PEM file"
     );
 }
@@ -167,7 +167,7 @@ fn a_malformed_certificate_is_an_error() {
     let directory = Directory::new();
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let context = TlsContext::new().local_cert(directory.write("bad.pem", pem));
-    let text = refused(&directory, &context);
+    let text = load_error(&directory, &context);
     assert!(
         text.starts_with("loading the certificate from bad.pem failed: it cannot be parsed: "),
         "{text}"
@@ -180,13 +180,13 @@ fn the_error_for_a_missing_key_contains_a_remedy() {
     let (cert, _) = certificate(|_| ());
     let context = TlsContext::new().local_cert(directory.write("cert.pem", &cert));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "loading the private key from cert.pem failed: it contains no private key: append the key to the file, or set \
          `local_pk` to the file with the key"
     );
     let context = context.local_pk(directory.write("key.der", "\u{30}\u{7f}"));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "loading the private key from key.der failed: it contains no `-----BEGIN PRIVATE KEY-----`: it must be a \
          PEM file (`openssl pkey -inform der -in FILE` converts from DER)"
     );
@@ -201,7 +201,7 @@ fn a_truncated_certificate_is_an_error() {
         .local_cert(directory.write("cert.pem", cut))
         .local_pk(directory.write("key.pem", &key));
     assert_eq!(
-        refused(&directory, &context),
+        load_error(&directory, &context),
         "loading the certificate from cert.pem failed: it is not valid PEM: the text between \
          `-----BEGIN CERTIFICATE-----` and `-----END CERTIFICATE-----` is not Base64"
     );
@@ -215,7 +215,7 @@ fn the_error_for_a_key_of_another_certificate_names_both_files() {
     let context = TlsContext::new()
         .local_cert(directory.write("cert.pem", &cert))
         .local_pk(directory.write("other.key", &key));
-    let text = refused(&directory, &context);
+    let text = load_error(&directory, &context);
     assert!(
         text.starts_with(
             "loading the private key from other.key failed: it does not match the first certificate in cert.pem"
@@ -232,7 +232,7 @@ fn an_expired_or_not_yet_valid_certificate_is_an_error() {
         params.not_after = date_time_ymd(2020, 1, 1);
     });
     let context = TlsContext::new().local_cert(directory.write("old.pem", &format!("{cert}{key}")));
-    let text = refused(&directory, &context);
+    let text = load_error(&directory, &context);
     assert!(
         text.starts_with("loading the certificate from old.pem failed: it expired "),
         "{text}"
@@ -244,7 +244,7 @@ fn an_expired_or_not_yet_valid_certificate_is_an_error() {
 
     let (cert, key) = certificate(|params| params.not_before = date_time_ymd(3000, 1, 1));
     let context = TlsContext::new().local_cert(directory.write("new.pem", &format!("{cert}{key}")));
-    let text = refused(&directory, &context);
+    let text = load_error(&directory, &context);
     assert!(
         text.starts_with("loading the certificate from new.pem failed: it becomes valid in "),
         "{text}"

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::url::Url;
 use crate::protocol::handshake::client::{Handshake, HandshakeError, Request};
 
-/// Opens channels to WebSocket servers.
+/// A client transport that opens channels to WebSocket servers.
 pub(crate) trait Dialer {
     /// Opens a channel to the server of a URL and performs the handshake; the response must arrive within `limit`. The channel is
     /// paused, and keeps the bytes received after the response.

@@ -22,7 +22,7 @@ use crate::protocol::handshake::client::{
     BodyChunk, Handshake, HandshakeError, Request, ResponseDecoder,
 };
 
-/// Opens WebSockets over the connections of a connector.
+/// The dialer that opens WebSockets over the connections of a connector.
 pub(super) struct ConnectionDialer(Rc<dyn ConnectorInterface>);
 
 impl ConnectionDialer {
@@ -109,7 +109,7 @@ fn poll_timeout<T>(
     timer.poll(context).map(|()| Err(DialError::Timeout(limit)))
 }
 
-/// Closes a connection on drop, unless the handshake succeeded.
+/// A guard that closes a connection on drop, unless the handshake succeeded.
 struct CloseOnDrop(Option<Connection>);
 
 impl CloseOnDrop {

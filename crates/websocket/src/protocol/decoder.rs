@@ -50,7 +50,7 @@ pub enum Event {
     Error(Invalid),
 }
 
-/// Decodes the bytes received on a connection after the handshake.
+/// A decoder of the bytes received on a connection after the handshake.
 ///
 /// The events do not depend on how the bytes are split. A protocol violation is reported at the first byte that
 /// reveals it: a frame by its head, text by the first byte that cannot be UTF-8. Between messages, a

@@ -9,7 +9,7 @@ use super::state::{SocketFlags, WebSocketSession, session};
 use crate::error::Error;
 use crate::message::Message;
 
-/// Receives the events of a WebSocket in place of listeners, for protocols on top of WebSockets with many connections.
+/// A receiver of the events of a WebSocket in place of listeners, for protocols with many connections on top of WebSockets.
 ///
 /// An idle WebSocket with a handler needs less memory than one with listeners, because many WebSockets can share one
 /// handler. Listeners of `message`, `drain`, `error` and `close` are not called; listeners of other events are.

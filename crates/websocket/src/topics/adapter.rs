@@ -2,7 +2,7 @@
 
 use super::message::HubMessage;
 
-/// Connects a hub ([`Hub`](crate::Hub)) to the hubs with the same name in other workers.
+/// The connection of a hub ([`Hub`](crate::Hub)) to the hubs with the same name in other workers.
 ///
 /// A message published on the hub is sent to its subscribers in this worker, and through the adapter to those in the others. Pass a message
 /// received from another worker to [`Hub::deliver`](crate::Hub::deliver), which sends it to the subscribers of this worker only.

@@ -19,7 +19,7 @@ const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Maximum number of messages published in one iteration of the loop, so that other callbacks are not delayed.
 const MAX_BATCH: usize = 1024;
 
-/// Publishes to the hub of a server from any thread.
+/// A handle that publishes to the hub of a server from any thread.
 ///
 /// # Limits
 /// The queue for the loop's thread holds at most 64 MiB of messages and at most [`POST_LIMIT`] messages.

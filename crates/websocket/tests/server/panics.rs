@@ -14,7 +14,7 @@ fn boom<T>(_: T) {
     panic!("test panic")
 }
 
-/// Sets up a WebSocket that panics at a message, or before.
+/// A function that prepares a WebSocket to panic on a message, or panics itself.
 type Setup = fn(WebSocket);
 
 /// Checks that a panic closes its own WebSocket and no other.

@@ -9,10 +9,10 @@ use uptick_websocket::{Hub, HubAdapter, HubMessage, set_default_adapter};
 
 use super::local::{Bus, SubscriptionId};
 
-/// Connects a hub of WebSockets to the hubs of the same name in other workers, over the bus of the thread.
+/// An adapter that connects a hub of WebSockets to the hubs of the same name in other workers, over the bus of the thread.
 ///
 /// A topic of the hub is the topic `websocket/NAME/TOPIC` of the bus, with `/` and `%` in the name escaped as in a URI. Its messages are
-/// WebSocket frames ([`HubMessage::frame`]). Messages travel only to workers in which the topic has subscribers.
+/// WebSocket frames ([`HubMessage::frame`]). Messages are sent only to workers in which the topic has subscribers.
 pub struct BusHub {
     hub: Hub,
     /// The prefix of the hub's topics on the bus.

@@ -139,8 +139,7 @@ impl Bus {
 
     /// Returns the id of this worker in the `peer` and `peer-gone` events of other workers; 0 without a transport.
     ///
-    /// The id is unique among the workers that are connected. A later worker may get the id of one that is gone.
-    /// It is unique among the workers that are connected. One that comes later may have the id of one that has gone.
+    /// The id is unique among the connected workers. A later worker may have the id of a worker that has left.
     pub fn id(self) -> u64 {
         let transport = with(|state| state.transport.clone()).flatten();
         transport.map_or(0, |transport| transport.id())

@@ -49,7 +49,7 @@ impl From<BodyPart> for Event {
     }
 }
 
-/// Reads the responses of one connection.
+/// A decoder of the responses of one connection.
 ///
 /// The events do not depend on how the bytes are split, except for the sizes of body pieces. The framing of a response depends on its
 /// request, so call [`expect`](Decoder::expect) before each response. Bytes received without a request are not decoded;

@@ -1,4 +1,4 @@
-//! Servers whose clients must connect before other requests.
+//! Servers whose clients must request a connecting route before other requests.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -129,6 +129,7 @@ impl HttpServer {
 
     /// Returns `true` if a client is marked as connected.
     pub fn has_client(self, client: IpAddr) -> bool {
-        self.clients().is_some_and(|clients| clients.has(client))
+        self.clients()
+            .is_some_and(|clients| clients.contains(client))
     }
 }

@@ -12,9 +12,10 @@ use crate::{Address, UnixName};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Signature, version and command, family and transport, length.
+/// Length of the fixed part: signature, version and command, family and transport, and length.
 const PREFIX: usize = 16;
 
+/// Length of a Unix address, in bytes.
 const UNIX_ADDRESS: usize = 108;
 
 pub(super) fn parse(input: &[u8], max_payload: usize) -> ParseResult {
@@ -66,7 +67,7 @@ pub(super) fn parse(input: &[u8], max_payload: usize) -> ParseResult {
     // The bytes after unspecified addresses are ignored.
     if header.endpoints.is_some() {
         header.tlvs = Tlvs::parse(tlvs)?;
-        check(whole, &header.tlvs)?;
+        verify_checksum(whole, &header.tlvs)?;
     }
     Ok(Some((header, consumed)))
 }
@@ -161,22 +162,23 @@ fn unix_address(field: &[u8]) -> Address {
     UnixName::Path(OsStr::from_bytes(path).into()).into()
 }
 
-fn check(header: &[u8], tlvs: &Tlvs) -> Result<(), Invalid> {
-    let Some((position, again)) = tlvs.checksum() else {
+/// Verifies the checksum, if the header has one.
+fn verify_checksum(header: &[u8], tlvs: &Tlvs) -> Result<(), Invalid> {
+    let Some((position, is_repeated)) = tlvs.checksum() else {
         return Ok(());
     };
     let position = header.len() - tlvs.as_bytes().len() + position;
     let (before, rest) = header.split_at_checked(position).ok_or(Invalid::Checksum)?;
     let (sent, after) = rest.split_first_chunk().ok_or(Invalid::Checksum)?;
-    let is_one = tlvs.get(Tlvs::CRC32C).map(<[u8]>::len) == Some(4) && !again;
-    if is_one && crc32c([before, &[0; 4], after]) == u32::from_be_bytes(*sent) {
+    let is_valid = tlvs.get(Tlvs::CRC32C).map(<[u8]>::len) == Some(4) && !is_repeated;
+    if is_valid && crc32c([before, &[0; 4], after]) == u32::from_be_bytes(*sent) {
         Ok(())
     } else {
         Err(Invalid::Checksum)
     }
 }
 
-/// CRC-32C (RFC 4960, appendix B).
+/// Returns the CRC-32C of the concatenated parts (RFC 4960, appendix B).
 pub(super) fn crc32c<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let mut crc = !0_u32;

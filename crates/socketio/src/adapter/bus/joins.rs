@@ -17,7 +17,7 @@ pub(super) struct PendingJoins {
     overflowed: bool,
 }
 
-/// The last message that a worker has confirmed. It also confirms all earlier messages.
+/// The last message that was sent to a worker, and the last one that it has confirmed. A confirmation includes all earlier messages.
 #[derive(Debug)]
 struct Confirmations {
     requested: u64,
@@ -64,7 +64,7 @@ impl PendingJoins {
     }
 
     /// Removes a worker that left.
-    pub(super) fn forget(&mut self, worker: u64) {
+    pub(super) fn remove_worker(&mut self, worker: u64) {
         if self.workers.remove(&worker).is_some() {
             self.prune();
         }
@@ -107,12 +107,12 @@ mod tests {
         assert_eq!(pending(&joins), [true, true, true, false]);
         joins.applied(1, u64::MAX);
         joins.applied(2, u64::MAX);
-        // The third worker was not asked to join `a`.
+        // The third worker was not requested to join `a`.
         assert_eq!(pending(&joins), [false, true, true, false]);
         joins.applied(1, 0);
         joins.applied(9, 0);
         assert_eq!(pending(&joins), [false, true, true, false]);
-        joins.forget(3);
+        joins.remove_worker(3);
         assert_eq!(pending(&joins), [false; 4]);
         joins.add(1, &rooms(&["a"]), &[]);
         assert_eq!(pending(&joins), [false; 4]);

@@ -45,7 +45,7 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 /// Maximum number of message bytes in one envelope.
 const MAX_PART: usize = 1024 * 1024;
 
-/// Connects the namespaces of the workers of a service, which are processes or threads, over their [bus](uptick_workers::bus).
+/// An adapter that connects the namespaces of the workers of a service, which are processes or threads, over their [bus](uptick_workers::bus).
 ///
 /// Messages are sent only to workers that have the namespace. Unless [recovery](crate::SocketIoOptions::recovery) is enabled, broadcasts to at most eight rooms are
 /// sent only to workers that have one of the rooms, and messages to a single socket only to its worker. Packets are encoded once for the sockets of all workers.
@@ -196,7 +196,7 @@ impl Adapter for BusAdapter {
         let topics = {
             let joins = self.shared.joins.borrow();
             let is_pending = |room: &str| joins.contains(room);
-            self.shared.topics.of_message(message, is_pending)
+            self.shared.topics.for_message(message, is_pending)
         };
         let workers = match message {
             ClusterMessage::SocketsJoin { .. } => subscribers(&topics),
@@ -383,7 +383,7 @@ impl AdapterState {
             // The message is for an earlier worker with the same tag, or this worker has a new id since.
             BusMessage::Response { .. } | BusMessage::Applied { .. } => {}
             BusMessage::Gone => {
-                self.joins.borrow_mut().forget(sender.id);
+                self.joins.borrow_mut().remove_worker(sender.id);
                 self.inbox.borrow_mut().forget(sender.id);
                 self.sink.server_left(from);
             }
@@ -394,7 +394,7 @@ impl AdapterState {
     fn peer_gone(self: Rc<Self>, id: u64) {
         let lost = self.inbox.borrow_mut().forget(id);
         self.incomplete(id, lost);
-        self.joins.borrow_mut().forget(id);
+        self.joins.borrow_mut().remove_worker(id);
         future_tick(move || self.sink.server_left(&id.to_string()));
     }
 

@@ -52,24 +52,24 @@ impl Topics {
         format!("{}room/{room}", self.prefix)
     }
 
-    /// Returns the topics under which a message must be published to reach all workers that may need it. Topics without remote subscribers are left out.
+    /// Returns the topics to which a message must be published to reach all workers that may need it. Topics without remote subscribers are left out.
     ///
     /// `is_pending` returns `true` for rooms to which workers may be about to subscribe.
-    pub(super) fn of_message(
+    pub(super) fn for_message(
         &self,
         message: &ClusterMessage,
         is_pending: impl Fn(&str) -> bool,
     ) -> Vec<String> {
         let rooms = rooms(message).filter(|rooms| !rooms.iter().any(|room| is_pending(room)));
         let mut topics = match rooms {
-            Some(rooms) => self.of_rooms(rooms),
+            Some(rooms) => self.for_rooms(rooms),
             None => vec![self.all.clone()],
         };
         topics.retain(|topic| Bus::of_thread().has_remote_subscribers(topic));
         topics
     }
 
-    fn of_rooms(&self, rooms: &[String]) -> Vec<String> {
+    fn for_rooms(&self, rooms: &[String]) -> Vec<String> {
         let mut topics = vec![self.any_room.clone()];
         for room in rooms {
             topics.push(self.room(room));
@@ -87,7 +87,7 @@ impl Topics {
     }
 }
 
-/// Returns the rooms of a message that only workers with one of these rooms need. `None` if all workers need the message.
+/// Returns the rooms of a message if only workers with one of them need it. `None` if all workers need the message.
 fn rooms(message: &ClusterMessage) -> Option<&[String]> {
     let Target { rooms, .. } = match message {
         ClusterMessage::Broadcast {
@@ -121,17 +121,18 @@ thread_local! {
 ///
 /// Each room has its own subscription as long as the limit is not reached. The remaining rooms share one subscription, which receives the messages to all rooms.
 ///
-/// The caller uses the bus, and must not hold a borrow during the call: the bus may detect that a peer disconnected, and then calls callbacks of the program immediately.
+/// The caller subscribes and unsubscribes on the bus. It must not hold a borrow of this value meanwhile, because the bus may detect that a peer disconnected, and then
+/// calls callbacks of the program immediately.
 #[derive(Debug, Default)]
 pub(super) struct RoomSubscriptions {
-    /// The subscription of each room; `None` until it is set.
+    /// The subscription of each room; `None` until the caller has subscribed.
     rooms: HashMap<Box<str>, Option<SubscriptionId>>,
     /// The number of rooms without their own subscription.
     others: usize,
     any: Option<SubscriptionId>,
 }
 
-/// A topic of rooms.
+/// The topic of one room, or of all rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoomTopic<'a> {
     /// The topic of one room.
@@ -250,7 +251,7 @@ mod tests {
     fn a_message_to_a_socket_id_is_sent_to_the_server_of_the_socket() {
         let topics = Topics::new("1", "/");
         let rooms = ["tagA5678901234567890", "tagA5678901234567891", "plain"].map(str::to_owned);
-        let found = topics.of_rooms(&rooms);
+        let found = topics.for_rooms(&rooms);
         let found: Vec<&str> = found
             .iter()
             .map(|topic| &topic["socketio/1/%2F/".len()..])

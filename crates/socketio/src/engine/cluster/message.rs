@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::engine::session_id::Tag;
 
-/// Number of bytes before the body.
-const HEAD: usize = 14;
+/// Length of the header, in bytes.
+const HEADER_LENGTH: usize = 14;
 
 /// Maximum size of the body of one message: 512 KiB. A larger body is sent in several messages.
 pub(super) const MAX_BODY: usize = 512 * 1024;
@@ -100,7 +100,7 @@ impl WorkerMessage {
         flags: u8,
         body: &[u8],
     ) -> Bytes {
-        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        let mut bytes = Vec::with_capacity(HEADER_LENGTH + body.len());
         bytes.push(kind as u8);
         bytes.extend_from_slice(&from.0);
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -120,7 +120,7 @@ impl WorkerMessage {
             from: Tag(*from),
             number: u64::from_le_bytes(*number),
             flags: *flags,
-            body: bytes.slice(HEAD..),
+            body: bytes.slice(HEADER_LENGTH..),
         })
     }
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_survive_encoding_and_invalid_ones_are_refused() {
+    fn encoded_messages_are_decoded_and_invalid_ones_are_refused() {
         let tag = Tag(*b"ab-_");
         for kind in [MessageKind::Poll, MessageKind::Frame, MessageKind::Reset] {
             let bytes = WorkerMessage::encode(kind, tag, 7, TEXT | LAST, b"body");
@@ -149,7 +149,7 @@ mod tests {
                 body: Bytes::from_static(b"body"),
             };
             assert_eq!(message, expected);
-            for length in 0..HEAD {
+            for length in 0..HEADER_LENGTH {
                 assert_eq!(WorkerMessage::decode(&bytes.slice(..length)), None);
             }
         }

@@ -39,7 +39,7 @@ const VERSION: u8 = 1;
 /// Interval at which a worker is notified again that messages to it were lost.
 const RESET_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Identifies an exchange with another worker: the tag of the edge, and the number that the edge assigned.
+/// The key of an exchange with another worker: the tag of the edge, and the number that the edge assigned.
 type ExchangeKey = (Tag, u64);
 
 /// The connection to the same server in other workers.

@@ -13,7 +13,7 @@ const MIN_LENGTH_WITHOUT_CONTEXT: usize = 128;
 /// Compression level, of at most 9.
 const LEVEL: u32 = 5;
 
-/// Compresses the messages of one connection, or of several connections without context takeover.
+/// A compressor of the messages of one connection, or of several connections without context takeover.
 ///
 /// Its memory, 250 KB with a window of 9 bits and 380 KB with one of 15 bits, is allocated for the first message.
 #[derive(Debug)]

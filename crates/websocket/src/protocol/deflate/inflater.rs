@@ -5,7 +5,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::TAIL;
 use crate::protocol::Invalid;
 
-/// Inflates the messages of one connection, or of several connections without context takeover.
+/// A decompressor of the messages of one connection, or of several connections without context takeover.
 ///
 /// Its memory, 48 KB, is allocated for the first message.
 #[derive(Debug)]

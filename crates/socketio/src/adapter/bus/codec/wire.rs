@@ -10,7 +10,7 @@ const MAX_COPIED: usize = 16 * 1024;
 /// Maximum number of list elements for which space is reserved before they are decoded.
 const MAX_RESERVED: usize = 256;
 
-/// Reads the parts of a message.
+/// A reader of the parts of a message.
 pub(super) struct Reader {
     bytes: Bytes,
     at: usize,
