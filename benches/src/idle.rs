@@ -43,7 +43,8 @@ pub(crate) fn memory_of<C>(
         anyhow::Ok(resident.inspect_err(|error| eprintln!("{error:#}")).ok())
     };
     let open = |count| {
-        open(process.target(), count).with_context(|| format!("connecting to {}", server.name()))
+        open(process.target(), count)
+            .with_context(|| format!("connecting to {} failed", server.name()))
     };
     drop(open(WARM_UP)?);
     let before = resident()?;

@@ -159,7 +159,7 @@ fn table(
                 callgrind::instructions(server, server.identity(identity), trips, |process| {
                     RoundTrips::open(process.target(), exchange.clone(), *connections)
                 })
-                .with_context(|| format!("running {} under callgrind", server.name()))
+                .with_context(|| format!("running {} under callgrind failed", server.name()))
             };
             // Two runs that differ only in the number of round trips: their difference excludes the
             // start and the end of the process.

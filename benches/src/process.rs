@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::load::Target;
 use crate::servers::Server;
 
-/// The time in which a server must end after it was asked to.
+/// The time within which a server must exit after the signal.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The first and the last CPU that the benchmark could run on before it was pinned.

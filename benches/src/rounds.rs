@@ -8,7 +8,7 @@ use crate::measure::syscalls::Method;
 use crate::process::ServerProcess;
 use crate::servers::Server;
 
-/// A load, and the amount that makes one measurement.
+/// A load, and the number of its units in one measurement.
 pub(crate) struct Work {
     pub(crate) load: Box<dyn Load>,
     pub(crate) units: u64,
@@ -28,7 +28,8 @@ impl Subject {
         process: ServerProcess,
         open: impl FnOnce(&ServerProcess) -> Result<Vec<Work>>,
     ) -> Result<Self> {
-        let works = open(&process).with_context(|| format!("connecting to {}", server.name()))?;
+        let works =
+            open(&process).with_context(|| format!("connecting to {} failed", server.name()))?;
         Ok(Self {
             name: server.name(),
             clock: CpuClock::of_tree(process.pid())?,
@@ -40,12 +41,12 @@ impl Subject {
     fn run(&mut self, work: usize) -> Result<u64> {
         let Work { load, units } = &mut self.works[work];
         load.run(*units)
-            .with_context(|| format!("driving {}", self.name))?;
+            .with_context(|| format!("running a load on {} failed", self.name))?;
         Ok(*units)
     }
 }
 
-/// Returns the CPU time of a unit in microseconds, as `[work][subject][round]`.
+/// Returns the CPU time for each unit in microseconds, as `[work][subject][round]`.
 ///
 /// Every subject takes its turn in every round, in an order that rotates. A warm-up round before
 /// the first one is not counted.
@@ -69,7 +70,7 @@ pub(crate) fn cpu_time(subjects: &mut [Subject], rounds: usize) -> Result<Vec<Ve
     Ok(samples)
 }
 
-/// Returns the system calls of a unit, as `[subject][work]`; `None` if they could not be counted.
+/// Returns the number of system calls for each unit, as `[subject][work]`; `None` if they could not be counted.
 pub(crate) fn system_calls(
     subjects: &mut [Subject],
     method: Method,

@@ -10,7 +10,7 @@ use super::wire::{ChatMessage, Join, PageRequest, RoomLine, ServerMessage};
 
 pub(crate) const MAX_ROOMS: usize = 100;
 /// The minimum interval of typing notifications of a member.
-pub(crate) const TYPING_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const TYPING_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_TOKEN: usize = 64;
 
 /// An effect of a request. Effects without a socket apply to the one that sent the request.
@@ -246,7 +246,7 @@ impl<S: Copy + Eq + Hash> Chat<S> {
             return Vec::new();
         };
         let last = member.typed.replace(now.elapsed);
-        if last.is_some_and(|last| now.elapsed < last + TYPING_PAUSE) {
+        if last.is_some_and(|last| now.elapsed < last + TYPING_INTERVAL) {
             member.typed = last;
             return Vec::new();
         }
@@ -496,7 +496,7 @@ mod tests {
         let mut counts = Vec::new();
         for _ in 0..5 {
             counts.push(fixture.request(1, json!({"type": "typing"})).len());
-            fixture.now.elapsed += TYPING_PAUSE / 2;
+            fixture.now.elapsed += TYPING_INTERVAL / 2;
         }
         assert_eq!(counts, [1, 0, 1, 0, 1]);
         assert_eq!(fixture.request(2, json!({"type": "typing"})), []);

@@ -1,4 +1,4 @@
-//! The chat with its sockets. Each room of the chat is a room of the namespace, and the data of a socket identifies its
+//! The chat server. Each room of the chat is a room of the namespace, and the data of a socket identifies its
 //! user.
 
 use std::cell::{Cell, RefCell};
@@ -17,10 +17,10 @@ use super::validation::{self, Refusal};
 use super::wire::{Answer, ChatMessage, Guest, Join, Joined, Say};
 
 const MAX_TOKEN: usize = 64;
-/// The delay after which a changed list of people is sent, so that many changes make one list.
-const ROSTER_PAUSE: Duration = Duration::from_millis(200);
+/// The delay after which a changed list of people is sent, so that several changes are sent together.
+const ROSTER_DELAY: Duration = Duration::from_millis(200);
 /// The minimum interval of forwarded `typing` events of a socket.
-const TYPING_PAUSE: Duration = Duration::from_secs(1);
+const TYPING_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct ChatServer {
     chat: Namespace,
@@ -200,7 +200,7 @@ impl ChatServer {
     }
 
     fn say(&self, page: &Page, request: &Say) -> Result<u64, Refusal> {
-        let nowhere = || Refusal::new("nowhere", "You are in no room.");
+        let nowhere = || Refusal::new("nowhere", "You are not in a room.");
         let Guest { name, room, .. } = page.socket.data().ok_or_else(nowhere)?;
         if let Some(id) = self
             .histories
@@ -225,7 +225,7 @@ impl ChatServer {
 
     fn typing(&self, page: &Page) {
         let now = elapsed();
-        let is_early = |typed: Duration| now.saturating_sub(typed) < TYPING_PAUSE;
+        let is_early = |typed: Duration| now.saturating_sub(typed) < TYPING_INTERVAL;
         let Some(Guest { name, room, .. }) = page.socket.data() else {
             return;
         };
@@ -256,7 +256,7 @@ impl ChatServer {
         if self.roster_changed.replace(true) {
             return;
         }
-        uptick::add_timer(ROSTER_PAUSE, || {
+        uptick::add_timer(ROSTER_DELAY, || {
             self.roster_changed.set(false);
             let sockets = self.chat.fetch_sockets();
             sockets.then(|sockets| self.show(Roster::of(guests(sockets).map(|(_, guest)| guest))));
@@ -294,7 +294,7 @@ fn guests(
 }
 
 fn gone() -> Refusal {
-    Refusal::new("gone", "You have left before you had joined.")
+    Refusal::new("gone", "You left before you had joined.")
 }
 
 /// Returns the milliseconds since 1970.

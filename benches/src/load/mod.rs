@@ -46,7 +46,7 @@ pub(crate) trait Load {
     fn run(&mut self, units: u64) -> Result<()>;
 }
 
-/// Returns the request number `sequence`. Consecutive requests differ, so a wrong response is noticed.
+/// Returns the request number `sequence`. Consecutive requests differ, so a wrong response is detected.
 fn request(sequence: u64) -> [u8; REQUEST] {
     let mut bytes = [0; REQUEST];
     for (word, index) in bytes.chunks_exact_mut(8).zip(0..) {

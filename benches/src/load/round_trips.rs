@@ -38,12 +38,12 @@ impl RoundTrips {
 
 impl Load for RoundTrips {
     fn run(&mut self, units: u64) -> Result<()> {
-        let mut unasked = units.div_ceil(self.requests_at_once);
-        let mut unanswered = unasked;
+        let mut unsent = units.div_ceil(self.requests_at_once);
+        let mut unanswered = unsent;
         for client in &mut self.clients {
-            if unasked > 0 {
+            if unsent > 0 {
                 client.send_request()?;
-                unasked -= 1;
+                unsent -= 1;
             }
         }
         while unanswered > 0 {
@@ -51,9 +51,9 @@ impl Load for RoundTrips {
                 let client = &mut self.clients[key];
                 if client.collect()? {
                     unanswered -= 1;
-                    if unasked > 0 {
+                    if unsent > 0 {
                         client.send_request()?;
-                        unasked -= 1;
+                        unsent -= 1;
                     }
                 }
             }

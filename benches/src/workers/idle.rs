@@ -139,7 +139,7 @@ fn reloads(plan: &Plan, options: &Options) -> Result<()> {
             let began = tree::members(process.pid())?;
             process.signal(Signal::HUP)?;
             wait_for_reload(process.pid(), &began)
-                .with_context(|| format!("waiting for reload {reload}"))?;
+                .with_context(|| format!("waiting for reload {reload} failed"))?;
         }
         if [0, 1, plan.reloads].contains(&reload) {
             thread::sleep(SETTLE);

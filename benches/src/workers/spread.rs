@@ -57,7 +57,7 @@ pub(super) fn run(plan: &Plan, options: &Options) -> Result<()> {
                     let start = || ServerProcess::start(Server::Workers(*setup), None);
                     let process = options.placement.spawning(start)?;
                     let spread = spread(process.target(), count, at_once);
-                    spread.with_context(|| format!("connecting to {}", setup.name()))
+                    spread.with_context(|| format!("connecting to {} failed", setup.name()))
                 });
                 row.push(summary(&spreads.collect::<Result<Vec<_>>>()?));
             }

@@ -94,7 +94,7 @@ pub(crate) struct RunningListener<P> {
 }
 
 impl<P: 'static> RunningListener<P> {
-    /// Returns the listener of the frequent event, whose emission needs the general path.
+    /// Creates the entry for a running typed listener of the frequent event, to continue the emission as for other events.
     #[cold]
     pub(crate) fn frequent(callback: Box<dyn FnMut(P)>, slot: u8) -> Self {
         RunningListener {

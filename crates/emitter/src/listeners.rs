@@ -34,8 +34,8 @@ impl ListenerId {
 /// [`emit`](crate::emit) do the rest. Removed callbacks are returned to the caller, so that no borrow is held while their
 /// captures are dropped.
 ///
-/// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`](crate::EventSet::Frequent)). The first
-/// listener of that event is stored with its type, so that [`emit_frequent`](crate::emit_frequent) costs one indirect call.
+/// `P` is the payload of the emitter's frequent event ([`EventSet::Frequent`]). The first listener of that event is
+/// stored with its type, so that [`emit_frequent`](crate::emit_frequent) costs one indirect call.
 pub struct Listeners<P: 'static = ()> {
     /// The first listener of the frequent event; `None` if there is none, and while it runs.
     frequent: Option<Box<dyn FnMut(P)>>,

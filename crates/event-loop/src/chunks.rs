@@ -7,7 +7,7 @@ pub(crate) const CHUNK: usize = 64;
 
 /// The slots of a chunk.
 pub(crate) trait ChunkSlots: Default {
-    /// Returns the highest generation in the slots; `None` if no slot was created yet.
+    /// Returns the highest generation in the slots; `None` if no slot has been created yet.
     fn newest(&self) -> Option<NonZeroU32>;
 }
 

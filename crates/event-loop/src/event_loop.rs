@@ -228,7 +228,7 @@ impl EventLoop {
 /// Runs this thread's loop until no work is pending, or until [`stop`].
 ///
 /// Pending work is: ticks, timers, watches, tasks, jobs, and the objects of other crates, such as servers and
-/// connections. Signal listeners and [`LoopHandle`]s do not count; a program that has nothing else uses [`keep_alive`](crate::keep_alive).
+/// connections. Signal listeners and [`LoopHandle`]s do not count; a program that has nothing else uses [`keep_alive`](crate::keep_alive()).
 /// It may be called again after it has returned.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub const POST_LIMIT: usize = 65_536;
 
 /// A handle to a loop for use on other threads.
 ///
-/// It does not keep the loop running: [`run`](crate::run) returns if no other work is pending. See [`keep_alive`](crate::keep_alive).
+/// It does not keep the loop running: [`run`](crate::run) returns if no other work is pending. See [`keep_alive`](crate::keep_alive()).
 ///
 /// # Examples
 /// ```

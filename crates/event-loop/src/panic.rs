@@ -8,7 +8,7 @@ use uptick_emitter::Excerpt;
 /// The maximum length of a panic message in bytes. A message may quote data of a peer.
 const MESSAGE: usize = 1024;
 
-/// Runs `f` and catches a panic. The panic message is cut to 1 KiB, and its control characters are escaped.
+/// Runs `f` and catches a panic. The panic message is truncated to 1 KiB, and its control characters are escaped.
 ///
 /// With `panic = "abort"` a panic ends the process, as always.
 ///

@@ -1,4 +1,4 @@
-//! A table of shared values: an event holds its value while callbacks run, and no table stays borrowed.
+//! A table of shared values, which can be held while callbacks run without keeping the table borrowed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::token::Token;
 /// The `T` of a slot is created once, by [`Default`], and reused: the owner of the table initializes it after
 /// [`insert`](SharedTable::insert) and clears it around [`remove`](SharedTable::remove). A removed id is invalid at once,
 /// but its slot is reused only after the iteration of the loop, when nothing holds it any more: the driver calls
-/// [`reuse`](SharedTable::reuse) from [`Driver::reap`](crate::driver::Driver::reap).
+/// [`free_slot`](SharedTable::free_slot) from [`Driver::reap`](crate::driver::Driver::reap).
 ///
 /// Slots are allocated in chunks of 64. An empty chunk releases its memory, unless it is the only chunk with free slots.
 ///
@@ -210,7 +210,7 @@ mod tests {
     use crate::token::DriverId;
 
     #[test]
-    fn a_removed_id_is_invalid_at_once_and_its_slot_waits_for_reuse() {
+    fn a_removed_id_is_invalid_at_once_and_its_slot_is_not_reused_before_it_is_freed() {
         let table: SharedTable<Cell<u32>> = SharedTable::new();
         let first = table.insert().unwrap();
         first.set(1);

@@ -48,7 +48,7 @@ thread_local! {
 ///
 /// A signal may have many listeners, in many threads. They run in the order in which they were added. Signals in
 /// quick succession may be reported once. A listener does not keep the loop running: [`run`](crate::run) returns if no other work is
-/// pending. A program that waits only for signals holds a [`keep_alive`](crate::keep_alive) guard. After the last
+/// pending. A program that waits only for signals holds a [`keep_alive`](crate::keep_alive()) guard. After the last
 /// listener of the process is removed, or its thread has ended, the signal's default action is restored;
 /// `SIGPIPE` is then ignored, as in all Rust programs.
 ///

@@ -5,7 +5,7 @@
 pub struct DriverId(u8);
 
 impl DriverId {
-    /// The id of no driver.
+    /// An id that belongs to no driver.
     pub(crate) const NONE: DriverId = DriverId(u8::MAX);
 
     pub(crate) const fn from_index(index: u8) -> Self {
@@ -40,7 +40,7 @@ impl Token {
         self.0
     }
 
-    /// Creates the token from a number of the poller.
+    /// Converts a number from the poller back to the token.
     #[inline]
     pub const fn from_u64(raw: u64) -> Self {
         Token(raw)

@@ -30,10 +30,11 @@ thread_local! {
 
 struct TestDriver;
 
-fn note(what: impl Into<String>) {
-    LOG.with_borrow_mut(|log| log.push(what.into()));
+fn note(entry: impl Into<String>) {
+    LOG.with_borrow_mut(|log| log.push(entry.into()));
 }
 
+/// Removes and returns the entries of the log.
 fn taken() -> String {
     LOG.take().join(",")
 }
@@ -93,7 +94,7 @@ fn iterate() -> bool {
 }
 
 #[test]
-fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_reaping() {
+fn an_iteration_handles_io_then_deadlines_then_one_flush_then_reaping() {
     let (poller, clock, id, token) = set_up(TestObject {
         on_ready: Some(driver::flush_later),
         on_expired: Some(driver::reap_later),

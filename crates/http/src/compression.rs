@@ -15,8 +15,8 @@ use crate::{
     Reply, Request, Response, StatusCode,
 };
 
-/// A middleware that compresses responses with a content coding that the client accepts: `gzip`, and with the features `brotli` and `zstd`
-/// also these. Requires the feature `compression`.
+/// A middleware that compresses responses with a content coding that the client accepts: `gzip`, `br` with the feature `brotli`, or `zstd`
+/// with the feature `zstd`. Requires the feature `compression`.
 ///
 /// It compresses bodies in memory and files whose type compresses well, such as text, JSON and SVG. Streams are sent unchanged, because
 /// their content is not known in advance. A compressed response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes weak. The same
@@ -126,20 +126,20 @@ impl Compression {
         }))
     }
 
-    /// Returns whether the complete representation is compressed for clients that accept it.
+    /// Determines whether the complete representation may be compressed.
     fn eligibility(&self, response: &Response) -> Eligibility {
         let status = response.status();
         if status == StatusCode::NO_CONTENT || response.failure().is_some() {
             return Eligibility::No;
         }
         let digests = ["content-digest", "repr-digest", "digest", "content-md5"];
-        let digested = digests.map(HeaderName::from_static);
+        let digest_headers = digests.map(HeaderName::from_static);
         let has = |name: &HeaderName| response.get_bytes(name).is_some();
         let partial = is_partial(status);
         if has(&CONTENT_ENCODING) || (has(&CONTENT_RANGE) && !partial) {
             return Eligibility::No;
         }
-        if digested.iter().any(has) || forbids_transform(response) {
+        if digest_headers.iter().any(has) || forbids_transform(response) {
             return Eligibility::No;
         }
         let (kind, length) = match response.selected().filter(|_| partial) {

@@ -35,7 +35,7 @@ impl Stdio {
 /// use std::process::Command;
 /// use uptick_process::{Process, ProcessOptions, Stdio};
 ///
-// Inherits standard error, so that error messages go to the terminal.
+/// // Inherits standard error, so that error messages go to the terminal.
 /// let options = ProcessOptions::new().stdin(Stdio::Null).stderr(Stdio::Inherit);
 /// let child = Process::spawn_with(Command::new("ls").arg("-l"), options)?;
 /// # Ok::<(), uptick_process::Error>(())

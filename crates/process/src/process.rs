@@ -229,7 +229,7 @@ impl Process {
             .flatten()
     }
 
-    /// Returns `true` until the exit of the process has been noticed.
+    /// Returns `true` until the exit of the process has been detected.
     pub fn is_running(self) -> bool {
         self.entry(|entry| entry.watch.is_some()) == Some(true)
     }

@@ -32,7 +32,7 @@ impl Client {
     /// use std::net::Ipv6Addr;
     /// use uptick_rate_limit::Client;
     ///
-    // Many providers assign 56 bits to each customer.
+    /// // Many providers assign 56 bits to each customer.
     /// let client = |address: Ipv6Addr| Client::with_prefixes(address, 32, 56);
     /// assert_eq!(client("2001:db8:0:1::1".parse()?), client("2001:db8:0:2::1".parse()?));
     /// # Ok::<(), std::net::AddrParseError>(())

@@ -37,7 +37,7 @@ uptick_socket::decorated_server! {
     /// use uptick_rate_limit::{Limit, RateLimitingServer};
     /// use uptick_socket::prelude::*;
     ///
-    // 20 connections at once, then 2 per second, for each client.
+    /// // 20 connections at once, then 2 per second, for each client.
     /// let limit = Limit::token_bucket(20, Duration::from_secs(10));
     /// let server = RateLimitingServer::new(Server::bind(0)?, limit);
     /// server.on("connection", |conn: Connection| conn.end_with("Hello!\n"));

@@ -19,6 +19,7 @@ pub(crate) type Gathered<T> = Result<Vec<T>, Vec<T>>;
 /// The pending requests of a namespace.
 #[derive(Default)]
 pub(crate) struct PendingRequests {
+    /// The id of the last request.
     last: u64,
     pending: HashMap<String, Rc<PendingRequest>>,
 }
@@ -79,7 +80,7 @@ struct RequestState {
 /// The servers whose response is missing.
 enum MissingResponses {
     Servers(HashSet<String>),
-    Number(usize),
+    Count(usize),
 }
 
 /// The collected responses, and the resolver that receives them.
@@ -134,9 +135,7 @@ impl PendingRequest {
                     missing.retain(|server| !early.contains(server));
                     MissingResponses::Servers(missing)
                 }
-                Servers::Count(count) => {
-                    MissingResponses::Number(count.saturating_sub(early.len()))
-                }
+                Servers::Count(count) => MissingResponses::Count(count.saturating_sub(early.len())),
             });
         }
         self.check();
@@ -172,7 +171,7 @@ impl PendingRequest {
             let mut state = self.state.borrow_mut();
             match &mut state.missing {
                 Some(MissingResponses::Servers(missing)) => drop(missing.remove(server)),
-                Some(MissingResponses::Number(_)) => {}
+                Some(MissingResponses::Count(_)) => {}
                 None => state.early.push(server.to_owned()),
             }
             state.failed |= state.clients.remove(server).unwrap_or_default() > 0;
@@ -219,7 +218,7 @@ impl RequestState {
     fn is_settled(&self) -> bool {
         let responded = match &self.missing {
             Some(MissingResponses::Servers(missing)) => missing.is_empty(),
-            Some(MissingResponses::Number(number)) => *number == 0,
+            Some(MissingResponses::Count(count)) => *count == 0,
             None => false,
         };
         responded && self.own_clients == 0 && self.clients.values().all(|count| *count == 0)
@@ -229,9 +228,9 @@ impl RequestState {
     fn responded(&mut self, from: &str) -> bool {
         match &mut self.missing {
             Some(MissingResponses::Servers(missing)) => missing.remove(from),
-            Some(MissingResponses::Number(0)) => false,
-            Some(MissingResponses::Number(number)) => {
-                *number -= 1;
+            Some(MissingResponses::Count(0)) => false,
+            Some(MissingResponses::Count(count)) => {
+                *count -= 1;
                 true
             }
             None => {
@@ -271,7 +270,7 @@ impl RequestState {
                 {
                     *found = session;
                     // Only one server has the state.
-                    self.missing = Some(MissingResponses::Number(0));
+                    self.missing = Some(MissingResponses::Count(0));
                 }
             }
             ClusterResponse::Sockets { mut sockets, .. } => {
@@ -294,11 +293,11 @@ fn gathered<T>(values: Vec<T>, complete: bool) -> Gathered<T> {
 
 /// Combines the results of several namespaces into one.
 pub(crate) fn joined<T: 'static>(
-    replies: impl IntoIterator<Item = Promise<Result<Vec<T>, Incomplete<T>>>>,
+    promises: impl IntoIterator<Item = Promise<Result<Vec<T>, Incomplete<T>>>>,
 ) -> Promise<Result<Vec<T>, Incomplete<T>>> {
-    let mut replies: Vec<_> = replies.into_iter().collect();
-    if replies.len() < 2 {
-        let only = replies.pop();
+    let mut promises: Vec<_> = promises.into_iter().collect();
+    if promises.len() < 2 {
+        let only = promises.pop();
         return only.unwrap_or_else(|| Promise::ready(Ok(Vec::new())));
     }
     // A task needs no stack space for each promise, unlike nested callbacks.
@@ -306,7 +305,7 @@ pub(crate) fn joined<T: 'static>(
     spawn(async move {
         let mut values = Vec::new();
         let mut is_complete = true;
-        for result in join_all(replies).await {
+        for result in join_all(promises).await {
             is_complete &= result.is_ok();
             values.extend(result.unwrap_or_else(|incomplete| incomplete.received));
         }
@@ -329,9 +328,9 @@ mod tests {
     #[test]
     fn the_results_of_many_namespaces_are_combined() {
         let pending = (0..100_000).map(|_| Promise::pending());
-        let (replies, resolvers): (Vec<_>, Vec<_>) = pending.unzip();
+        let (promises, resolvers): (Vec<_>, Vec<_>) = pending.unzip();
         let all = block_on(async move {
-            let all = joined(replies);
+            let all = joined(promises);
             for (number, resolver) in resolvers.into_iter().enumerate() {
                 resolver.resolve(Ok(vec![number]));
             }

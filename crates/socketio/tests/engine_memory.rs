@@ -12,37 +12,37 @@ use uptick_http::HttpServer;
 use uptick_socketio::engine::EngineIo;
 
 /// The system allocator, with a counter of live bytes rounded as in `malloc`.
-struct Counting;
+struct CountingAllocator;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
 /// Returns the number of bytes that an allocation takes in glibc: 8 bytes of overhead, rounded up to 16, at least 32.
-fn taken(layout: Layout) -> isize {
+fn allocated_size(layout: Layout) -> isize {
     (layout.size() + 8).next_multiple_of(16).max(32) as isize
 }
 
 // SAFETY: every call is forwarded to the system allocator unchanged.
 #[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(taken(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of the allocator.
+        LIVE.fetch_add(allocated_size(layout), Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract of the allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(taken(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of the allocator.
+        LIVE.fetch_sub(allocated_size(layout), Ordering::Relaxed);
+        // SAFETY: the caller upholds the contract of the allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const COUNT: usize = 400;
 
-/// Function that opens a session over a connection.
+/// A function that opens a session over a connection.
 type Open = fn(&mut TcpStream);
 
 fn live() -> isize {

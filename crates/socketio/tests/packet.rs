@@ -83,9 +83,9 @@ proptest! {
         let attachments: Vec<_> = frames[1..].iter().cloned().map(Message::into_bytes).collect();
         let characters: Vec<_> = text.chars().collect();
         let at = at.index(characters.len());
-        let mutilated: String =
+        let corrupted: String =
             characters[..at].iter().copied().chain(with.chars()).chain(characters[at + 1..].iter().copied()).collect();
-        invariants::packet::check_packet(&mutilated, &attachments);
+        invariants::packet::check_packet(&corrupted, &attachments);
     }
 
     #[test]

@@ -31,7 +31,7 @@ thread_local! {
 /// The system call for reading a descriptor.
 #[derive(Clone, Copy)]
 pub(crate) enum ReadMethod {
-    /// `recv`, which avoids the file layer.
+    /// `recv`, which costs less than `read`.
     Socket,
     /// `recvmsg`, which reports passed descriptors.
     UnixSocket,

@@ -105,9 +105,8 @@ pub use log::log_to_stderr;
 
 /// The most used names: `use uptick::prelude::*`.
 ///
-/// `Error` is the error type of servers and connections, the payload of their `error` events. Other crates have their own error
-/// types, such as
-/// [`uptick::datagram::Error`](crate::datagram::Error).
+/// `Error` is the error type of servers and connections, the payload of their `error` events. Other crates have their
+/// own error types, such as [`uptick::datagram::Error`](crate::datagram::Error).
 pub mod prelude {
     pub use uptick_datagram::DatagramSocket;
     pub use uptick_emitter::{Emitter, EventEmitter};

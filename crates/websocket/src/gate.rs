@@ -76,7 +76,7 @@ pub struct Reject(
 );
 
 impl Reject {
-    /// Rejects a client with a status: a number or a [`StatusCode`](uptick_http::StatusCode). For an error status, the response is the server's error page; an
+    /// Rejects a client with a status: a number or a [`StatusCode`]. For an error status, the response is the server's error page; an
     /// invalid number becomes 500.
     ///
     /// # Examples

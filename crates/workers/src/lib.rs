@@ -17,7 +17,7 @@ mod workers;
 
 /// The most used names: `use uptick_workers::prelude::*`.
 ///
-/// It includes the prelude of `uptick-http`. `Error` is the error type of this crate; the one of servers is
+/// It includes the prelude of `uptick-http`. `Error` is the error type of this crate; servers have
 /// [`uptick_socket::Error`].
 pub mod prelude {
     pub use uptick_http::prelude::*;

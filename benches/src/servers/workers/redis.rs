@@ -116,7 +116,7 @@ fn connect(port: u16) -> Result<TcpStream> {
     }
 }
 
-/// Counts bytes, which is less work than a real client has.
+/// Counts received bytes, which is less work than a real client has.
 fn receive(mut subscriber: TcpStream, progress: &DeliveryProgress) {
     let mut buffer = vec![0; BUFFER];
     while let Ok(length @ 1..) = subscriber.read(&mut buffer) {
@@ -195,6 +195,6 @@ fn read_request(benchmark: &mut TcpStream) -> Result<Option<[u64; 3]>> {
     let numbers = path.split('/').skip(2).map(str::parse);
     match numbers.collect::<Result<Vec<_>, _>>()?[..] {
         [count, length, window] => Ok(Some([count, length, window])),
-        _ => bail!("{path:?} is not a request for messages"),
+        _ => bail!("{path:?} does not have the form /bus/COUNT/LENGTH/WINDOW"),
     }
 }

@@ -62,7 +62,7 @@ macro_rules! contract {
             }
 
             #[test]
-            fn datagrams_come_in_order_with_their_sender_in_both_families() {
+            fn datagrams_arrive_in_order_with_their_sender_in_both_families() {
                 for any in ["127.0.0.1:0", "[::1]:0"] {
                     let (receiver, to) = bind(any);
                     let (sender, from) = bind(any);

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use uptick_event_loop::driver;
 
-/// A formatted `Date` value (RFC 9110, 5.6.7).
+/// A formatted `Date` value (RFC 9110, section 5.6.7).
 pub(super) type DateText = [u8; 29];
 
 thread_local! {
@@ -40,13 +40,12 @@ fn update(now: u64) -> DateText {
     for (place, byte) in text.iter_mut().zip(httpdate::fmt_http_date(time).bytes()) {
         *place = byte;
     }
-    let until = now.saturating_add(u64::from(NANOSECONDS - part));
+    let until = now.saturating_add(u64::from(NANOSECONDS_PER_SECOND - part));
     DATE.set(Date { text, until });
     text
 }
 
-/// Nanoseconds in a second.
-const NANOSECONDS: u32 = 1_000_000_000;
+const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {

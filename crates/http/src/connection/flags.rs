@@ -3,7 +3,7 @@
 bitflags::bitflags! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(super) struct ConnectionFlags: u16 {
-        /// No byte was received yet.
+        /// No byte has been received yet.
         const FRESH = 1 << 0;
         /// A part of a head was received, and the head timeout runs.
         const IN_HEAD = 1 << 1;

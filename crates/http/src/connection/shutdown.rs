@@ -33,7 +33,7 @@ pub(crate) fn drain(service: &Rc<Service>) {
         }
     }
     let service = Rc::clone(service);
-    // Requests that were received before the call but not read are still answered.
+    // Requests that were received before the call but have not been read are still answered.
     add_timeout(std::time::Duration::ZERO, move || end_idle(&service));
 }
 

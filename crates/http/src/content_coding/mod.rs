@@ -95,7 +95,7 @@ impl ContentCoding {
             }
             #[allow(
                 unreachable_patterns,
-                reason = "codings that are not built are not offered"
+                reason = "codings without their feature are never negotiated"
             )]
             _ => Err(io::ErrorKind::Unsupported.into()),
         }

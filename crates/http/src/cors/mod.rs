@@ -234,7 +234,7 @@ fn is_header(name: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok()
 }
 
-/// Joins names to the value of a header.
+/// Joins names into the value of a header.
 fn list(
     kind: &'static str,
     names: impl IntoIterator<Item = impl AsRef<str>>,

@@ -16,7 +16,7 @@ impl Request {
     ///
     /// It is called for every kind of response: returned by the handler or a middleware, sent or started by a
     /// [`Responder`](crate::Responder), or an error of the server, such as the 500 for a handler that exceeds the time limit.
-    /// [`Reply::map`](crate::Reply::map) does not see the last two. The callbacks of a request are called after
+    /// [`Reply::map`](crate::Reply::map) does not apply to the last two. The callbacks of a request are called after
     /// [`HttpServer::on_response`](crate::HttpServer::on_response), the one registered last first, so that the callbacks of an outer
     /// middleware see the headers set by an inner one.
     ///

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Cost of an exchange with an immediate response: no allocation, as the thread reuses finished exchanges. A longer exchange allocates
-//! its [`ExtendedState`].
+//! its [`ExtendedState`](state::ExtendedState).
 
 mod body;
 mod collect;

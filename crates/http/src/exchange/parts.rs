@@ -5,9 +5,9 @@ use bytes::Bytes;
 use crate::{Body, HeaderMap, Response, StatusCode};
 
 /// Maximum size of pieces that are copied, in bytes. Longer ones are passed on as `Bytes`.
-pub(crate) const COPIED: usize = 4096;
+pub(crate) const MAX_COPIED: usize = 4096;
 
-/// The head of a response, created from a [`Response`](crate::Response), whose parts are valid.
+/// The head of a response, created from a [`Response`], whose parts are valid.
 #[derive(Clone, Copy)]
 pub(crate) struct Head<'a> {
     pub(crate) status: StatusCode,
@@ -29,7 +29,7 @@ impl<'a> Head<'a> {
 
 /// A piece of a response body.
 pub(crate) enum BodyPiece<'a> {
-    /// At most [`COPIED`] bytes.
+    /// At most [`MAX_COPIED`] bytes.
     Short(&'a [u8]),
     Long(Bytes),
 }
@@ -39,7 +39,7 @@ impl<'a> BodyPiece<'a> {
     #[inline]
     pub(crate) fn short(body: &'a Body) -> Option<Self> {
         let bytes = body.as_bytes()?;
-        (bytes.len() <= COPIED && !matches!(body, Body::Upgrade(_)))
+        (bytes.len() <= MAX_COPIED && !matches!(body, Body::Upgrade(_)))
             .then_some(BodyPiece::Short(bytes))
     }
 

@@ -6,7 +6,7 @@ use uptick_emitter::{Emitter, Event, emit};
 use uptick_event_loop::catch;
 
 use super::error_page::error_page;
-use super::parts::{BodyPiece, COPIED, Head};
+use super::parts::{BodyPiece, Head, MAX_COPIED};
 use super::progress::{BodyProgress, ResponseProgress};
 use super::request_emitter::RequestEmitter;
 use super::state::Exchange;
@@ -37,7 +37,9 @@ pub(crate) fn send_plain(
     response: &mut Response,
     send: impl FnOnce(&Head<'_>, BodyPiece<'_>) -> bool,
 ) -> bool {
-    let body = response.plain_body().filter(|body| body.len() <= COPIED);
+    let body = response
+        .plain_body()
+        .filter(|body| body.len() <= MAX_COPIED);
     let free = !exchange.is_started() && !exchange.edits_headers.get();
     let Some(body) = body.filter(|_| free) else {
         return false;
@@ -183,7 +185,7 @@ fn send_internal_error(
     send(exchange, edit_headers(exchange, response), true);
 }
 
-/// Returns the error for an informational status. The client would continue to wait for a final response (RFC 9110, 15.2).
+/// Returns the error for an informational status. The client would continue to wait for a final response (RFC 9110, section 15.2).
 #[cold]
 fn informational_status_error(status: StatusCode) -> String {
     format!("{status} is not the status of a final response")

@@ -11,7 +11,7 @@ impl Request {
     /// the server ([`HttpServer::set_state`](crate::HttpServer::set_state)). Middleware of the server gets the state of the server.
     ///
     /// # Errors
-    /// [`MissingValue`] if no value of the type was set; it lists the types that were. Returned by `?` from a handler, it becomes a
+    /// [`MissingValue`] if no value of the type was set; it lists the types of the values that were set. Returned by `?` from a handler, it becomes a
     /// response with status 500, and is logged.
     pub fn state<T: 'static>(&self) -> Result<Rc<T>, MissingValue> {
         let id = TypeId::of::<T>();

@@ -10,7 +10,7 @@ use uptick_event_loop::spawn;
 use uptick_stream::{Chunk, FileRange};
 
 use super::panics::contained;
-use super::parts::{BodyPiece, COPIED};
+use super::parts::{BodyPiece, MAX_COPIED};
 use super::state::Exchange;
 use super::state::ExchangeTransport;
 use crate::{BodyStream, HeaderMap, Response};
@@ -121,7 +121,7 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
     };
     let slice = piece.as_slice();
     exchange.count_bytes(slice.len() as u64);
-    if slice.len() <= COPIED {
+    if slice.len() <= MAX_COPIED {
         transport.write(exchange, BodyPiece::Short(slice))
     } else {
         transport.write(exchange, BodyPiece::Long(piece.into_bytes()))

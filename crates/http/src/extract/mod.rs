@@ -46,7 +46,7 @@ impl Request {
 
     /// Deserializes the query with `serde`: a struct or a map by name, or a sequence of names and values.
     ///
-    /// Names and values are decoded like a form: `+` is a space. A name that occurs more than once is a sequence. Booleans are `true`,
+    /// Names and values are decoded like those of a form: `+` is a space. A name that occurs more than once is a sequence. Booleans are `true`,
     /// `false`, `1`, `0`, `on` and `off`. An empty value is `None` for an `Option`.
     ///
     /// # Errors

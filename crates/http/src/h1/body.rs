@@ -1,4 +1,4 @@
-//! Decoder of request and response bodies (RFC 9112, 6).
+//! Decoder of request and response bodies (RFC 9112, section 6).
 
 use bytes::Bytes;
 use http::StatusCode;

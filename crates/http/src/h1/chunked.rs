@@ -1,4 +1,4 @@
-//! Decoder of chunked bodies (RFC 9112, 7.1).
+//! Decoder of chunked bodies (RFC 9112, section 7.1).
 
 use http::StatusCode;
 
@@ -6,7 +6,7 @@ use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::text::is_token;
 
-/// The expected next part of a chunk. The parts of extensions follow the grammar of RFC 9112, 7.1.1:
+/// The expected next part of a chunk. The parts of extensions follow the grammar of RFC 9112, section 7.1.1:
 ///
 /// ```text
 /// chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS ( token / quoted-string ) ] )
@@ -49,7 +49,7 @@ enum ChunkPart {
 /// The state of a chunked body that is being decoded. It stores none of the bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ChunkedState {
-    /// Bytes of the current chunk that were not decoded yet.
+    /// Bytes of the current chunk that have not been decoded yet.
     left: u64,
     /// Bytes of all extensions so far.
     extensions: u32,
@@ -57,7 +57,7 @@ pub(super) struct ChunkedState {
     digits: u8,
 }
 
-/// The start of the bytes passed to [`ChunkedState::advance`].
+/// The result of [`ChunkedState::advance`]: the content of the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkedOutput {
     /// Only framing.
@@ -69,7 +69,7 @@ pub(super) enum ChunkedOutput {
 }
 
 impl ChunkedState {
-    /// Returns the number of bytes of the current chunk that were not decoded yet; 0 until the line with the chunk size is complete.
+    /// Returns the number of bytes of the current chunk that have not been decoded yet; 0 until the line with the chunk size is complete.
     pub(super) fn left(&self) -> u64 {
         if self.part == ChunkPart::Data {
             self.left
@@ -152,7 +152,7 @@ impl ChunkedState {
         if self.extensions as usize > limits.chunk_extensions {
             return Err(InvalidMessage::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "the chunks of the body have too many extensions",
+                "the chunk extensions of the body are too long",
             ));
         }
         let part = match (self.part, byte) {

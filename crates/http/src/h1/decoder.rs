@@ -14,7 +14,7 @@ use super::parse;
 use super::request_head::{BodyLength, HeadParts, RequestHead};
 use super::text::is_token;
 
-/// Number of empty lines before a request that are ignored (RFC 9112, 2.2).
+/// Number of empty lines before a request that are ignored (RFC 9112, section 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
 const LINE_TOO_LONG: InvalidMessage =

@@ -43,7 +43,7 @@ pub struct ResponseHead<'a> {
     pub reason: Option<&'a str>,
     /// The `Content-Type`, unless `fields` has one.
     pub content_type: Option<&'a str>,
-    /// The `Date` (RFC 9110, 5.6.7), unless `fields` has one.
+    /// The `Date` (RFC 9110, section 5.6.7), unless `fields` has one.
     pub date: Option<&'a str>,
     /// The other headers. Connection and framing headers ([`is_owned`]) are not sent; `Connection: close` has the same effect as
     /// [`Persistence::Close`].
@@ -170,7 +170,7 @@ impl Encoder {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        // A sender of Upgrade also sends it as a connection option (RFC 9110, 7.8).
+        // A sender of Upgrade also sends it as a connection option (RFC 9110, section 7.8).
         match persistence {
             _ if informational && persistence == Persistence::KeepAlive => {}
             Persistence::Close if explicit.upgrade => {
@@ -208,7 +208,7 @@ impl Encoder {
     }
 
     /// Returns a byte that may be sent before the next piece or the end of the body without changing the body: a leading zero of the
-    /// chunk size (RFC 9112, 7.1). Returns `None` if the framing has no such byte.
+    /// chunk size (RFC 9112, section 7.1). Returns `None` if the framing has no such byte.
     pub fn leading_byte(&self) -> Option<u8> {
         (self.framing == Framing::Chunked).then_some(b'0')
     }
@@ -300,7 +300,7 @@ pub(crate) fn write_plain(out: &mut Vec<u8>, content_type: &str, date: &[u8; DAT
     out.extend_from_slice(body);
 }
 
-/// Length of a date, in bytes (RFC 9110, 5.6.7).
+/// Length of a date, in bytes (RFC 9110, section 5.6.7).
 const DATE: usize = 29;
 const DATE_START: &[u8; 8] = b"\r\ndate: ";
 const END: &[u8; 4] = b"\r\n\r\n";
@@ -334,7 +334,7 @@ fn start(out: &mut Vec<u8>, content_type: &str) {
     }
 }
 
-/// Returns the framing of a response (RFC 9112, 6.3), and its `Content-Length`.
+/// Returns the framing of a response (RFC 9112, section 6.3), and its `Content-Length`.
 fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
     let status = head.status;
     if status.is_informational() || status == StatusCode::NO_CONTENT {

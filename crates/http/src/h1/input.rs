@@ -1,4 +1,4 @@
-//! Buffer of received bytes that were not decoded yet.
+//! Buffer of received bytes that have not been decoded yet.
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -1,4 +1,4 @@
-//! Line splitter for sections that are received in several pieces.
+//! Line splitter for header and trailer sections that are received in several pieces.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Returns `true` if nothing was searched yet.
+    /// Returns `true` if nothing has been searched yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.searched == 0
     }

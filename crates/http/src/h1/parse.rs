@@ -93,7 +93,7 @@ pub(super) fn check_first_line(line: &[u8]) -> Result<(), InvalidMessage> {
         .ok_or(MALFORMED_LINE)
 }
 
-/// Parses a first line (RFC 9112, 3), and returns the start of the next line; `None` if the line is incomplete.
+/// Parses a first line (RFC 9112, section 3), and returns the start of the next line; `None` if the line is incomplete.
 #[inline(always)]
 fn first_line(
     bytes: &[u8],
@@ -170,7 +170,7 @@ fn incomplete_or_malformed(bytes: &[u8], at: usize) -> Result<Option<usize>, Inv
     }
 }
 
-/// Parses a version other than `HTTP/1.1`. A higher minor version is treated as 1.1 (RFC 9110, 2.5).
+/// Parses a version other than `HTTP/1.1`. A higher minor version is treated as 1.1 (RFC 9110, section 2.5).
 #[cold]
 fn other_version(text: &[u8; 11]) -> Result<Version, InvalidMessage> {
     match text {
@@ -210,7 +210,7 @@ enum ParsedLine {
     Incomplete,
 }
 
-/// Parses the field line at the start of a section (RFC 9112, 5).
+/// Parses the field line at the start of a section (RFC 9112, section 5).
 ///
 /// A name of letters and hyphens costs one block; the value costs the blocks that it occupies.
 #[inline(always)]

@@ -13,11 +13,11 @@ use super::fields::{Fields, to_header_map};
 pub enum Version {
     /// HTTP/1.0.
     Http10,
-    /// HTTP/1.1, and higher minor versions, which are treated as 1.1 (RFC 9110, 2.5).
+    /// HTTP/1.1, and higher minor versions, which are treated as 1.1 (RFC 9110, section 2.5).
     Http11,
 }
 
-/// The framing of a request body (RFC 9112, 6).
+/// The framing of a request body (RFC 9112, section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// No body.
@@ -28,7 +28,7 @@ pub enum BodyLength {
     Chunked,
 }
 
-/// The form of a request target (RFC 9112, 3.2).
+/// The form of a request target (RFC 9112, section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetForm {
     /// A path with an optional query: `/where?q=now`.
@@ -188,22 +188,22 @@ impl RequestHead {
         self.parts.body
     }
 
-    /// Returns `true` if the client may send another request on this connection (RFC 9112, 9.3).
+    /// Returns `true` if the client may send another request on this connection (RFC 9112, section 9.3).
     pub fn keep_alive(&self) -> bool {
         self.parts.keep_alive
     }
 
-    /// Returns `true` if the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+    /// Returns `true` if the client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     pub fn expects_continue(&self) -> bool {
         self.parts.expects_continue
     }
 
-    /// Returns `true` if the client requests an upgrade to a protocol named in `Upgrade` (RFC 9110, 7.8).
+    /// Returns `true` if the client requests an upgrade to a protocol named in `Upgrade` (RFC 9110, section 7.8).
     pub fn is_upgrade(&self) -> bool {
         self.parts.upgrade
     }
 
-    /// Returns `true` if the client accepts trailers after the response body (`TE: trailers`; RFC 9110, 10.1.4).
+    /// Returns `true` if the client accepts trailers after the response body (`TE: trailers`; RFC 9110, section 10.1.4).
     pub fn accepts_trailers(&self) -> bool {
         let mut codings = self
             .fields_of("te")

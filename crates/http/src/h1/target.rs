@@ -1,4 +1,4 @@
-//! Request targets (RFC 9112, 3.2) and authorities (RFC 9110, 4.2).
+//! Request targets (RFC 9112, section 3.2) and authorities (RFC 9110, section 4.2).
 
 use std::net::Ipv6Addr;
 
@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::block::{Block, WIDTH};
 use super::invalid::InvalidMessage;
 use super::request_head::{HeadParts, Span, TargetForm};
-use super::text::{Set, alphanumeric_and, end_of, end_of_long, visible_but};
+use super::text::{Set, alphanumeric_and, end_of, end_of_long, visible_except};
 
 const MALFORMED: InvalidMessage = InvalidMessage::bad("the target of the request is malformed");
 
@@ -180,14 +180,14 @@ fn end_of_unusual_host(authority: &[u8]) -> Option<usize> {
         .then_some(end)
 }
 
-/// The characters allowed in host names: the unreserved ones (RFC 3986, 2.3).
+/// The characters allowed in host names: the unreserved ones (RFC 3986, section 2.3).
 static HOST: Set = alphanumeric_and(b"-._~");
 
 /// The characters allowed in a path.
-static PATH: Set = visible_but(b"?#");
+static PATH: Set = visible_except(b"?#");
 
 /// The characters allowed in a target.
-static VISIBLE: Set = visible_but(b"");
+static VISIBLE: Set = visible_except(b"");
 
 #[cfg(test)]
 mod tests {

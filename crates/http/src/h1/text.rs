@@ -13,8 +13,8 @@ pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
     at + length.unwrap_or(rest.len())
 }
 
-/// Same as [`end_of`], but by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set. It may
-/// return more: then the caller continues with [`end_of`].
+/// Same as [`end_of`], but searches by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set. The
+/// mask may have further bytes; then the caller continues with [`end_of`].
 #[inline(always)]
 pub(super) fn end_of_long<'a>(
     set: &Set,
@@ -51,7 +51,7 @@ fn end_of_text_with_tabs(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Returns `true` if a token may contain this character (RFC 9110, 5.6.2).
+/// Returns `true` if a token may contain this character (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
@@ -59,7 +59,7 @@ pub(super) fn is_token(byte: u8) -> bool {
 /// The characters allowed in tokens.
 pub(super) static TOKEN: Set = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
-/// All but the control characters. The tab, which a line may contain, is handled apart.
+/// All but the control characters. The tab, which a line may contain, is handled separately.
 static TEXT: Set = {
     let mut set = [false; 256];
     let mut byte = 0;
@@ -87,7 +87,7 @@ pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
 }
 
 /// Returns the set of visible ASCII characters without `others`.
-pub(super) const fn visible_but(others: &[u8]) -> Set {
+pub(super) const fn visible_except(others: &[u8]) -> Set {
     let mut set = [false; 256];
     let mut byte = 0;
     while byte < set.len() {

@@ -7,7 +7,7 @@ use crate::StatusCode;
 use crate::channel::{Channel, Upgrade};
 
 impl Response {
-    /// Creates a 101 response, after which the connection is upgraded to another protocol (RFC 9110, 7.8), and `f` is called with it.
+    /// Creates a 101 response, after which the connection is upgraded to another protocol (RFC 9110, section 7.8), and `f` is called with it.
     /// Bytes received after the request are delivered first.
     ///
     /// The server sends this response only to a request whose `Upgrade` lists `protocol`: a name, a name with a version, such as

@@ -13,7 +13,7 @@ use crate::{HttpError, Reply, Request};
 impl Service {
     /// Passes a request to its site, and sends the response. Returns `true` if the response follows later.
     ///
-    /// `send` sends an immediate response: [`ExchangeTransport::respond`].
+    /// `send` sends an immediate response: [`ExchangeTransport::respond`](crate::exchange::ExchangeTransport::respond).
     #[inline]
     pub(crate) fn handle(
         &self,

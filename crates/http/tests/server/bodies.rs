@@ -1,3 +1,5 @@
+//! Request bodies: reading, limits, and unread bodies.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

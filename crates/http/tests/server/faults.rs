@@ -1,3 +1,5 @@
+//! Faults of handlers and response bodies, and clients that disconnect.
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Write};

@@ -1,3 +1,5 @@
+//! Servers with several listeners, and the address of the client.
+
 use std::os::unix::net::UnixStream;
 
 use uptick_http::{Request, TrustedProxies};

@@ -1,3 +1,5 @@
+//! Pipelined requests, persistent connections and malformed requests.
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+//! Processes that hold a port, and the release of stuck ports.
+
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};

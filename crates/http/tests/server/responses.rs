@@ -1,3 +1,5 @@
+//! Streams, responders, upgrades, trailers and early hints.
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -171,7 +173,7 @@ fn an_upgrade_passes_the_connection_and_the_remaining_bytes() {
 }
 
 #[test]
-fn a_client_of_http_1_0_is_not_upgraded() {
+fn an_http_1_0_client_is_not_upgraded() {
     let http = server();
     http.get("/", |_: Request| {
         Response::upgrade("echo", |conn: Connection| conn.close())
@@ -183,7 +185,7 @@ fn a_client_of_http_1_0_is_not_upgraded() {
 }
 
 #[test]
-fn only_a_protocol_that_the_client_lists_is_upgraded_to() {
+fn an_upgrade_requires_a_protocol_that_the_client_lists() {
     let http = server();
     for (path, protocol) in [
         ("/plain", "echo"),

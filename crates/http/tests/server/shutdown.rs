@@ -1,3 +1,5 @@
+//! Graceful shutdowns: connections, deadlines and listeners.
+
 use std::cell::Cell;
 use std::net::TcpStream;
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+//! Timeouts of connections, request heads, bodies and handlers.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -89,7 +89,7 @@ impl Log {
 /// A client on the thread of the loop, which runs while the client waits.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// Received bytes that were not returned yet.
+    /// Received bytes that have not been returned yet.
     received: Vec<u8>,
     ended: bool,
 }

@@ -24,8 +24,8 @@ use crate::error::Error;
 ///
 /// IPv6 and IPv4 addresses alternate, starting with the family of the resolver's first address. The next attempt starts
 /// 250 ms after the previous one, or as soon as one fails; the first connection wins, and the other attempts are
-/// cancelled (RFC 8305, 4 and 5). Both families are looked up at once and awaited together, so there is no resolution
-/// delay (RFC 8305, 3). Targets without a host name are passed to the inner connector unchanged.
+/// cancelled (RFC 8305, sections 4 and 5). Both families are looked up at once and awaited together, so there is no resolution
+/// delay (RFC 8305, section 3). Targets without a host name are passed to the inner connector unchanged.
 ///
 /// # Limits
 /// At most 32 addresses of a name are tried. There is no timeout: wrap the connector in a
@@ -57,7 +57,7 @@ pub struct HappyEyeballsConnector {
     delay: Duration,
 }
 
-/// The recommended default and the minimum (RFC 8305, 8).
+/// The recommended default and the minimum (RFC 8305, section 8).
 const DEFAULT_DELAY: Duration = Duration::from_millis(250);
 const MIN_DELAY: Duration = Duration::from_millis(10);
 
@@ -104,7 +104,7 @@ impl HappyEyeballsConnector {
     }
 }
 
-/// Interleaves the address families, starting with that of the first address (RFC 8305, 4).
+/// Interleaves the address families, starting with that of the first address (RFC 8305, section 4).
 fn interleave_families(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (VecDeque<_>, VecDeque<_>) = addresses

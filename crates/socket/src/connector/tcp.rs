@@ -128,7 +128,7 @@ fn is_in_progress(error: &io::Error) -> bool {
 }
 
 /// Returns `true` if the system has assigned the very port that the socket connects to, on this machine and without a
-/// listener: TCP allows a socket to connect to itself (RFC 9293, 3.5, simultaneous open).
+/// listener: TCP allows a socket to connect to itself (RFC 9293, section 3.5, simultaneous open).
 fn is_connected_to_itself(socket: &OwnedFd, address: SocketAddr) -> bool {
     // The system may omit a scope id that the address does not need.
     Address::local_of(socket)

@@ -41,7 +41,7 @@ use crate::{Broadcast, FromArguments, Namespace, Promise, SocketId, ToArguments}
 /// This is a `Copy` handle; a handle whose socket is disconnected does nothing. Listeners of one socket run in the order in which its events arrive.
 ///
 /// # Events
-/// Events have the names that clients send. In addition, there are these, which clients cannot send:
+/// Events have the names that clients send. In addition, a socket emits the following events, which clients cannot send:
 ///
 /// | event | payload | when |
 /// |---|---|---|
@@ -80,7 +80,7 @@ impl Socket {
         SocketState::of(self)
     }
 
-    /// Returns the id, which other clients may see. After `disconnect`, it is an id that belongs to no socket.
+    /// Returns the id, which is not a secret. After `disconnect`, it is an id that belongs to no socket.
     pub fn id(self) -> SocketId {
         self.state().map_or(SocketId::NONE, |state| state.id)
     }
@@ -278,7 +278,7 @@ impl Socket {
         })
     }
 
-    /// Removes a listener added by [`on`](Socket::on), [`once`](Socket::once) or [`on_ack`](Socket::on_ack). Returns `false` if there is none with this id.
+    /// Removes a listener added by [`on`](Socket::on), [`once`](Socket::once), [`on_ack`](Socket::on_ack) or [`once_ack`](Socket::once_ack). Returns `false` if there is none with this id.
     pub fn off(self, id: EventListenerId) -> bool {
         let Some(state) = self.state() else {
             return false;
@@ -295,7 +295,7 @@ impl Socket {
         }
     }
 
-    /// Removes a listener added by [`on_any`](Socket::on_any). Returns `false` if there is none with this id.
+    /// Removes a listener added by [`on_any`](Socket::on_any) or [`prepend_any`](Socket::prepend_any). Returns `false` if there is none with this id.
     pub fn off_any(self, id: EventListenerId) -> bool {
         let state = self.state();
         let any = state.and_then(|state| state.if_optional(|optional| Rc::clone(&optional.any)));

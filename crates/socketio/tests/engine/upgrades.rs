@@ -7,6 +7,7 @@ use uptick_websocket::Message;
 use crate::support::{Fixture, Http, Ws, fast_heartbeat, manual_clock, options, pass, settle};
 use std::time::Duration;
 
+/// Opens a WebSocket for the upgrade of a polling session, and exchanges the probe.
 #[track_caller]
 fn candidate(fixture: &Fixture, http: &Http) -> Ws {
     let mut ws = fixture.websocket(&format!("EIO=4&transport=websocket&sid={}", http.sid));
@@ -71,7 +72,7 @@ fn no_message_is_lost_or_duplicated_in_a_burst_during_an_upgrade() {
 }
 
 #[test]
-fn a_failed_upgrade_leaves_polling_alive() {
+fn a_failed_upgrade_does_not_affect_polling() {
     let fixture = Fixture::new();
     let mut http = fixture.open();
     let query = format!("EIO=4&transport=websocket&sid={}", http.sid);
@@ -126,7 +127,7 @@ fn upgrades_can_be_disabled() {
 }
 
 #[test]
-fn a_close_during_an_upgrade_is_completed_by_it() {
+fn a_client_closed_during_an_upgrade_receives_the_queue_before_the_close() {
     let fixture = Fixture::new();
     let http = fixture.open();
     let mut ws = candidate(&fixture, &http);

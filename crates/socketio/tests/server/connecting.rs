@@ -12,7 +12,7 @@ use uptick_socketio::{Refusal, Socket, SocketIoOptions};
 use crate::support::{Fixture, Log, last_socket, run, until};
 
 #[test]
-fn a_client_has_another_id_in_each_namespace() {
+fn a_client_has_a_different_id_in_each_namespace() {
     run(async {
         let server = Fixture::new();
         server.io.of("/a");
@@ -89,9 +89,9 @@ fn a_client_that_leaves_during_middleware_is_not_connected() {
         server.io.wrap(move |_: Socket| {
             let (log, open) = (entries.clone(), Rc::clone(&open));
             async move {
-                log.add("asked");
+                log.add("started");
                 until(|| open.get()).await;
-                log.add("answered");
+                log.add("finished");
                 Ok::<(), Refusal>(())
             }
         });
@@ -107,7 +107,7 @@ fn a_client_that_leaves_during_middleware_is_not_connected() {
         gate.set(true);
         until(|| log.len() == 2).await;
         sleep(Duration::from_millis(5)).await;
-        assert_eq!(log.take(), ["asked", "answered"]);
+        assert_eq!(log.take(), ["started", "finished"]);
         assert!(server.io.of("/").sockets().is_empty());
     });
 }

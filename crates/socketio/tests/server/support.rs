@@ -178,7 +178,7 @@ impl Log {
     }
 }
 
-/// Stores the socket that connected last.
+/// Returns a cell that always contains the socket that connected last.
 pub(crate) fn last_socket(io: SocketIo) -> Rc<Cell<Option<Socket>>> {
     let last = Rc::new(Cell::new(None));
     let kept = Rc::clone(&last);

@@ -28,13 +28,13 @@ const READ_AHEAD: usize = 64 * 1024;
 ///
 /// | situation | behaviour |
 /// |---|---|
-/// | the peer ends | reading returns end of stream; writing is still possible, as [`set_allow_half_open`](DuplexStream::set_allow_half_open) is on |
+/// | the peer ends | reading returns end of stream; writing is still possible, because [`set_allow_half_open`](DuplexStream::set_allow_half_open) is enabled |
 /// | `close` | ready when all written data and end of stream are sent; reading is still possible |
 /// | both sides have ended | the stream closes |
 /// | it is dropped | calls [`end`](crate::WritableStream::end): written data is sent, received data is discarded |
 ///
 /// # Cancel safety
-/// A read or a write whose future is dropped had no effect, or was ready: nothing is lost or sent twice.
+/// A read or a write whose future is dropped before it completes has no effect: no data is lost or sent twice.
 ///
 /// # Limits
 /// The limits of [`AsyncReader`]. The time until the peer's end of stream is not limited; the reader can set a timeout.

@@ -63,7 +63,7 @@ impl<W: WritableStream> WriteHalf<W> {
         }
     }
 
-    /// Ready when the stream is below its soft limit.
+    /// Polls until the stream is below its soft limit.
     pub(super) fn poll_ready(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.shared.borrow_mut();
         if let Some(error) = &shared.error {
@@ -150,11 +150,11 @@ impl<W: WritableStream> Drop for WriteHalf<W> {
 /// A writable stream as [`AsyncWrite`]; returned by [`into_async_write`](WritableStream::into_async_write).
 ///
 /// A write waits while the stream is full, which applies backpressure. `flush` waits until the queue is below the stream's
-/// soft limit; the stream sends its queue without a flush. `close` ends the stream and waits until it has closed: then
-/// everything is sent. Dropping the adapter ends the stream as well.
+/// soft limit; the stream sends its queue without a flush. `close` ends the stream and waits until it has closed; by
+/// then, everything has been sent. Dropping the adapter ends the stream as well.
 ///
 /// # Cancel safety
-/// A write whose future is dropped has written nothing, or was ready.
+/// A write whose future is dropped before it completes has written nothing.
 pub struct AsyncWriter<W: WritableStream>(WriteHalf<W>);
 
 impl<W: WritableStream> AsyncWriter<W> {

@@ -19,7 +19,7 @@ pub(super) struct ThroughEntry {
     pub(super) outgoing: VecDeque<Bytes>,
     /// The error of an adapter's source; follows its output.
     pub(super) failure: Option<Error>,
-    /// The task of an adapter.
+    /// The waker of an adapter's task.
     pub(super) waker: Option<Waker>,
     pub(super) buffered: usize,
     pub(super) soft_limit: usize,
@@ -35,7 +35,7 @@ pub(super) struct ThroughState {
     pub(super) scheduled: bool,
     pub(super) paused: bool,
     pub(super) flowing: bool,
-    /// `write` returned `false`, so `drain` must be emitted.
+    /// Set when `write` has returned `false`, until `drain` is emitted.
     pub(super) full: bool,
     /// Set when the writing side has ended.
     pub(super) ending: bool,

@@ -23,7 +23,7 @@ use crate::read_buffer;
 /// Maximum number of reads that discard input before a close.
 const MAX_DISCARDS: usize = 16;
 
-/// Emits `error`, then closes.
+/// Emits `error`, then closes the stream.
 pub(super) fn fail<T: Transport>(stream: &Visit<T>, error: Error) {
     let panic = emit_error(stream, error);
     close_now(stream);
@@ -79,7 +79,7 @@ pub(super) fn discard_unread<T: Transport>(stream: &Visit<T>) {
     });
 }
 
-/// Closes; queued bytes and the final bytes of the filters are lost.
+/// Closes the stream immediately. Queued bytes and the final bytes of the filters are discarded.
 pub(super) fn close_now<T: Transport>(stream: &Visit<T>) {
     let filters = stream.with(|entry, _| {
         if entry.flags.contains(StreamFlags::CLOSING) {

@@ -1,3 +1,5 @@
+//! Isolation of streams: a panic in a callback or the close of a stream does not affect other streams.
+
 use bytes::Bytes;
 use uptick_emitter::Emitter;
 

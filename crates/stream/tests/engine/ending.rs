@@ -1,3 +1,5 @@
+//! The end of the writing side, half-open streams and the close.
+
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,5 @@
+//! Files in the write queue.
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Write};

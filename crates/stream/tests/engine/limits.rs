@@ -1,3 +1,5 @@
+//! Timeouts for writes and idle streams, and the soft limit.
+
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;

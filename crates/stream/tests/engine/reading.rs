@@ -1,3 +1,5 @@
+//! Reading, pausing and the end of stream.
+
 use std::io::{IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpListener, TcpStream};

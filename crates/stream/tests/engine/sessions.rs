@@ -1,3 +1,5 @@
+//! Sessions, which handle the events of a stream in place of listeners.
+
 use std::net::Shutdown;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! Writing: order, backpressure, limits and errors.
+
 use std::cell::Cell;
 use std::io::Read;
 use std::rc::Rc;

@@ -19,7 +19,7 @@ impl WebSocket {
     /// fn open(ws: WebSocket) {
     ///     let remote = ws.remote();
     ///     thread::spawn(move || {
-    // Returns an error if the WebSocket is closed.
+    ///         // Returns an error if the WebSocket is closed.
     ///         remote.post(|ws| ws.send("from another thread"))
     ///     });
     /// }

@@ -60,7 +60,7 @@ impl Hub {
     }
 
     /// Sets the name of the hub. Hubs with the same name in all workers are connected: a message published on one of them reaches the subscribers of all, if
-    /// this thread has a default adapter ([`set_default_adapter`](crate::set_default_adapter)), as the threads and processes of `uptick-workers`
+    /// this thread has a default adapter ([`set_default_adapter`]), as the threads and processes of `uptick-workers`
     /// do.
     ///
     /// Within a worker, use a name for one hub only: a message published on another hub with the same name does not reach its subscribers.

@@ -1,3 +1,5 @@
+//! Client WebSockets: connecting, messages and closing.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

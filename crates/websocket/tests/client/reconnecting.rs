@@ -1,3 +1,5 @@
+//! WebSockets that reconnect.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

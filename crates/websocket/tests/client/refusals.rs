@@ -1,3 +1,5 @@
+//! Refused and invalid handshakes.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

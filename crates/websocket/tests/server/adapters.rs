@@ -1,3 +1,5 @@
+//! Hub adapters, which connect the topics of several workers.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -1,3 +1,5 @@
+//! The closing handshake, protocol errors, pings and the maximum lifetime.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Gates, which accept or reject handshakes.
+
 use uptick_emitter::Emitter;
 use uptick_event_loop::sleep;
 use uptick_http::{HttpError, HttpServer, Request, Response, StatusCode};

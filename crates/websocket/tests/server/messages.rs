@@ -1,3 +1,5 @@
+//! Messages: fragments, compression, pings and pauses.
+
 use uptick_emitter::Emitter;
 use uptick_websocket::protocol::Event;
 use uptick_websocket::protocol::frame::{Flags, Opcode};

@@ -1,3 +1,5 @@
+//! Panics in callbacks.
+
 use std::io::Write;
 use std::net::TcpStream;
 

@@ -1,3 +1,5 @@
+//! Callbacks that close WebSockets or change subscriptions, and gates that respond later.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Topics with many subscribers.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

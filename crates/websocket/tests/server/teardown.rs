@@ -1,3 +1,5 @@
+//! Pauses, panics and shutdowns while WebSockets close.
+
 use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;

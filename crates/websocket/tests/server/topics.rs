@@ -1,3 +1,5 @@
+//! Topics: subscribing, publishing and limits.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -52,7 +52,7 @@ impl ControlChannel {
             .map_err(|error| Error::io("duplicating a descriptor", error))
     }
 
-    /// Sends a message, or queues it until [`flush`](Channel::flush) can send it.
+    /// Sends a message, or queues it until [`flush`](ControlChannel::flush) can send it.
     ///
     /// # Errors
     /// Returns an error if the peer is gone, or the queue is full.
@@ -128,7 +128,7 @@ impl ControlChannel {
     /// Waits for the next message.
     ///
     /// # Errors
-    /// See [`receive`](Channel::receive).
+    /// See [`receive`](ControlChannel::receive).
     pub(crate) fn wait(&self) -> Result<ControlMessage, Error> {
         loop {
             if let Some(message) = self.receive()? {

@@ -63,7 +63,7 @@ pub struct WorkerStatus {
 pub struct Totals {
     /// The worker number, counted from 1.
     pub number: usize,
-    /// The number of replacements after a death or a hang.
+    /// The number of workers that were replaced because they died or hung.
     pub restarts: u64,
     /// The number of accepted connections.
     pub accepted: u64,

@@ -63,27 +63,27 @@ const FAMILIES: [(&str, &str, &str, CounterGetter); 11] = [
     (
         "uptick_bus_dropped_total",
         "counter",
-        "Messages dropped because a worker did not read.",
+        "Messages dropped because a worker did not read them.",
         |totals| totals.bus_dropped,
     ),
     (
         "uptick_websocket_messages_dropped_total",
         "counter",
-        "Messages that WebSockets dropped because their peers did not read.",
+        "Messages that WebSockets dropped because their peers did not read them.",
         |totals| totals.messages_dropped,
     ),
     (
         "uptick_worker_restarts_total",
         "counter",
-        "Replacements after a death or a hang.",
+        "Workers that were replaced because they died or hung.",
         |totals| totals.restarts,
     ),
 ];
 
-type HistogramKind = fn(&Totals) -> &Histogram;
+type HistogramGetter = fn(&Totals) -> &Histogram;
 
 /// The histogram families: name, help, and the function that returns the histogram.
-const HISTOGRAMS: [(&str, &str, HistogramKind); 3] = [
+const HISTOGRAMS: [(&str, &str, HistogramGetter); 3] = [
     (
         "uptick_loop_lag_seconds",
         "Times for which callbacks kept the event loop busy.",

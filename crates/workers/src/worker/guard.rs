@@ -17,7 +17,7 @@ const STACK_SIZE: usize = 64 * 1024;
 
 /// Starts a thread that kills this process some time after the other end of `channel` is closed.
 ///
-/// The loop notices the end of the master as well, and drains. A loop that is blocked in a callback does not, and there is no
+/// The loop detects the exit of the master as well, and drains. A loop that is blocked in a callback does not, and there is no
 /// master left to kill the process.
 pub(super) fn start(channel: OwnedFd, deadline: Duration) -> Result<(), Error> {
     let guard = move || {

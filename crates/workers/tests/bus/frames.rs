@@ -1,3 +1,5 @@
+//! The encoding of frames between workers.
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use uptick_workers::bus::frame::{Frame, FrameDecoder, FrameError, append};

@@ -1,3 +1,5 @@
+//! WebSocket hubs that are connected by the bus.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc;

@@ -1,3 +1,5 @@
+//! A bus within one thread, with and without a transport.
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 

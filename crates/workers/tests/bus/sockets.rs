@@ -1,3 +1,5 @@
+//! The transport over sockets.
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

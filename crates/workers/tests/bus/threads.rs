@@ -1,3 +1,5 @@
+//! The bus between threads.
+
 use std::sync::mpsc;
 use std::thread;
 

@@ -48,7 +48,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encode
     out.push(b' ');
     out.extend_from_slice(request.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    // Another server may misinterpret a target that our own decoder refuses.
+    // A server may misinterpret a target that the decoder of this crate refuses.
     let is_valid = request.target.bytes().all(|byte| byte.is_ascii_graphic())
         && parse::check_first_line(out.get(start..).unwrap_or_default()).is_ok();
     if !is_valid {
@@ -93,7 +93,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encode
     Ok(Encoder::of_request(framing, persistence))
 }
 
-/// Writes the framing fields.
+/// Writes the framing headers, and returns the framing.
 fn write_framing(out: &mut Vec<u8>, method: &Method, body: RequestBody) -> Framing {
     let length = match body {
         RequestBody::Stream => {
@@ -101,7 +101,7 @@ fn write_framing(out: &mut Vec<u8>, method: &Method, body: RequestBody) -> Frami
             return Framing::Chunked;
         }
         RequestBody::Bytes(length) => Some(length),
-        // These methods define a meaning for a body (RFC 9110, 8.6).
+        // These methods define a meaning for a body (RFC 9110, section 8.6).
         RequestBody::None => {
             matches!(*method, Method::POST | Method::PUT | Method::PATCH).then_some(0)
         }

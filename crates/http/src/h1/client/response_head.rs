@@ -16,7 +16,7 @@ pub const MALFORMED_LINE: InvalidMessage = InvalidMessage::new(
     "the status line of the response is malformed",
 );
 
-/// The framing of a response body (RFC 9112, 6.3).
+/// The framing of a response body (RFC 9112, section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// No body.
@@ -125,7 +125,7 @@ impl ResponseHead {
         self.body
     }
 
-    /// Returns `true` if another request may be sent on this connection (RFC 9112, 9.3).
+    /// Returns `true` if another request may be sent on this connection (RFC 9112, section 9.3).
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
@@ -161,7 +161,7 @@ pub(super) fn check_first_line(line: &[u8]) -> Result<(), InvalidMessage> {
     status_line(line).map(|_| ())
 }
 
-/// Parses a status line with its line ending (RFC 9112, 4). The space before an empty reason may be missing, as some servers omit it.
+/// Parses a status line with its line ending (RFC 9112, section 4). The space before an empty reason may be missing, as some servers omit it.
 fn status_line(line: &[u8]) -> Result<StatusLine, InvalidMessage> {
     let (version, rest) = match line {
         [

@@ -129,7 +129,7 @@ thread_local! {
 impl BusAdapter {
     /// Creates a factory for the adapters of a server.
     ///
-    /// The first factory of each thread connects the servers that use it with each other; so does the second factory of each thread, and so on.
+    /// Servers are connected if they use the first factories of their threads, if they use the second ones, and so on.
     pub fn factory() -> AdapterFactory {
         FACTORIES.set(FACTORIES.get() + 1);
         BusAdapter::named(&FACTORIES.get().to_string())

@@ -1,4 +1,4 @@
-//! The owner: the worker with the session, whose requests and WebSockets have their connections in other workers.
+//! The owner: the worker with the session. The connections of the session's requests and WebSockets are in other workers, the edges.
 
 use std::rc::{Rc, Weak};
 

@@ -1,7 +1,7 @@
 //! Packets encoded as MessagePack, compatible with npm's `socket.io-msgpack-parser`.
 //!
 //! A packet is one binary message: a map with the keys `type`, `nsp`, `data` and `id`. Binary values are encoded in place, without attachments. Decoding is
-//! strict and applies the depth and namespace limits of [`Limits`]; the bytes of received values are shared.
+//! strict and applies the depth and namespace limits of [`Limits`]; received binary values are not copied.
 //!
 //! Extensions are decoded as in `notepack.io`: type 0 is binary data, `undefined` becomes `null`, and other types become an array of the type and the bytes. A date
 //! becomes its number of milliseconds.

@@ -89,7 +89,7 @@ impl Encoded {
 
 /// An encoder for one event or acknowledgement.
 ///
-/// Values are serialized as JSON. Binary data in them (`bytes::Bytes`, `serde_bytes`, [`Value::Binary`](crate::protocol::Value::Binary)) is sent as
+/// Values are serialized as JSON. Binary data in them (`bytes::Bytes`, `serde_bytes`, [`Value::Binary`]) is sent as
 /// attachments. The official client accepts at most 10 of them.
 ///
 /// # Examples

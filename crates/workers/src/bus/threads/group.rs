@@ -195,7 +195,7 @@ impl MemberInbox {
         self.sender.send(delivery).is_ok()
     }
 
-    /// Wakes the member, unless it is going to read its inbox anyway. Call a [`fence`] after [`push`](Inbox::push) and before
+    /// Wakes the member, unless it is going to read its inbox anyway. Call a [`fence`] after [`push`](MemberInbox::push) and before
     /// this.
     pub(super) fn wake(self: &Arc<Self>) {
         if self.scheduled.load(Ordering::Relaxed) || self.scheduled.swap(true, Ordering::Relaxed) {
