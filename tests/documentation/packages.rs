@@ -186,7 +186,7 @@ fn each_package_has_its_readme_and_both_licences() {
             let common = fs::read(root().join(licence)).unwrap();
             assert!(
                 own == common,
-                "{licence} of {name} differs from the one of the workspace"
+                "{licence} of {name} differs from that of the workspace"
             );
         }
         let list = cargo(&["package", "--list", "--allow-dirty", "--package", name]);

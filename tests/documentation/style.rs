@@ -139,3 +139,22 @@ fn test_names_use_the_standard_terms() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// An editor that adds a line to an example without `///` removes it from the documentation.
+#[test]
+fn no_plain_comment_interrupts_a_doc_comment() {
+    let mut faults = Vec::new();
+    for file in rust_files() {
+        let text = fs::read_to_string(&file).unwrap();
+        let kinds: Vec<_> = text
+            .lines()
+            .map(|line| comment(line).map(|(_, is_doc)| is_doc))
+            .collect();
+        for (number, kinds) in kinds.windows(3).enumerate() {
+            if kinds == [Some(true), Some(false), Some(true)] {
+                faults.push(place(&file, number + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

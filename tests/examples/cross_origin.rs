@@ -1,4 +1,4 @@
-//! A page in a browser and a server of another origin: CORS, and WebSockets that are rejected with a close code.
+//! A page in a browser and a server on another origin: CORS, and WebSockets that are rejected with a close code.
 
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};

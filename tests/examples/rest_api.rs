@@ -1,4 +1,4 @@
-//! Tests of `28-rest-api` with `curl`, Python and a page of another origin.
+//! Tests of `28-rest-api` with `curl`, Python and a page from another origin.
 
 use std::path::PathBuf;
 

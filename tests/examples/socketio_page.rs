@@ -120,7 +120,7 @@ fn the_official_client_works_in_a_browser() {
     ));
     emit_and_expect(&page, "'echo-ack', 'again'", "reply[0] === 'again'");
 
-    // A page of another origin must not poll.
+    // A page from another origin must not poll.
     page.go(&pages);
     page.wait_for("window.io");
     page.run(CONNECT);

@@ -47,12 +47,15 @@ pub(crate) fn pid_of(worker: &Value) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
-/// Waits until a condition is true. `what` describes it for the panic message.
+/// Waits until a condition is true. `description` describes it for the panic message.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(description: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < end, "timed out waiting until {what}");
+        assert!(
+            Instant::now() < end,
+            "timed out waiting until {description}"
+        );
         thread::sleep(Duration::from_millis(10));
     }
 }

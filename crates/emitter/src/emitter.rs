@@ -76,7 +76,7 @@ pub trait Emitter {
     /// If the emitter is gone, it does nothing and returns [`ListenerId::NONE`].
     ///
     /// # Panics
-    /// If the key is a string that names no event, or an event with another payload. The message contains the event, its
+    /// If the key is a string that names no event, or an event with a different payload. The message contains the event, its
     /// payload, the payload of the callback, and the events that exist. A constant never panics.
     #[track_caller]
     fn on<K, P, R>(&self, key: K, callback: impl FnMut(P) -> R + 'static) -> ListenerId

@@ -20,13 +20,13 @@ pub fn catch<R>(f: impl FnOnce() -> R) -> Result<R, String> {
 }
 
 /// Runs a callback, and logs a panic in it at error level.
-pub(crate) fn catch_and_log(what: &str, f: impl FnOnce()) {
+pub(crate) fn catch_and_log(kind: &str, f: impl FnOnce()) {
     if let Err(message) = catch(f) {
-        tracing::error!("a {what} callback panicked: {message}");
+        tracing::error!("a {kind} callback panicked: {message}");
     }
 }
 
-/// Returns the message of a caught panic, cut to 1 KiB and with control characters escaped.
+/// Returns the message of a caught panic, truncated to 1 KiB and with control characters escaped.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

@@ -219,7 +219,7 @@ impl Request {
     /// Returns a reader of the body as a form with files, with these limits. Requires the feature `multipart`.
     ///
     /// # Errors
-    /// [`MultipartError::NotMultipart`] if the body has another type, and [`MultipartError::NoBoundary`] if the type has no valid boundary.
+    /// [`MultipartError::NotMultipart`] if the body has a different type, and [`MultipartError::NoBoundary`] if the type has no valid boundary.
     pub fn multipart_with(&self, limits: MultipartLimits) -> Result<Multipart, MultipartError> {
         let content_type = self.header("content-type").unwrap_or_default();
         let total = usize::try_from(limits.total).unwrap_or(usize::MAX);

@@ -461,8 +461,8 @@ proptest! {
         let all = Rc::clone(&received);
         lines.on("data", move |line: Bytes| all.borrow_mut().push(line));
         let mut rest = Bytes::copy_from_slice(input.as_bytes());
-        for (cut, what) in steps {
-            match what {
+        for (cut, step) in steps {
+            match step {
                 0 => lines.pause(),
                 1 => lines.resume(),
                 2 => turn(),

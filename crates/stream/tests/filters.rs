@@ -15,9 +15,9 @@ use uptick_emitter::Emitter;
 use uptick_stream::filter::{Filter, FilterContext};
 use uptick_stream::{DuplexResourceStream, Error};
 
-fn failure(what: &str) -> Error {
+fn failure(operation: &str) -> Error {
     Error::Filter {
-        operation: what.into(),
+        operation: operation.into(),
         source: Arc::new(std::io::Error::other("on purpose")),
     }
 }

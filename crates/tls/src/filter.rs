@@ -82,12 +82,12 @@ impl TlsFilter {
     }
 
     fn failed(&self, error: Error) -> StreamError {
-        let what = match self.session.is_handshaking() {
+        let operation = match self.session.is_handshaking() {
             true => "TLS handshake",
             false => "TLS connection",
         };
         StreamError::Filter {
-            operation: what.into(),
+            operation: operation.into(),
             source: Arc::new(error),
         }
     }

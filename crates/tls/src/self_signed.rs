@@ -123,7 +123,7 @@ impl SelfSigned {
 }
 
 /// Writes a new file and renames it, so that it gets the mode and no reader sees a partial file.
-fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), Error> {
+fn write(path: &Path, content: &'static str, text: &str, mode: u32) -> Result<(), Error> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.new", std::process::id()));
     let written = OpenOptions::new()
@@ -137,7 +137,7 @@ fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), E
         // The write error is returned, not this one.
         let _ = std::fs::remove_file(&new);
         Error::Write {
-            content: what,
+            content,
             path: Arc::new(path.to_path_buf()),
             source: Arc::new(source),
         }

@@ -61,8 +61,8 @@ impl Log {
         Self::default()
     }
 
-    pub(crate) fn add(&self, what: impl Display) {
-        self.0.borrow_mut().push(what.to_string());
+    pub(crate) fn add(&self, entry: impl Display) {
+        self.0.borrow_mut().push(entry.to_string());
     }
 
     pub(crate) fn len(&self) -> usize {

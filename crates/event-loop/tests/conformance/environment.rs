@@ -89,14 +89,14 @@ pub(crate) fn on_a_new_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    pub(crate) fn note(&self, what: impl Into<String>) {
-        self.0.borrow_mut().push(what.into());
+    pub(crate) fn note(&self, entry: impl Into<String>) {
+        self.0.borrow_mut().push(entry.into());
     }
 
-    /// Returns a callback that records `what`.
-    pub(crate) fn noting(&self, what: &'static str) -> impl FnMut() + 'static {
+    /// Returns a callback that records `entry`.
+    pub(crate) fn noting(&self, entry: &'static str) -> impl FnMut() + 'static {
         let log = self.clone();
-        move || log.note(what)
+        move || log.note(entry)
     }
 
     /// Returns the events so far, and clears the log.

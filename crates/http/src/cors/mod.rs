@@ -21,9 +21,9 @@ pub(crate) use middleware::is_preflight;
 /// The methods that are allowed by default.
 const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 
-/// A middleware that allows pages of other origins to read responses: cross-origin resource sharing (CORS).
+/// A middleware that allows pages from other origins to read responses: cross-origin resource sharing (CORS).
 ///
-/// Browsers hide a response from a page of another origin unless the response allows that origin. Before a request that a form could
+/// Browsers hide a response from a page from another origin unless the response allows that origin. Before a request that a form could
 /// not send, such as a PUT or a request with `Authorization`, they send a *preflight*: OPTIONS with `Origin` and
 /// `Access-Control-Request-Method`. This middleware answers preflights with 204, without running the inner middleware or a handler. It
 /// adds the headers to all other responses, including errors, 404 and responses sent by a [`Responder`](crate::Responder).

@@ -57,7 +57,7 @@ impl Request {
     }
 
     /// Deserializes the JSON body into a `serde` type, up to 1 MiB ([`HttpServer::body_limit`](crate::HttpServer::body_limit)). The
-    /// `Content-Type` must be `application/json` or end with `+json`, because pages of other origins can send other types without a
+    /// `Content-Type` must be `application/json` or end with `+json`, because pages from other origins can send other types without a
     /// preflight.
     ///
     /// # Errors

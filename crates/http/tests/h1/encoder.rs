@@ -408,7 +408,7 @@ fn header_and_trailer_names_are_in_lower_case() {
 fn text_that_would_end_its_line_is_refused_without_output() {
     for text in ["a\r\nX: y", "a\n", "a\rb", "\0", "a\u{7f}", "\u{1b}"] {
         let plain = head(200, ResponseBody::Empty);
-        for (what, head) in [
+        for (part, head) in [
             (
                 "reason",
                 ResponseHead {
@@ -434,7 +434,7 @@ fn text_that_would_end_its_line_is_refused_without_output() {
             let mut out = b"before".to_vec();
             assert_eq!(
                 Encoder::begin(&mut out, &head),
-                Err(EncodeError::InvalidText(what)),
+                Err(EncodeError::InvalidText(part)),
                 "{text:?}"
             );
             assert_eq!(out, b"before");

@@ -77,7 +77,7 @@ fn remove_stale(path: &Path, name: &SocketAddrUnix) -> Result<(), Cause> {
     match rustix::net::connect(&probe, name) {
         Err(Errno::CONNREFUSED) => {}
         Err(Errno::NOENT) => return Ok(()),
-        // EAGAIN is a full backlog, EPROTOTYPE a socket of another type.
+        // EAGAIN is a full backlog, EPROTOTYPE a socket of a different type.
         Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => {
             return Err(Errno::ADDRINUSE.into());
         }

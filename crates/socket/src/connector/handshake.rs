@@ -18,7 +18,7 @@ use crate::error::{Cause, Error};
 
 /// Creates a connection from a connected socket.
 pub(super) fn connection_from_socket(socket: OwnedFd, peer: Address) -> Result<Connection, Error> {
-    let what = peer.clone();
+    let remote = peer.clone();
     let conn = Connection::open(socket, peer, TransportOptions::default(), None)?;
     // There is no listener yet, so this only registers the socket; reading starts with a `data` listener.
     conn.start();
@@ -26,7 +26,7 @@ pub(super) fn connection_from_socket(socket: OwnedFd, peer: Address) -> Result<C
         Ok(conn)
     } else {
         Err(Error::Closed {
-            object: format!("the connection with {what}").into(),
+            object: format!("the connection with {remote}").into(),
         })
     }
 }

@@ -116,13 +116,13 @@ fn name(text: &str) -> Result<UnixName, Reason> {
         None => (false, text),
     };
     let bytes = unescape(text)?;
-    let what = if is_abstract { "name" } else { "path" };
+    let kind = if is_abstract { "name" } else { "path" };
     if bytes.is_empty() {
-        return Err(format!("the {what} of the Unix socket is missing"));
+        return Err(format!("the {kind} of the Unix socket is missing"));
     }
     if bytes.len() > UnixName::MAX_LEN {
         return Err(format!(
-            "the {what} of the Unix socket has {} bytes, but only {} fit into an address",
+            "the {kind} of the Unix socket has {} bytes, but only {} fit into an address",
             bytes.len(),
             UnixName::MAX_LEN
         ));

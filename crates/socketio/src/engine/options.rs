@@ -135,7 +135,7 @@ impl EngineOptions {
         self
     }
 
-    /// Sets which pages of other origins may read responses: adds [`Cors`] as the outermost middleware of this server. Default: none.
+    /// Sets which pages from other origins may read responses: adds [`Cors`] as the outermost middleware of this server. Default: none.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> EngineOptions {
         self.layers.insert(0, cors.into_middleware());
@@ -145,7 +145,7 @@ impl EngineOptions {
     /// Sets the origins of pages that may open WebSockets. Requests from other origins are answered with status 403.
     ///
     /// The default differs from the default of plain WebSockets and matches the official server: sessions are identified by secret ids and
-    /// not by cookies, so a page of another origin cannot act on behalf of its visitor, unless the application itself uses cookies. In that case, set
+    /// not by cookies, so a page from another origin cannot act on behalf of its visitor, unless the application itself uses cookies. In that case, set
     /// [`Origins::OwnHost`] or a list. Default: [`Origins::Any`].
     #[must_use]
     pub fn origins(mut self, origins: Origins) -> EngineOptions {

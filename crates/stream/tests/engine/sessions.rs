@@ -14,8 +14,8 @@ use crate::support::{Log, arrived, fill, pair, run_until, send, text, turn};
 struct RecordingSession(Log);
 
 impl RecordingSession {
-    fn note(&self, what: impl Into<String>) {
-        self.0.note(what);
+    fn note(&self, entry: impl Into<String>) {
+        self.0.note(entry);
     }
 }
 

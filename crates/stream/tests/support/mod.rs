@@ -17,8 +17,8 @@ use uptick_stream::{DuplexResourceStream, Error};
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
 impl Log {
-    pub(crate) fn note(&self, what: impl Into<String>) {
-        self.0.borrow_mut().push(what.into());
+    pub(crate) fn note(&self, entry: impl Into<String>) {
+        self.0.borrow_mut().push(entry.into());
     }
 
     /// Returns the entries so far, joined, and clears the log.

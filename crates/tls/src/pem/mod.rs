@@ -50,10 +50,10 @@ struct PemSection<'a> {
 }
 
 impl PemFile {
-    /// Reads a source, and adds its file to `files`. `what` is the expected content, for errors.
+    /// Reads a source, and adds its file to `files`. `content` is the expected content, for errors.
     pub(crate) fn read(
         source: &PemSource,
-        what: &'static str,
+        content: &'static str,
         files: &mut FileStates,
     ) -> Result<PemFile, Error> {
         let path = match source {
@@ -67,12 +67,12 @@ impl PemFile {
         };
         let path = Arc::new(path.clone());
         let refused = |reason: &str| Error::Load {
-            content: what,
+            content,
             path: Arc::clone(&path),
             reason: reason.into(),
         };
         let failed = |source: io::Error| Error::Read {
-            content: what,
+            content,
             path: Arc::clone(&path),
             source: Arc::new(source),
         };
@@ -132,14 +132,14 @@ impl PemFile {
     /// Returns the certificates in the order of the file, possibly none.
     pub(crate) fn certificates(
         &self,
-        what: &'static str,
+        content: &'static str,
     ) -> Result<Vec<CertificateDer<'static>>, Error> {
         self.sections()
             .filter(|section| section.label == "CERTIFICATE")
             .map(|section| match pem::parse(section.text) {
                 Ok(pem) => Ok(CertificateDer::from(pem.into_contents())),
                 Err(_) => Err(self.error(
-                    what,
+                    content,
                     "it is not valid PEM: the text between `-----BEGIN CERTIFICATE-----` and `-----END CERTIFICATE-----` is not \
                      Base64",
                 )),
@@ -168,9 +168,9 @@ impl PemFile {
     }
 
     /// Creates an error about this file.
-    pub(crate) fn error(&self, what: &'static str, reason: impl Into<Arc<str>>) -> Error {
+    pub(crate) fn error(&self, content: &'static str, reason: impl Into<Arc<str>>) -> Error {
         Error::Load {
-            content: what,
+            content,
             path: Arc::clone(&self.path),
             reason: reason.into(),
         }
@@ -231,9 +231,9 @@ impl PemSection<'_> {
 
 /// Returns the error text for a key that only the feature `legacy-keys` can decrypt.
 #[cfg(not(feature = "legacy-keys"))]
-fn without_legacy_keys(what: &str) -> String {
+fn without_legacy_keys(format: &str) -> String {
     format!(
-        "{what}, which requires the feature `legacy-keys` of uptick-tls; \
+        "{format}, which requires the feature `legacy-keys` of uptick-tls; \
          `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
     )
 }
@@ -277,8 +277,9 @@ fn next_section(text: &[u8]) -> Option<(PemSection<'_>, &[u8])> {
     Some((PemSection { label, text }, rest))
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    text.windows(pattern.len())
+        .position(|window| window == pattern)
 }
 
 /// Opens a file. Opening a pipe does not wait for a writer.

@@ -58,13 +58,13 @@ impl FirstBytes {
     }
 
     /// Returns the error for a peer that does not speak TLS, which quotes its first bytes.
-    fn not_tls(&self, what: &str) -> Error {
+    fn not_tls(&self, reason: &str) -> Error {
         let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
         let text = self.as_bytes().iter().copied().take_while(is_text);
         let text: String = text.map(char::from).collect();
         Error::protocol(match text.as_str() {
-            "" => what.to_owned(),
-            text => format!("{what}; it sent {text:?}"),
+            "" => reason.to_owned(),
+            text => format!("{reason}; it sent {text:?}"),
         })
     }
 

@@ -241,7 +241,7 @@ fn the_alert_of_a_client_reaches_a_server_that_keeps_sending() {
 fn a_first_message_other_than_a_client_hello_is_answered_with_unexpected_message() {
     let (_identity, server) = secure_server();
     let log = logged(server);
-    for (what, bytes) in [
+    for (name, bytes) in [
         ("application data", &[23, 3, 3, 0, 2, 1, 2][..]),
         ("a ChangeCipherSpec", &[20, 3, 3, 0, 1, 1]),
         ("a Finished", &[22, 3, 1, 0, 5, 20, 0, 0, 1, 0]),
@@ -253,7 +253,7 @@ fn a_first_message_other_than_a_client_hello_is_answered_with_unexpected_message
         ),
         ("a heartbeat", &[24, 3, 3, 0, 3, 1, 0, 0]),
     ] {
-        assert_eq!(response_to(server, bytes), UNEXPECTED_MESSAGE, "{what}");
+        assert_eq!(response_to(server, bytes), UNEXPECTED_MESSAGE, "{name}");
     }
     assert_eq!(log.len(), 7);
     // An alert is not answered with one.

@@ -88,8 +88,8 @@ fn the_error_for_a_file_mistaken_for_a_certificate_names_its_format() {
         let context = TlsContext::new().local_cert(both);
         let roots = load_error(&directory, &context.verify_peer(true).cafile(&file));
         let [own, roots] =
-            [("certificate", own), ("CA certificates", roots)].map(|(what, text)| {
-                let start = format!("loading the {what} from {name} failed: ");
+            [("certificate", own), ("CA certificates", roots)].map(|(content, text)| {
+                let start = format!("loading the {content} from {name} failed: ");
                 let reason = text.strip_prefix(&start);
                 reason.unwrap_or_else(|| panic!("{text}")).to_owned()
             });

@@ -123,16 +123,16 @@ fn a_pkcs8_key_encrypted_with_legacy_algorithms_is_decrypted() {
 fn the_error_for_a_key_in_a_legacy_format_names_the_feature() {
     let key = Key::new();
     let context = key.context().passphrase(SECRET);
-    let expected = |what: &str| {
+    let expected = |description: &str| {
         format!(
-            "{what}, which requires the feature `legacy-keys` of uptick-tls; \
+            "{description}, which requires the feature `legacy-keys` of uptick-tls; \
              `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
         )
     };
-    for (format, what) in LEGACY_PKCS8 {
+    for (format, description) in LEGACY_PKCS8 {
         let arguments = "pkcs8 -topk8 -in plain.key -out secret.key -passout env:SECRET";
         if key.openssl(&format!("{arguments} {format}")) {
-            assert_eq!(key.refused(&context), expected(what));
+            assert_eq!(key.refused(&context), expected(description));
         }
     }
     if key.openssl("ec -in plain.key -out secret.key -passout env:SECRET -aes128") {

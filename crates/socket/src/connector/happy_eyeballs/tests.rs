@@ -42,12 +42,12 @@ impl Drop for InProgress {
 }
 
 impl ScriptedConnector {
-    fn note(&self, what: &str, ip: IpAddr) {
+    fn note(&self, event: &str, ip: IpAddr) {
         let family = if ip.is_ipv6() { "v6" } else { "v4" };
         let at = self.clock.elapsed().as_millis();
         self.record
             .borrow_mut()
-            .push(format!("{at} {what} {family}"));
+            .push(format!("{at} {event} {family}"));
     }
 }
 
