@@ -13,7 +13,7 @@ use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::runtime::Builder;
 
-/// An interval long enough that no heartbeat falls into a measurement.
+/// An interval long enough that no heartbeat is sent during a measurement.
 const PING_INTERVAL: Duration = Duration::from_secs(3600);
 
 fn main() -> Result<(), Box<dyn Error>> {

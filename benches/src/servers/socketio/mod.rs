@@ -5,5 +5,5 @@ pub(super) mod node;
 pub(super) mod socketioxide;
 pub(super) mod uptick;
 
-/// The interval of pings, long enough that none falls into a measurement.
+/// The interval of pings, long enough that none is sent during a measurement.
 const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(3600);

@@ -10,8 +10,8 @@ use super::flags::ConnectionFlags;
 use super::state::{ConnectionState, HttpConnection};
 use crate::site::Service;
 
-/// Ends each connection of a server after its current exchange. Idle connections end after pending input was read; new ones get a short
-/// time for their request.
+/// Ends each connection of a server after its current exchange. Idle connections end after pending input has been read; new ones get a
+/// short time for their request.
 pub(crate) fn drain(service: &Rc<Service>) {
     for http in connections_of(service) {
         let exchange = {

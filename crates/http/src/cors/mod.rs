@@ -23,10 +23,10 @@ const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 
 /// A middleware that allows pages from other origins to read responses: cross-origin resource sharing (CORS).
 ///
-/// Browsers hide a response from a page from another origin unless the response allows that origin. Before a request that a form could
-/// not send, such as a PUT or a request with `Authorization`, they send a *preflight*: OPTIONS with `Origin` and
-/// `Access-Control-Request-Method`. This middleware answers preflights with 204, without running the inner middleware or a handler. It
-/// adds the headers to all other responses, including errors, 404 and responses sent by a [`Responder`](crate::Responder).
+/// Browsers do not let a page from another origin read a response unless the response allows that origin. Before a request that a form
+/// could not send, such as a PUT or a request with `Authorization`, they send a *preflight*: OPTIONS with `Origin` and
+/// `Access-Control-Request-Method`. This middleware answers preflights with 204, without running the inner middleware or a handler. It adds
+/// the headers to all other responses, including errors, 404 and responses sent by a [`Responder`](crate::Responder).
 ///
 /// Add it to the server before any authentication middleware, because browsers send preflights without credentials. Added to a group
 /// ([`Group::wrap`](crate::router::Group::wrap)), it applies to the routes of the group and answers their preflights, although they have

@@ -11,8 +11,8 @@ impl Request {
     /// the server ([`HttpServer::set_state`](crate::HttpServer::set_state)). Middleware of the server gets the state of the server.
     ///
     /// # Errors
-    /// [`MissingValue`] if no value of the type was set; it lists the types of the values that were set. Returned by `?` from a handler, it becomes a
-    /// response with status 500, and is logged.
+    /// [`MissingValue`] if no value of the type was set; it lists the types of the values that were set. Returned by `?` from a handler, it
+    /// becomes a response with status 500, and is logged.
     pub fn state<T: 'static>(&self) -> Result<Rc<T>, MissingValue> {
         let id = TypeId::of::<T>();
         let found = self.find_state(id).and_then(|value| value.downcast().ok());

@@ -13,8 +13,8 @@ pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
     at + length.unwrap_or(rest.len())
 }
 
-/// Same as [`end_of`], but searches by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set. The
-/// mask may have further bytes; then the caller continues with [`end_of`].
+/// Same as [`end_of`], but searches by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set.
+/// The mask may have further bytes; then the caller continues with [`end_of`].
 #[inline(always)]
 pub(super) fn end_of_long<'a>(
     set: &Set,

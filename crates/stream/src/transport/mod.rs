@@ -277,8 +277,8 @@ pub fn poll_shutdown_write<T: Transport>(stream: T, context: &Context<'_>) -> Po
     }
 }
 
-/// Closes at once; queued bytes are lost. If the queue is empty, filters still send their final bytes ([`Filter::ending`]),
-/// as far as the socket accepts them at once.
+/// Closes at once; queued bytes are lost. If the queue is empty, filters still send their final bytes ([`Filter::ending`]);
+/// bytes that the socket does not accept at once are lost.
 pub fn close<T: Transport>(stream: T) {
     if let Some(stream) = hold(stream) {
         ending::close(&stream);

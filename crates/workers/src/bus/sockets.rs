@@ -108,7 +108,7 @@ impl SocketTransport {
 
     /// Adds a peer: the process that holds the other end of the socket. An existing peer with the same id is removed first.
     ///
-    /// Topics that have subscribers are sent before this returns, as far as the socket accepts them.
+    /// Topics that have subscribers are sent before this returns, if the socket accepts them.
     ///
     /// # Errors
     /// Returns an error if the descriptor is not a connected stream socket.

@@ -71,7 +71,7 @@ impl ControlChannel {
         !self.queue.is_empty()
     }
 
-    /// Sends queued messages, as far as the socket accepts them.
+    /// Sends queued messages until the queue is empty or the socket accepts no more.
     ///
     /// # Errors
     /// Returns an error if the peer is gone.

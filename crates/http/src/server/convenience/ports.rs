@@ -44,7 +44,7 @@ impl HttpServer {
     /// threads and processes are not affected.
     ///
     /// # Errors
-    /// [`PortInUse`] if the port is still in use afterwards. It names the processes that hold the port, as far as the system reports
+    /// [`PortInUse`] if the port is still in use afterwards. It names the processes that hold the port, if the system reports
     /// them.
     ///
     /// # Examples
@@ -180,7 +180,7 @@ impl PortHolder {
 }
 
 impl PortInUse {
-    /// Returns the processes that hold the port, as far as the system reports them.
+    /// Returns the processes that hold the port, if the system reports them.
     pub fn holders(&self) -> &[PortHolder] {
         &self.holders
     }

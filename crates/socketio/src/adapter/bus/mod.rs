@@ -129,7 +129,8 @@ thread_local! {
 impl BusAdapter {
     /// Creates a factory for the adapters of a server.
     ///
-    /// Servers are connected if they use the first factories of their threads, if they use the second ones, and so on.
+    /// Factories are matched by the order in which each thread creates them: the servers that use the first factory of each thread are connected with each
+    /// other, the servers that use the second one are, too, and so on.
     pub fn factory() -> AdapterFactory {
         FACTORIES.set(FACTORIES.get() + 1);
         BusAdapter::named(&FACTORIES.get().to_string())

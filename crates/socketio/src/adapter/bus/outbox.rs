@@ -148,7 +148,7 @@ fn hold(topics: &Rc<[String]>, parts: impl ExactSizeIterator<Item = Bytes> + Clo
     }
 }
 
-/// Sends messages that were held back, as far as the workers have read.
+/// Sends messages that were held back, while the queues of the workers have room.
 fn send_held() {
     let mut limit = LOW_MARK;
     while has_room(limit) {
