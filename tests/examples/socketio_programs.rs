@@ -84,7 +84,7 @@ fn namespaces_require_a_token_and_clients_recover() {
             assert.deepEqual(await refusal("/project-7", { token: "guess" }), ["unknown token", { code: 403 }]);
             assert.deepEqual(await refusal("/admin", { token: "mellon" }), ["not an administrator", { user: "Grace" }]);
             for (const path of ["/project-", "/project-x", "/other"]) {
-                assert.deepEqual(await refusal(path, { token: "sesame" }), ["InvalidMessage namespace", undefined]);
+                assert.deepEqual(await refusal(path, { token: "sesame" }), ["Invalid namespace", undefined]);
             }
 
             const ada = connect("/project-1", { auth: { token: "sesame" } });

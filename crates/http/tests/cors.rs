@@ -2,7 +2,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test may panic and say reason"
+    reason = "a test fails by panicking"
 )]
 
 mod support;

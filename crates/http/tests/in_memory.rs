@@ -1,5 +1,5 @@
 //! Requests of `HttpServer::test`: exchanges in memory.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say reason")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;

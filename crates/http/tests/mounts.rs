@@ -1,5 +1,5 @@
 //! Mounted services.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say reason")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use uptick_event_loop::{EventLoop, ManualClock, ScriptedPoller};
 use uptick_http::test::TestResponse;

@@ -1,6 +1,6 @@
 //! Property tests of the messages between workers.
 #![cfg(feature = "workers")]
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "invariants/bus_message.rs"]
 mod invariants;

@@ -62,7 +62,7 @@ exports.tests = {
     const names = ["/nowhere", "/dyn-", "/dyn-x", "/dyn-1x", "/xdyn-1", "/dyn-1/", "/dyn--1", "/DYN-1", "/admin2", "/admin/", "/dyn-\u0661", "/é"];
     for (const nsp of names) {
       const error = await refusal(c.client(nsp));
-      assert.equal(error.message, "InvalidMessage namespace", nsp);
+      assert.equal(error.message, "Invalid namespace", nsp);
       assert.equal(error.data, undefined, nsp);
     }
   },
@@ -81,9 +81,9 @@ exports.tests = {
     const received = (await ws.messages(4)).sort();
     assert.deepEqual(received, [
       '44/admin,{"message":"not authorized","data":{"code":401,"hint":["bring",{"a":"token"}]}}',
-      '44/nowhere,{"message":"InvalidMessage namespace"}',
-      '44/nowhere,{"message":"InvalidMessage namespace"}',
-      '44/nowhere?token=letmein,{"message":"InvalidMessage namespace"}',
+      '44/nowhere,{"message":"Invalid namespace"}',
+      '44/nowhere,{"message":"Invalid namespace"}',
+      '44/nowhere?token=letmein,{"message":"Invalid namespace"}',
     ]);
   },
 

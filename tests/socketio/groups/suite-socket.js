@@ -89,7 +89,7 @@ const tests = (open) => ({
   async "refuses an unknown namespace"(c) {
     const peer = await open(c);
     await peer.send("0/random", '0/random,{"token":"abc"}');
-    const refused = '4/random,{"message":"InvalidMessage namespace"}';
+    const refused = '4/random,{"message":"Invalid namespace"}';
     assert.deepEqual(await peer.messages(2), [refused, refused]);
   },
 

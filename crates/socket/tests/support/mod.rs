@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "a test may panic and say why"
+    reason = "a test fails by panicking"
 )]
 
 use std::cell::RefCell;

@@ -1,5 +1,5 @@
 //! The bus between workers.
-#![allow(clippy::unwrap_used, reason = "a test may panic and say why")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod congestion;
 mod frames;
