@@ -142,7 +142,7 @@ impl ChatServer {
         }
         let mut start = self.start.borrow_mut();
         if !start.is_over {
-            // Bounded by the rate limits and by PATIENCE.
+            // Bounded by the rate limits and by STATE_TIMEOUT.
             return start.held_requests.push((socket_id, request));
         }
         drop(start);

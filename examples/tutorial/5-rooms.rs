@@ -17,7 +17,7 @@ struct Join {
     room: String,
 }
 
-/// A line of the chat, as the page gets it.
+/// A line of the chat, as the page receives it.
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,

@@ -1,4 +1,4 @@
-//! The tutorial and the glossary.
+//! The tutorial, the glossary and the page about the architecture.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -66,6 +66,42 @@ fn the_items_of_the_glossary_exist() {
         }
     }
     assert!(checked > 60, "only {checked} items were found");
+}
+
+/// Functions and files that the page about the architecture names in backticks. Names of one word are not checked, because they
+/// could be events or modules.
+#[test]
+fn the_functions_and_files_of_the_architecture_exist() {
+    const OTHER_NAMES: [&str; 2] = ["close_notify", "epoll_wait"];
+    let crates = root().join("crates");
+    let paths = sources(&crates);
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut checked = 0;
+    let mut in_diagram = false;
+    for line in page.lines() {
+        in_diagram ^= line.starts_with("```");
+        if in_diagram {
+            continue;
+        }
+        for name in line.split('`').skip(1).step_by(2) {
+            let last = name.rsplit("::").next().unwrap();
+            let is_function =
+                last.contains('_') && last.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+            let exists = if name.ends_with(".rs") {
+                paths.iter().any(|path| path.ends_with(name))
+            } else if is_function && !OTHER_NAMES.contains(&name) {
+                declares(&crates, last)
+            } else {
+                continue;
+            };
+            assert!(
+                exists,
+                "the page about the architecture names {name}, which does not exist"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "only {checked} names were found");
 }
 
 /// Returns `true` if a source file below `folder` declares an item or is a module with that name.

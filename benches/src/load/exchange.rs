@@ -82,7 +82,7 @@ impl ExchangeState {
         self.frames.as_ref().map(|_| frames::request(frames::PATH))
     }
 
-    /// Starts the next exchange, which another client starts: this client only receives.
+    /// Prepares for the next exchange, whose request another client sends. This client only receives.
     pub(super) fn expect(&mut self) {
         self.sequence += 1;
         self.received = 0;

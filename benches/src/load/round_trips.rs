@@ -91,12 +91,12 @@ impl ReadinessPoller {
 
     /// Waits until a client is readable, and returns the keys of all readable clients.
     pub(super) fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
-        let patience = Timespec {
+        let timeout = Timespec {
             tv_sec: RESPONSE_TIMEOUT.as_secs() as i64,
             tv_nsec: 0,
         };
         let ready = loop {
-            match epoll::wait(&self.epoll, &mut self.events[..], Some(&patience)) {
+            match epoll::wait(&self.epoll, &mut self.events[..], Some(&timeout)) {
                 Err(Errno::INTR) => {}
                 result => break result?,
             }

@@ -1,7 +1,7 @@
 //! Drivers: I/O without a closure for each descriptor, for crates that add many objects of one kind to the loop.
 //!
 //! A watch costs a closure. A driver serves all objects of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the
-//! loop passes it the [`Token`] of each ready object. The loop knows drivers, but not their objects. This driver counts received bytes:
+//! loop passes it the [`Token`] of each ready object. The loop has references to drivers, but not to their objects. This driver counts received bytes:
 //!
 //! ```rust
 //! use std::cell::RefCell;

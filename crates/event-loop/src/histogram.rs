@@ -26,7 +26,7 @@ const BOUNDS: [u64; BUCKETS] = [
 
 /// A histogram of durations, in buckets with fixed bounds from 0.1 ms to 10 s.
 ///
-/// All histograms have the same bounds, so that the histograms of several loops can be added. Counts only grow.
+/// All histograms have the same bounds, so that the histograms of several loops can be added. The counts never decrease.
 ///
 /// # Examples
 /// In the text format of Prometheus:

@@ -76,7 +76,7 @@ impl HealthChecks {
         self
     }
 
-    /// Sets the time after which a check has failed and its future is dropped. Default: 5 s.
+    /// Sets the timeout of a check. When it expires, the check has failed and its future is dropped. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

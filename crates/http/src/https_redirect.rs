@@ -71,7 +71,7 @@ impl IntoMiddleware<RedirectToHttps> for RedirectToHttps {
                 Some(location) => {
                     Response::redirect(&location).with_status(StatusCode::PERMANENT_REDIRECT)
                 }
-                None => HttpError::bad_request("The request has no host").into(),
+                None => HttpError::bad_request("the request has no host").into(),
             };
             response.into()
         })

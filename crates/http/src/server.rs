@@ -285,9 +285,9 @@ impl HttpServer {
     ///
     /// let http = HttpServer::new();
     /// http.problem_details();
-    /// http.get("/", |_: Request| HttpError::bad_request("The page is not a number"));
+    /// http.get("/", |_: Request| HttpError::bad_request("the page is not a number"));
     /// # let response = http.test().get("/").send()?;
-    /// # assert_eq!(response.text(), r#"{"detail":"The page is not a number","status":400,"title":"Bad Request"}"#);
+    /// # assert_eq!(response.text(), r#"{"detail":"the page is not a number","status":400,"title":"Bad Request"}"#);
     /// # Ok::<(), uptick_http::test::TestError>(())
     /// ```
     pub fn problem_details(self) -> Self {

@@ -5,7 +5,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a test, though not one that clippy knows as such"
+    reason = "this is a test without the test harness"
 )]
 
 use std::fs;

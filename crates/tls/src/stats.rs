@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// The numbers of handshakes of a thread's servers. Counts only grow.
+/// The numbers of handshakes of a thread's servers. The counts never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeStats {

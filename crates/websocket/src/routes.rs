@@ -212,7 +212,7 @@ pub(crate) fn check(req: &Request, route: &RouteContext) -> Result<Admission, Re
             .log_refusal(req, origin.unwrap_or_default());
         let error = HttpError::new(
             StatusCode::FORBIDDEN,
-            "Pages of this origin may not open WebSockets here",
+            "pages of this origin may not open WebSockets here",
         );
         return Err(error.into());
     }
@@ -236,7 +236,7 @@ fn slot_of_client(req: &Request, route: &RouteContext) -> Result<Option<ClientSl
             tracing::debug!(client = %ip, limit, "a client has too many WebSockets open");
             let error = HttpError::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many WebSockets of this client are open",
+                "too many WebSockets of this client are open",
             );
             Err(error.into())
         }

@@ -83,7 +83,7 @@ impl<T: 'static> Authentication<T> {
         }
         let error = HttpError::new(
             StatusCode::TOO_MANY_REQUESTS,
-            "Authentication has failed too often",
+            "authentication has failed too often",
         );
         Some(match decision.retry_after_seconds() {
             Some(wait) => error.with_header(RETRY_AFTER, wait.into()).into(),

@@ -43,8 +43,8 @@ enum ConnectionAction {
     Stop,
 }
 
-/// Flags that exclude parsing directly from the read buffer.
-const SPECIAL: ConnectionFlags = ConnectionFlags::ADVANCING
+/// Flags with which received bytes are buffered in the decoder, instead of being parsed in the read buffer.
+const BUFFERED: ConnectionFlags = ConnectionFlags::ADVANCING
     .union(ConnectionFlags::CLOSING)
     .union(ConnectionFlags::DRAINING)
     .union(ConnectionFlags::FULL)
@@ -65,7 +65,7 @@ impl HttpConnection {
             if between {
                 state.since = Timestamp::now();
             }
-            if !between || state.flags.intersects(SPECIAL) {
+            if !between || state.flags.intersects(BUFFERED) {
                 state.push(bytes.split().freeze());
             }
             let nested = state.flags.contains(ConnectionFlags::ADVANCING);
@@ -119,7 +119,7 @@ impl HttpConnection {
         self.handle(stream, &exchange, &site);
         drop(site);
         let mut state = self.state();
-        if state.flags.intersects(SPECIAL_NEXT) || !exchange.is_done() || !exchange.is_received() {
+        if state.flags.intersects(BUFFERED_NEXT) || !exchange.is_done() || !exchange.is_received() {
             if !bytes.is_empty() {
                 state.push(bytes.split().freeze());
             }
@@ -147,8 +147,8 @@ impl HttpConnection {
 
     fn run_actions(&self) {
         loop {
-            let step = self.next_action(&mut self.state());
-            match step {
+            let action = self.next_action(&mut self.state());
+            match action {
                 ConnectionAction::Handle(exchange, site) => {
                     self.handle(&self.conn, &exchange, &site)
                 }
@@ -186,7 +186,7 @@ impl HttpConnection {
             let exchange = Rc::clone(exchange);
             if !exchange.is_received() {
                 match self.body_action(state, &exchange) {
-                    Some(step) => return step,
+                    Some(action) => return action,
                     None => continue,
                 }
             }
@@ -207,10 +207,10 @@ impl HttpConnection {
                 .intersects(ConnectionFlags::LAST | ConnectionFlags::DRAINING)
             {
                 let client_sends_no_more = !exchange.head.keep_alive() && state.buffered() == 0;
-                let step = state.end();
+                let action = state.end();
                 return match client_sends_no_more {
                     true => ConnectionAction::EndWithoutLinger,
-                    false => step,
+                    false => action,
                 };
             }
             state.since = Timestamp::now();
@@ -396,8 +396,8 @@ impl HttpConnection {
     }
 }
 
-/// Flags that exclude parsing the next request directly from the read buffer.
-const SPECIAL_NEXT: ConnectionFlags = ConnectionFlags::CLOSING
+/// Flags with which the bytes of the next request are buffered in the decoder, instead of being parsed in the read buffer.
+const BUFFERED_NEXT: ConnectionFlags = ConnectionFlags::CLOSING
     .union(ConnectionFlags::DRAINING)
     .union(ConnectionFlags::FULL)
     .union(ConnectionFlags::LAST)

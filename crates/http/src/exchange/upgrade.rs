@@ -10,7 +10,7 @@ use crate::{HeaderMap, HttpError, StatusCode};
 /// response (RFC 9110, 7.8). `headers` are those of the response.
 pub(super) fn check(exchange: &Exchange, headers: Option<&HeaderMap>) -> Result<(), HttpError> {
     if !exchange.is_received() || exchange.head.version() == Version::Http10 {
-        return Err(HttpError::bad_request("The connection cannot be upgraded"));
+        return Err(HttpError::bad_request("the connection cannot be upgraded"));
     }
     let is_listed = headers.is_some_and(|headers| {
         let mut protocols = headers.get_all(UPGRADE).iter().peekable();

@@ -27,6 +27,7 @@ const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request has too many headers",
 );
+
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -264,7 +265,7 @@ impl Decoder {
                     self.input.keep();
                     return Ok(None);
                 }
-                [b'\r', b'\n', ..] if *empty_lines < MOST_EMPTY_LINES => {
+                [b'\r', b'\n', ..] if *empty_lines < MAX_EMPTY_LINES => {
                     *empty_lines += 1;
                     self.input.skip(2);
                 }

@@ -1,7 +1,7 @@
 //! Limits of heads and framing.
 
 /// Maximum number of headers that any limit allows.
-const MOST_FIELDS: usize = 1000;
+const MAX_FIELDS: usize = 1000;
 
 /// The limits of a [`Decoder`](super::Decoder) for one message. Bodies have no limit here: their length is known in advance, or the
 /// caller can count their pieces.
@@ -66,7 +66,7 @@ impl Limits {
     /// At most 1,000.
     #[must_use]
     pub fn fields(mut self, count: usize) -> Limits {
-        self.fields = count.min(MOST_FIELDS);
+        self.fields = count.min(MAX_FIELDS);
         self
     }
 

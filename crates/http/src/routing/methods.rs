@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::RouteError;
 use crate::Method;
 
-/// The standard methods, which are known without a route for them (RFC 9110, section 9; RFC 5789).
-const KNOWN: [Method; 9] = [
+/// The standard methods (RFC 9110, section 9; RFC 5789).
+const STANDARD: [Method; 9] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -49,10 +49,10 @@ impl Methods {
 
 /// Returns whether the method is a standard method other than CONNECT.
 pub(super) fn is_standard(method: &Method) -> bool {
-    KNOWN.contains(method) && method != Method::CONNECT
+    STANDARD.contains(method) && method != Method::CONNECT
 }
 
-/// Returns the value of an `Allow` field.
+/// Returns the value of an `Allow` header.
 pub(super) fn allow<'a>(methods: impl IntoIterator<Item = &'a Method>) -> String {
     let mut text = String::new();
     for method in methods {

@@ -36,14 +36,14 @@ use crate::Method;
 ///
 /// ```
 /// use uptick_http::Method;
-/// use uptick_http::router::{Found, Router};
+/// use uptick_http::router::{RouteMatch, Router};
 ///
 /// let mut router = Router::new();
 /// router.add("GET", "/users/{id}", "a user")?;
 /// router.add("GET", "/users/new", "a form")?;
 ///
 /// let path = "/users/J%C3%BCrgen";
-/// let Found::Route { value, params } = router.find(&Method::GET, path) else { panic!() };
+/// let RouteMatch::Route { value, params } = router.find(&Method::GET, path) else { panic!() };
 /// assert_eq!((*value, params.get(path, "id")), ("a user", Some("Jürgen")));
 /// # Ok::<(), uptick_http::router::RouteError>(())
 /// ```
@@ -282,7 +282,7 @@ impl<T> Router<T> {
         if matched {
             return self.without_route(method, methods);
         }
-        if self.knows(method) {
+        if self.is_known(method) {
             RouteMatch::NotFound
         } else {
             RouteMatch::UnknownMethod
@@ -297,7 +297,7 @@ impl<T> Router<T> {
         })
     }
 
-    fn knows(&self, method: &Method) -> bool {
+    fn is_known(&self, method: &Method) -> bool {
         methods::is_standard(method) || self.custom_methods.contains(method)
     }
 
@@ -307,7 +307,7 @@ impl<T> Router<T> {
         method: &Method,
         methods: impl IntoIterator<Item = &'m Method>,
     ) -> RouteMatch<'_, T> {
-        if !self.knows(method) {
+        if !self.is_known(method) {
             return RouteMatch::UnknownMethod;
         }
         let mut all: Vec<&Method> = Vec::new();
@@ -414,8 +414,10 @@ impl Affix {
     }
 }
 
-/// Registers the parameters of a pattern that have text before or after them in their segment. Fails with the index of a pattern that
-/// conflicts.
+/// Registers the parameters of a pattern that have text before or after them in their segment.
+///
+/// # Errors
+/// The index of a conflicting pattern.
 fn add_affixes(
     all: &mut HashMap<Box<str>, Vec<Affix>>,
     key: &str,

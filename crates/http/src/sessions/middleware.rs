@@ -57,7 +57,7 @@ impl Sessions {
         }
     }
 
-    /// Returns the session of a record, or a new session without one. A record that was not made with the first key (`is_current`) is saved again.
+    /// Returns the session of a record, or a new session without one. A record that was not encrypted with the first key (`is_current` is `false`) is saved again.
     fn session(&self, record: Option<SessionRecord>, id: Rc<str>, is_current: bool) -> Session {
         let now = now();
         let Some(mut record) = record else {

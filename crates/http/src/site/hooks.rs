@@ -64,7 +64,7 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// Updates the flags that tell whether hooks handle requests and responses.
+    /// Updates the flags that indicate whether hooks handle requests and responses.
     pub(super) fn update(&mut self) {
         let times = self.measures || self.debug;
         self.watches_requests = self.requests || times;

@@ -147,7 +147,7 @@ impl Site {
                     Err(e) => HttpError::internal(e).into(),
                 }
             }
-            RouteMatch::BadPath => HttpError::bad_request("The path is not well-formed").into(),
+            RouteMatch::BadPath => HttpError::bad_request("the path is not well-formed").into(),
             RouteMatch::UnknownMethod => HttpError::from_status(StatusCode::NOT_IMPLEMENTED).into(),
             RouteMatch::NotFound | RouteMatch::Route { .. } => {
                 let redirect = self

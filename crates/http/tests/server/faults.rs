@@ -22,7 +22,10 @@ fn a_handler_that_panics_is_a_500_and_the_server_continues() {
     http.get("/later", |_: Request| async {
         sleep(Duration::from_millis(1)).await;
         panic!("later");
-        #[allow(unreachable_code, reason = "it says what the future would give")]
+        #[allow(
+            unreachable_code,
+            reason = "it determines the output type of the future"
+        )]
         "never"
     });
     http.get("/", |_: Request| "fine");

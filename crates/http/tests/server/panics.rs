@@ -61,7 +61,10 @@ fn the_500_for_a_panic_passes_the_error_callback_and_the_middleware() {
     http.get("/async", |_: Request| async {
         sleep(Duration::from_millis(1)).await;
         panic!("on purpose");
-        #[allow(unreachable_code, reason = "it says what the future would give")]
+        #[allow(
+            unreachable_code,
+            reason = "it determines the output type of the future"
+        )]
         "never"
     });
     http.get("/responder", |req: Request| -> () {
@@ -80,7 +83,10 @@ fn the_500_for_a_panic_passes_the_error_callback_and_the_middleware() {
         group.wrap(|req: Request, next: Next| async {
             next.run(req).await?;
             panic!("on purpose");
-            #[allow(unreachable_code, reason = "it says what the future would give")]
+            #[allow(
+                unreachable_code,
+                reason = "it determines the output type of the future"
+            )]
             None
         });
         group.get("/", |_: Request| "never");

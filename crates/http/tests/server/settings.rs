@@ -164,7 +164,7 @@ fn a_client_that_has_not_connected_is_refused_even_if_another_has() {
     let refused = fetch(http, "/");
     assert_eq!(
         (refused.status(), &*refused.body),
-        (400, "Client is not connected.\n")
+        (400, "the client is not connected\n")
     );
     assert_eq!(fetch(http, "/connect").body, "welcome");
     assert_eq!(fetch(http, "/").body, "inside");

@@ -7,7 +7,7 @@ fn all_errors_of_a_server_are_problem_details() {
     let http = HttpServer::new();
     http.problem_details();
     http.get("/page", |_: Request| {
-        HttpError::bad_request("The page is not a number")
+        HttpError::bad_request("the page is not a number")
     });
     http.get("/fails", |_: Request| {
         Err::<&str, _>(HttpError::internal("the password is 1234"))
@@ -24,7 +24,7 @@ fn all_errors_of_a_server_are_problem_details() {
         (response.status().as_u16(), response.text().into_owned())
     };
     let detailed =
-        r#"{"detail":"The page is not a number","status":400,"title":"Bad Request"}"#.to_owned();
+        r#"{"detail":"the page is not a number","status":400,"title":"Bad Request"}"#.to_owned();
     assert_eq!(get("/page"), (400, detailed));
     let missing = r#"{"status":404,"title":"Not Found"}"#.to_owned();
     assert_eq!(get("/none"), (404, missing));

@@ -9,7 +9,7 @@ use uptick_socket::prelude::*;
 use uptick_tls::SecureServer;
 
 use crate::support::{
-    Identity, Log, address, client, connect, drain, join, logged, say, session, until,
+    Identity, Log, address, client, connect, drain, join, logged, send_text, session, until,
 };
 
 const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";
@@ -85,7 +85,9 @@ fn a_limiting_server_below_tls_counts_handshakes_as_connections() {
     drop(held);
     until(|| limiting.open_connections() == 0);
     log.take();
-    join(client(server, identity.client(), |tls| say(tls, "hi")));
+    join(client(server, identity.client(), |tls| {
+        send_text(tls, "hi")
+    }));
     until(|| log.has("hi"));
 }
 

@@ -10,8 +10,8 @@ use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, TlsVersion};
 
 use crate::support::{
-    Identity, Log, address, client, client_with, connect, hang_up, join, logged, manual_clock, say,
-    session, settle, tls_server, until,
+    Identity, Log, address, client, client_with, connect, hang_up, join, logged, manual_clock,
+    send_text, session, settle, tls_server, until,
 };
 
 /// Returns the text after the peer in the only line of the log.
@@ -86,7 +86,9 @@ fn errors_distinguish_other_protocols_from_malformed_tls() {
     );
     assert!(!broken.contains("not TLS"), "{broken}");
     // The server continues.
-    join(client(server, identity.client(), |tls| say(tls, "hello")));
+    join(client(server, identity.client(), |tls| {
+        send_text(tls, "hello")
+    }));
     until(|| log.len() >= 2);
     assert_eq!(log.take()[..2], ["connection", "hello"]);
 }
@@ -177,7 +179,7 @@ fn a_client_without_a_version_or_protocol_in_common_is_refused() {
     );
     assert!(error.contains("ProtocolVersion"), "{error}");
     join(client(server, identity.client_of(&[&TLS13]), |tls| {
-        say(tls, "hello")
+        send_text(tls, "hello")
     }));
     until(|| log.has("hello"));
 
@@ -275,7 +277,9 @@ fn a_handshake_has_ten_seconds_in_total() {
     );
     wait_for_end(&mut slow);
 
-    join(client(server, identity.client(), |tls| say(tls, "in time")));
+    join(client(server, identity.client(), |tls| {
+        send_text(tls, "in time")
+    }));
     until(|| log.len() >= 2);
     assert_eq!(log.take()[..2], ["connection", "in time"]);
     server.close();
@@ -305,7 +309,9 @@ fn the_oldest_handshake_is_refused_when_too_many_are_in_progress() {
     let mut first = connect(address(server));
     let _second = connect(address(server));
     until(|| server.pending_handshakes() == 2);
-    join(client(server, identity.client(), |tls| say(tls, "hello")));
+    join(client(server, identity.client(), |tls| {
+        send_text(tls, "hello")
+    }));
     wait_for_end(&mut first);
     until(|| log.has("hello"));
     let peer = first.local_addr().unwrap();

@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, SelfSigned, TlsConfig, TlsContext, self_signed};
 
-use crate::support::{Client, Directory, Trust, address, connect, join, say};
+use crate::support::{Client, Directory, Trust, address, connect, join, send_text};
 
 /// Returns `true` if a client accepts the certificate for a name.
 fn accepts(certificate: &SelfSigned, config: impl Into<TlsConfig>, name: &'static str) -> bool {
@@ -29,7 +29,7 @@ fn accepts(certificate: &SelfSigned, config: impl Into<TlsConfig>, name: &'stati
         if tls.conn.complete_io(&mut tls.sock).is_err() {
             return false;
         }
-        say(tls, "hello");
+        send_text(tls, "hello");
         true
     }))
 }

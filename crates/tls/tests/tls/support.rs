@@ -201,7 +201,7 @@ pub(crate) fn hang_up(mut tls: Client) {
 }
 
 /// Sends a text and ends the connection.
-pub(crate) fn say(mut tls: Client, text: &str) {
+pub(crate) fn send_text(mut tls: Client, text: &str) {
     tls.write_all(text.as_bytes()).unwrap();
     hang_up(tls);
 }

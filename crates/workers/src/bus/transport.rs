@@ -16,7 +16,7 @@ use uptick_event_loop::UseRemoteOrLoopHandle;
 /// - **Order.** Messages of one publisher arrive in the order in which they were published, whatever their topics.
 /// - **Subscriptions.** The bus announces a topic with its first subscriber and withdraws it with the last. The announcement has been sent
 ///   when [`subscribe`](BusTransport::subscribe) returns: a worker that learns of the subscription in any other way and then publishes
-///   reaches it. A worker that has not announced a topic receives none of its messages, or few.
+///   reaches it. A worker that has not announced a topic receives few or none of its messages.
 /// - **Bounded.** The queue of each worker has a limit. Beyond it, messages to that worker, and to no other, are dropped whole, and counted
 ///   in [`TransportStats::dropped`]. When the worker reads again, messages flow again. Announcements are never dropped.
 /// - **Peers.** The transport reports each other worker to the sink when the initial topics of that worker are known ([`BusSink::peer`]), and
@@ -28,8 +28,8 @@ use uptick_event_loop::UseRemoteOrLoopHandle;
 /// ```
 /// use bytes::Bytes;
 /// use uptick_workers::bus::{Bus, BusSink, BusTransport, TransportStats};
+///
 /// /// Logs the messages to other workers.
-/// /// Logs what a worker would send to others.
 /// struct Log;
 ///
 /// impl BusTransport for Log {
@@ -95,7 +95,7 @@ pub trait BusTransport {
 /// The counters of a [`BusTransport`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransportStats {
-    /// The number of messages dropped because a worker did not read, counted once per such worker. Monotone.
+    /// The number of messages dropped because a worker did not read, counted once per such worker. It never decreases.
     pub dropped: u64,
     /// The number of bytes of messages that are queued for other workers now.
     pub queued_bytes: usize,
@@ -104,12 +104,12 @@ pub struct TransportStats {
 /// The counters of a [`Bus`](super::Bus).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusStats {
-    /// The number of messages that this worker has published. Monotone.
+    /// The number of messages that this worker has published. It never decreases.
     pub published: u64,
-    /// The number of messages received from other workers. Monotone.
+    /// The number of messages received from other workers. It never decreases.
     pub received: u64,
     /// The number of messages of this worker that were dropped: counted once per worker that does not read, and once per message that is too
-    /// long. Monotone.
+    /// long. It never decreases.
     pub dropped: u64,
     /// The number of bytes of messages of this worker that are queued for local subscribers and other workers now.
     pub queued_bytes: usize,

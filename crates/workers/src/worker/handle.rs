@@ -15,7 +15,7 @@ use uptick_event_loop::UseRemoteOrLoopHandle;
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `ready` | `()` | the worker is set up, and its bus knows all other workers: from now on it is offered connections |
+/// | `ready` | `()` | the worker is set up, and its bus is connected to all other workers: from now on it is offered connections |
 /// | `drain` | [`Drain`] | the worker stops accepting and ends; its HTTP servers are shut down after the listeners have returned |
 /// | `reopen` | `()` | log files must be reopened (`SIGUSR1`) |
 ///
@@ -62,7 +62,7 @@ events! {
             DRAIN = "drain";
         }
         () => {
-            /// The worker is set up, and its bus knows all other workers.
+            /// The worker is set up, and its bus is connected to all other workers.
             READY = "ready";
             /// Log files must be reopened.
             REOPEN = "reopen";

@@ -65,7 +65,7 @@ pub(super) fn complete() {
     ready_if_complete();
 }
 
-/// Reports that this worker is serving, once it is set up and knows the subscriptions of the others.
+/// Reports that this worker is serving, once it is set up and has received the subscriptions of the others.
 fn ready_if_complete() {
     let Some(bus) =
         with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))

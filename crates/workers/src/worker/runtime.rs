@@ -20,6 +20,7 @@ use crate::settings::WorkerSettings;
 
 /// The state of the worker on this thread.
 pub(crate) struct Runtime {
+    /// The place of the worker ([`crate::memory`]), counted from 0.
     pub(crate) place: usize,
     pub(crate) generation: u64,
     pub(crate) slot: usize,
@@ -69,7 +70,7 @@ pub(super) const COUNTERS: [Counter; 11] = [
     Counter::HandshakeFailures,
 ];
 
-/// The parts of a runtime.
+/// The values from which a [`Runtime`] is created.
 pub(crate) struct RuntimeParts {
     pub(crate) place: usize,
     pub(crate) generation: u64,

@@ -28,16 +28,16 @@ fn record() -> Log {
 fn worker(
     connect: impl FnOnce() + Send + 'static,
 ) -> (mpsc::Sender<&'static str>, thread::JoinHandle<()>) {
-    let (say, words) = mpsc::channel();
+    let (sender, texts) = mpsc::channel();
     let thread = thread::spawn(move || {
         connect();
-        while let Ok(text) = words.recv() {
+        while let Ok(text) = texts.recv() {
             run_until(|| true);
             Bus::of_thread().publish("news", text);
             settle();
         }
     });
-    (say, thread)
+    (sender, thread)
 }
 
 #[test]
@@ -57,9 +57,9 @@ fn members_of_a_group_are_reported_to_each_other() {
     bus.attach(group.join());
     assert_eq!(bus.id(), 2);
     run_until(|| log.len() == 1);
-    let (say, late) = join(&group);
-    say.send("last message").unwrap();
-    drop(say);
+    let (sender, late) = join(&group);
+    sender.send("last message").unwrap();
+    drop(sender);
     run_until(|| log.len() == 4);
     assert_eq!(log.take(), "+1 +3 last message -3");
     late.join().unwrap();
@@ -85,7 +85,7 @@ fn processes_are_reported_to_each_other_once_their_topics_are_known() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     transport.add_peer(2, ours.into()).unwrap();
     let (hear, heard) = mpsc::channel();
-    let (say, other) = worker(move || {
+    let (sender, other) = worker(move || {
         let transport = SocketTransport::new();
         let bus = Bus::of_thread();
         bus.attach(transport.clone());
@@ -99,8 +99,8 @@ fn processes_are_reported_to_each_other_once_their_topics_are_known() {
     run_until(|| log.len() == 1);
     assert_eq!(log.take(), "+2");
 
-    say.send("last message").unwrap();
-    drop(say);
+    sender.send("last message").unwrap();
+    drop(sender);
     run_until(|| log.len() == 2);
     assert_eq!(log.take(), "last message -2");
     other.join().unwrap();
@@ -132,8 +132,8 @@ fn the_replacement_of_a_peer_is_reported_after_the_peer_is_gone() {
     }
     assert_eq!(log.take(), "+1 -1 +1");
     bus.detach();
-    for (say, thread) in workers {
-        drop(say);
+    for (sender, thread) in workers {
+        drop(sender);
         thread.join().unwrap();
     }
 }
@@ -145,10 +145,10 @@ fn a_panicking_listener_does_not_end_the_connection_to_the_peer() {
     bus.on("peer", |_: u64| panic!("on purpose"));
     let group = ThreadBus::new();
     bus.attach(group.join());
-    let (say, other) = worker(move || Bus::of_thread().attach(group.join()));
-    say.send("still there").unwrap();
+    let (sender, other) = worker(move || Bus::of_thread().attach(group.join()));
+    sender.send("still there").unwrap();
     run_until(|| log.len() == 2);
     assert_eq!(log.take(), "+2 still there");
-    drop(say);
+    drop(sender);
     other.join().unwrap();
 }

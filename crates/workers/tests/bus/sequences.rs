@@ -112,7 +112,7 @@ fn each_message_between_sockets_arrives_once_and_in_order() {
                 let transport = SocketTransport::new();
                 let bus = Bus::of_thread();
                 bus.attach(transport.clone());
-                // The peers announce their topics when they are connected: each worker starts once it knows all
+                // The peers announce their topics when they are connected: each worker starts once it has received all
                 // of them.
                 bus.subscribe("sequence", |_| ());
                 for (id, socket) in sockets {

@@ -9,14 +9,14 @@ use uptick_event_loop::EventLoop;
 use uptick_workers::bus::{Bus, SubscriptionId};
 
 /// The time after which a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs iterations until the condition holds.
 #[track_caller]
 pub(crate) fn run_until(mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < PATIENCE, "timed out");
+        assert!(start.elapsed() < TIMEOUT, "timed out");
         EventLoop::current()
             .run_once(Some(Duration::from_millis(5)))
             .unwrap();

@@ -36,7 +36,9 @@ impl HttpServer {
             self.wrap(
                 move |request: Request, next: Next| match clients.refuses(&request) {
                     false => next.run(request),
-                    true => Reply::Ready(HttpError::bad_request("Client is not connected.").into()),
+                    true => {
+                        Reply::Ready(HttpError::bad_request("the client is not connected").into())
+                    }
                 },
             );
         }

@@ -169,7 +169,7 @@ impl PortHolder {
         Ok(pidfd_send_signal(process, Signal::TERM)?)
     }
 
-    /// Only Linux has a table of the processes that hold a port.
+    /// Sends SIGTERM to the process. Only Linux lists the holders of a port, and it has pidfds.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn terminate_process(&self, pid: Pid) -> io::Result<()> {
         if !has_one_of(self.pid, &sockets_on(self.port)) {

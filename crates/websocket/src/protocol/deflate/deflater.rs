@@ -7,7 +7,7 @@ use super::TAIL;
 /// Minimum length of compressed messages: for shorter ones, the saved bytes are not worth the time.
 const MIN_LENGTH: usize = 64;
 
-/// Minimum length of compressed messages without a context, which are hardly smaller when they are short.
+/// Minimum length of messages compressed without a context: compression hardly shortens shorter ones.
 const MIN_LENGTH_WITHOUT_CONTEXT: usize = 128;
 
 /// Compression level, of at most 9.
