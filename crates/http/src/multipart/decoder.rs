@@ -128,7 +128,7 @@ impl MultipartDecoder {
         let padding = self.buffer.iter().take_while(|byte| blank(byte)).count();
         let rest = &self.buffer[padding..];
         if rest.starts_with(b"\r\n") && padding <= MAX_PADDING {
-            // The line break stays in the buffer, so that a head without fields also ends with an empty line.
+            // The line break stays in the buffer, so that a head without headers also ends with an empty line.
             drop(self.buffer.split_to(padding));
             return Ok(Some(DecoderState::Head));
         }
