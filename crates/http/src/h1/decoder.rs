@@ -15,7 +15,7 @@ use super::request_head::{BodyLength, HeadParts, RequestHead};
 use super::text::is_token;
 
 /// Number of empty lines before a request that are ignored (RFC 9112, section 2.2).
-const MOST_EMPTY_LINES: u8 = 2;
+const MAX_EMPTY_LINES: u8 = 2;
 
 const LINE_TOO_LONG: InvalidMessage =
     InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
