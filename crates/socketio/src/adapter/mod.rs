@@ -11,6 +11,8 @@
 #[cfg(feature = "workers")]
 pub mod bus;
 mod message;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 #[cfg(feature = "workers")]
 pub use bus::BusAdapter;

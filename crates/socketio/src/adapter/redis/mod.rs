@@ -1,0 +1,4 @@
+//! Adapters over Redis, compatible with the official ones.
+
+#[doc(hidden)]
+pub mod wire;
