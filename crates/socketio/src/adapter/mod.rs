@@ -65,6 +65,8 @@ pub enum Servers {
     Known(Vec<String>),
     /// The number of servers. All responses count, regardless of the id of the server.
     Count(usize),
+    /// The servers cannot be determined. The request ends as incomplete, without waiting for their responses.
+    Unknown,
 }
 
 /// Creates the adapter of a namespace.
@@ -94,6 +96,13 @@ impl AdapterSink {
         self.namespace
             .state()
             .is_some_and(|state| state.recovery.is_some())
+    }
+
+    /// Returns `true` if a socket of this server is in the room. The id of a socket is also the name of a room.
+    pub fn has_room(self, room: &str) -> bool {
+        self.namespace
+            .state()
+            .is_some_and(|state| state.rooms.borrow().contains(room))
     }
 
     /// Passes a message from another server to the namespace.

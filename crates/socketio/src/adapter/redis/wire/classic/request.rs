@@ -11,6 +11,9 @@ use crate::adapter::Target;
 use crate::protocol::Value;
 use crate::protocol::packet::Encoded;
 
+/// The entries of an object.
+type Entries = Vec<(&'static str, Value)>;
+
 /// A request to all servers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -181,7 +184,7 @@ fn remote(
 
 impl RequestBody {
     /// Returns the type and the other entries of the request.
-    fn entries(&self, namespace: &str) -> Result<(u64, Vec<(&'static str, Value)>), WireError> {
+    fn entries(&self, namespace: &str) -> Result<(u64, Entries), WireError> {
         Ok(match self {
             RequestBody::Sockets { rooms } => (super::SOCKETS, vec![("rooms", strings(rooms))]),
             RequestBody::AllRooms => (super::ALL_ROOMS, Vec::new()),
