@@ -206,13 +206,19 @@ mod tests {
         assert_eq!(encoded(("HSET", "k", [("a", 1), ("b", 2)])), flat);
         assert_eq!(encoded(("HSET", "k", vec![("a", "1"), ("b", "2")])), flat);
         let some = Some(("a", 1_u64));
-        assert_eq!(encoded(("HSET", b"k", some, &[("b", Bytes::from("2"))])), flat);
+        assert_eq!(
+            encoded(("HSET", b"k", some, &[("b", Bytes::from("2"))])),
+            flat
+        );
         assert_eq!(encoded(("PING", (), None::<&str>)), encoded("PING"));
     }
 
     #[test]
     fn bytes_are_one_argument_and_numbers_are_text() {
         assert_eq!(encoded(("X", b"a\0b")), b"*2\r\n$1\r\nX\r\n$3\r\na\0b\r\n");
-        assert_eq!(encoded(("X", vec![1_u8, 2], 1.5, -3)), b"*4\r\n$1\r\nX\r\n$2\r\n\x01\x02\r\n$3\r\n1.5\r\n$2\r\n-3\r\n");
+        assert_eq!(
+            encoded(("X", vec![1_u8, 2], 1.5, -3)),
+            b"*4\r\n$1\r\nX\r\n$2\r\n\x01\x02\r\n$3\r\n1.5\r\n$2\r\n-3\r\n"
+        );
     }
 }

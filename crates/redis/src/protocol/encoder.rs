@@ -104,18 +104,33 @@ mod tests {
         assert_eq!(encoded("PING"), "*1\r\n$4\r\nPING\r\n");
         assert_eq!(encoded(("A", "")), "*2\r\n$1\r\nA\r\n$0\r\n\r\n");
         let long = "x".repeat(12_345);
-        assert_eq!(encoded(long.as_str()), format!("*1\r\n$12345\r\n{long}\r\n"));
+        assert_eq!(
+            encoded(long.as_str()),
+            format!("*1\r\n$12345\r\n{long}\r\n")
+        );
         let many = vec!["x"; 100];
         assert!(encoded(many).starts_with("*100\r\n$1\r\nx\r\n"));
     }
 
     #[test]
     fn integers_are_written_in_decimal() {
-        for integer in [0, 9, 10, -1, i128::from(i64::MIN), i128::from(u64::MAX), i128::MIN, i128::MAX] {
+        for integer in [
+            0,
+            9,
+            10,
+            -1,
+            i128::from(i64::MIN),
+            i128::from(u64::MAX),
+            i128::MIN,
+            i128::MAX,
+        ] {
             let mut out = Vec::new();
             Encoder::new(&mut out, 1).integer(integer);
             let text = integer.to_string();
-            assert_eq!(String::from_utf8(out).unwrap(), format!("*1\r\n${}\r\n{text}\r\n", text.len()));
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("*1\r\n${}\r\n{text}\r\n", text.len())
+            );
         }
     }
 }

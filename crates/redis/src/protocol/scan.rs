@@ -5,7 +5,11 @@ use super::ProtocolError;
 /// Returns the length of the line at the start of `bytes`, without its CR LF, or `None` if the line is incomplete. The first `searched` bytes
 /// have no CR.
 #[inline]
-pub(super) fn line_length(bytes: &[u8], searched: usize, limit: usize) -> Result<Option<usize>, ProtocolError> {
+pub(super) fn line_length(
+    bytes: &[u8],
+    searched: usize,
+    limit: usize,
+) -> Result<Option<usize>, ProtocolError> {
     let rest = bytes.get(searched..).unwrap_or_default();
     let length = match memchr::memchr(b'\r', rest) {
         Some(at) => searched + at,
@@ -41,7 +45,11 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
         // Negative numbers have the larger range.
         number = number.checked_mul(10)?.checked_sub(digit)?;
     }
-    if negative { Some(number) } else { number.checked_neg() }
+    if negative {
+        Some(number)
+    } else {
+        number.checked_neg()
+    }
 }
 
 /// A length in the header of a string or an aggregate.
@@ -71,7 +79,10 @@ pub(super) fn double(text: &[u8]) -> Option<f64> {
         b"inf" | b"+inf" => Some(f64::INFINITY),
         b"-inf" => Some(f64::NEG_INFINITY),
         b"nan" | b"-nan" => Some(f64::NAN),
-        _ if text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) => {
+        _ if text
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) =>
+        {
             std::str::from_utf8(text).ok()?.parse().ok()
         }
         _ => None,
@@ -80,7 +91,10 @@ pub(super) fn double(text: &[u8]) -> Option<f64> {
 
 /// Returns `true` for decimal digits with an optional sign.
 pub(super) fn is_big_number(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    let digits = text
+        .strip_prefix(b"-")
+        .or(text.strip_prefix(b"+"))
+        .unwrap_or(text);
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
@@ -93,7 +107,17 @@ mod tests {
         assert_eq!(integer(b"-9223372036854775808"), Some(i64::MIN));
         assert_eq!(integer(b"9223372036854775807"), Some(i64::MAX));
         assert_eq!(integer(b"+7"), Some(7));
-        for text in ["", "-", "+", "9223372036854775808", "-9223372036854775809", "1a", " 1", "1 ", "--1"] {
+        for text in [
+            "",
+            "-",
+            "+",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1a",
+            " 1",
+            "1 ",
+            "--1",
+        ] {
             assert_eq!(integer(text.as_bytes()), None, "{text:?}");
         }
     }
@@ -104,7 +128,11 @@ mod tests {
         assert_eq!(length(b"-1"), Ok(Length::Null));
         assert_eq!(length(b"?"), Err(ProtocolError::Streamed));
         for text in ["", "-2", "+1", "x", "99999999999999999999"] {
-            assert_eq!(length(text.as_bytes()), Err(ProtocolError::InvalidLength), "{text:?}");
+            assert_eq!(
+                length(text.as_bytes()),
+                Err(ProtocolError::InvalidLength),
+                "{text:?}"
+            );
         }
     }
 
@@ -114,6 +142,9 @@ mod tests {
         assert_eq!(line_length(b"ab\r", 2, 9), Ok(None));
         assert_eq!(line_length(b"ab", 0, 9), Ok(None));
         assert_eq!(line_length(b"ab\rc", 0, 9), Err(ProtocolError::InvalidLine));
-        assert_eq!(line_length(b"abc", 0, 2), Err(ProtocolError::LineTooLong { limit: 2 }));
+        assert_eq!(
+            line_length(b"abc", 0, 2),
+            Err(ProtocolError::LineTooLong { limit: 2 })
+        );
     }
 }

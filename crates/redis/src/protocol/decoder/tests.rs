@@ -51,23 +51,49 @@ fn each_type_is_decoded() {
     assert_eq!(one("#t\r\n"), Value::Boolean(true));
     assert_eq!(one(",-1.5e3\r\n"), Value::Double(-1500.0));
     assert_eq!(one(",inf\r\n"), Value::Double(f64::INFINITY));
-    assert_eq!(one("(-123456789012345678901234\r\n"), Value::BigNumber("-123456789012345678901234".into()));
-    let verbatim = Value::Verbatim { format: *b"txt", text: "Hi".into() };
+    assert_eq!(
+        one("(-123456789012345678901234\r\n"),
+        Value::BigNumber("-123456789012345678901234".into())
+    );
+    let verbatim = Value::Verbatim {
+        format: *b"txt",
+        text: "Hi".into(),
+    };
     assert_eq!(one("=6\r\ntxt:Hi\r\n"), verbatim);
-    assert_eq!(one("*2\r\n:1\r\n*0\r\n"), Value::Array(vec![Value::Integer(1), Value::Array(vec![])]));
+    assert_eq!(
+        one("*2\r\n:1\r\n*0\r\n"),
+        Value::Array(vec![Value::Integer(1), Value::Array(vec![])])
+    );
     assert_eq!(one("~1\r\n$1\r\na\r\n"), Value::Set(vec![bulk("a")]));
-    assert_eq!(one("%1\r\n$1\r\na\r\n:1\r\n"), Value::Map(vec![(bulk("a"), Value::Integer(1))]));
-    assert_eq!(one(">2\r\n$1\r\na\r\n:1\r\n"), Value::Push(vec![bulk("a"), Value::Integer(1)]));
-    let Value::Error(error) = one("-WRONGTYPE Operation against\r\n") else { panic!() };
-    assert_eq!((error.code(), &*error.message()), ("WRONGTYPE", "Operation against"));
-    assert_eq!(one("!9\r\nERR a\r\nbc\r\n"), Value::Error(ServerError::new("ERR a\r\nbc")));
+    assert_eq!(
+        one("%1\r\n$1\r\na\r\n:1\r\n"),
+        Value::Map(vec![(bulk("a"), Value::Integer(1))])
+    );
+    assert_eq!(
+        one(">2\r\n$1\r\na\r\n:1\r\n"),
+        Value::Push(vec![bulk("a"), Value::Integer(1)])
+    );
+    let Value::Error(error) = one("-WRONGTYPE Operation against\r\n") else {
+        panic!()
+    };
+    assert_eq!(
+        (error.code(), &*error.message()),
+        ("WRONGTYPE", "Operation against")
+    );
+    assert_eq!(
+        one("!9\r\nERR a\r\nbc\r\n"),
+        Value::Error(ServerError::new("ERR a\r\nbc"))
+    );
 }
 
 #[test]
 fn attributes_are_skipped_everywhere() {
     assert_eq!(one("|1\r\n+ttl\r\n:9\r\n:1\r\n"), Value::Integer(1));
     let nested = "*2\r\n|1\r\n+a\r\n%1\r\n+b\r\n*1\r\n:2\r\n:1\r\n|0\r\n:2\r\n";
-    assert_eq!(one(nested), Value::Array(vec![Value::Integer(1), Value::Integer(2)]));
+    assert_eq!(
+        one(nested),
+        Value::Array(vec![Value::Integer(1), Value::Integer(2)])
+    );
 }
 
 #[test]
@@ -78,7 +104,10 @@ fn malformed_values_are_errors() {
     assert_eq!(error(",infinity\r\n"), ProtocolError::Malformed("a double"));
     assert_eq!(error("(1.0\r\n"), ProtocolError::Malformed("a big number"));
     assert_eq!(error("_x\r\n"), ProtocolError::Malformed("a null"));
-    assert_eq!(error("=3\r\nabc\r\n"), ProtocolError::Malformed("a verbatim string"));
+    assert_eq!(
+        error("=3\r\nabc\r\n"),
+        ProtocolError::Malformed("a verbatim string")
+    );
     assert_eq!(error("$1\r\nabc"), ProtocolError::InvalidLine);
     assert_eq!(error("+a\rb"), ProtocolError::InvalidLine);
     assert_eq!(error("+a\nb\r\n"), ProtocolError::InvalidLine);
@@ -92,18 +121,48 @@ fn malformed_values_are_errors() {
 
 #[test]
 fn limits_are_enforced_before_memory_is_used() {
-    assert_eq!(error(&"*1\r\n".repeat(33)), ProtocolError::TooDeep { limit: 32 });
-    assert_eq!(error("*9000000000\r\n"), ProtocolError::TooManyElements { limit: 1 << 20 });
-    assert_eq!(error("%9223372036854775807\r\n"), ProtocolError::TooManyElements { limit: 1 << 20 });
+    assert_eq!(
+        error(&"*1\r\n".repeat(33)),
+        ProtocolError::TooDeep { limit: 32 }
+    );
+    assert_eq!(
+        error("*9000000000\r\n"),
+        ProtocolError::TooManyElements { limit: 1 << 20 }
+    );
+    assert_eq!(
+        error("%9223372036854775807\r\n"),
+        ProtocolError::TooManyElements { limit: 1 << 20 }
+    );
     let size = 64 * 1024 * 1024 + 1;
     let limit = size - 1;
-    assert_eq!(error(&format!("${size}\r\n")), ProtocolError::BulkTooLarge { size, limit });
-    assert_eq!(error(&format!("+{}", "x".repeat(70_000))), ProtocolError::LineTooLong { limit: 65_536 });
-    let small = Limits { total: 20, elements: 3, ..Limits::new() };
-    assert_eq!(error_with("*2\r\n$9\r\n123456789\r\n$9\r\n", small), ProtocolError::TooLarge { limit: 20 });
-    assert_eq!(error_with("*2\r\n*2\r\n", small), ProtocolError::TooManyElements { limit: 3 });
+    assert_eq!(
+        error(&format!("${size}\r\n")),
+        ProtocolError::BulkTooLarge { size, limit }
+    );
+    assert_eq!(
+        error(&format!("+{}", "x".repeat(70_000))),
+        ProtocolError::LineTooLong { limit: 65_536 }
+    );
+    let small = Limits {
+        total: 20,
+        elements: 3,
+        ..Limits::new()
+    };
+    assert_eq!(
+        error_with("*2\r\n$9\r\n123456789\r\n$9\r\n", small),
+        ProtocolError::TooLarge { limit: 20 }
+    );
+    assert_eq!(
+        error_with("*2\r\n*2\r\n", small),
+        ProtocolError::TooManyElements { limit: 3 }
+    );
     // The limits are those of one value.
-    assert_eq!(decode_in(&[b":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"], small).0.len(), 6);
+    assert_eq!(
+        decode_in(&[b":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"], small)
+            .0
+            .len(),
+        6
+    );
 }
 
 #[test]
@@ -121,7 +180,16 @@ fn a_long_string_in_small_pieces_is_assembled() {
     let input = format!("*2\r\n${}\r\n{text}\r\n:1\r\n", text.len());
     let pieces: Vec<&[u8]> = input.as_bytes().chunks(7).collect();
     let (values, error) = decode_in(&pieces, Limits::new());
-    assert_eq!((values, error), (vec![Value::Array(vec![Value::Bulk(text.into()), Value::Integer(1)])], None));
+    assert_eq!(
+        (values, error),
+        (
+            vec![Value::Array(vec![
+                Value::Bulk(text.into()),
+                Value::Integer(1)
+            ])],
+            None
+        )
+    );
 }
 
 /// Converts a frame of the reference decoder.
@@ -137,7 +205,10 @@ fn converted(frame: BytesFrame) -> Value {
         BytesFrame::Number { data, .. } => Value::Integer(data),
         BytesFrame::Double { data, .. } => Value::Double(data),
         BytesFrame::BigNumber { data, .. } => Value::BigNumber(data),
-        BytesFrame::VerbatimString { data, .. } => Value::Verbatim { format: *b"txt", text: data },
+        BytesFrame::VerbatimString { data, .. } => Value::Verbatim {
+            format: *b"txt",
+            text: data,
+        },
         BytesFrame::Array { data, .. } => Value::Array(all(data)),
         BytesFrame::Push { data, .. } => Value::Push(all(data)),
         other => panic!("{other:?}"),
@@ -192,9 +263,14 @@ fn comparable() -> impl Strategy<Value = Value> {
         text.prop_map(|text| Value::Simple(text.into())),
         "[A-Z]{1,9} [a-z ]{0,20}".prop_map(|text| Value::Error(ServerError::new(text))),
         "-?[1-9][0-9]{0,40}".prop_map(|text| Value::BigNumber(text.into())),
-        text.prop_map(|text| Value::Verbatim { format: *b"txt", text: text.into() }),
+        text.prop_map(|text| Value::Verbatim {
+            format: *b"txt",
+            text: text.into()
+        }),
     ];
-    leaf.prop_recursive(4, 40, 6, |inner| prop::collection::vec(inner, 0..6).prop_map(Value::Array))
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop::collection::vec(inner, 0..6).prop_map(Value::Array)
+    })
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
