@@ -4,8 +4,10 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use uptick_redis::Redis;
 
 use super::broker::{Broker, Channel, OnMessage, Topic};
+use super::client::RedisBroker;
 use super::link::Link;
 use super::stats::{Counters, RedisAdapterStats};
 use super::wire::WireError;
@@ -46,6 +48,11 @@ pub struct RedisAdapter {
 }
 
 impl RedisAdapter {
+    /// Creates an adapter over a Redis client, which the program closes. Each server needs its own client, because servers are counted by their connections.
+    pub fn new(redis: Redis) -> RedisAdapter {
+        RedisAdapter::with_broker(RedisBroker::new(redis))
+    }
+
     /// Creates an adapter over another Redis client.
     #[doc(hidden)]
     pub fn with_broker(broker: impl Broker + 'static) -> RedisAdapter {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use uptick_redis::Redis;
 
 use super::DEFAULT_PREFIX;
 use super::broker::{Broker, Channel};
+use super::client::RedisBroker;
 use super::stats::{Counters, RedisAdapterStats};
 use super::wire::WireError;
 use super::wire::classic::{Broadcast, BroadcastFlags, EMITTER_UID, Request, RequestBody};
@@ -29,6 +31,11 @@ pub struct RedisEmitter {
 }
 
 impl RedisEmitter {
+    /// Creates an emitter over a Redis client, which the program closes.
+    pub fn new(redis: Redis) -> RedisEmitter {
+        RedisEmitter::with_broker(RedisBroker::new(redis))
+    }
+
     /// Creates an emitter over another Redis client.
     #[doc(hidden)]
     pub fn with_broker(broker: impl Broker + 'static) -> RedisEmitter {
@@ -84,14 +91,14 @@ impl RedisEmitter {
         self.broadcast().emit(event, arguments);
     }
 
-    /// Adds all sockets of the namespace to a room.
-    pub fn sockets_join(&self, room: impl AsRef<str>) {
-        self.broadcast().sockets_join(room);
+    /// Adds all sockets of the namespace to rooms.
+    pub fn sockets_join<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
+        self.broadcast().sockets_join(rooms);
     }
 
-    /// Removes all sockets of the namespace from a room.
-    pub fn sockets_leave(&self, room: impl AsRef<str>) {
-        self.broadcast().sockets_leave(room);
+    /// Removes all sockets of the namespace from rooms.
+    pub fn sockets_leave<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
+        self.broadcast().sockets_leave(rooms);
     }
 
     /// Disconnects all sockets of the namespace. With `close`, the connections of their clients are closed, too.
@@ -203,16 +210,16 @@ impl RedisBroadcast {
         emitter.publish(&channel, payload);
     }
 
-    /// Adds the sockets to a room.
-    pub fn sockets_join(&self, room: impl AsRef<str>) {
-        let (target, rooms) = (self.target.clone(), vec![room.as_ref().to_owned()]);
+    /// Adds the sockets to rooms.
+    pub fn sockets_join<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
+        let (target, rooms) = (self.target.clone(), names(rooms));
         self.emitter
             .request(None, RequestBody::Join { target, rooms });
     }
 
-    /// Removes the sockets from a room.
-    pub fn sockets_leave(&self, room: impl AsRef<str>) {
-        let (target, rooms) = (self.target.clone(), vec![room.as_ref().to_owned()]);
+    /// Removes the sockets from rooms.
+    pub fn sockets_leave<R: AsRef<str>>(&self, rooms: impl IntoIterator<Item = R>) {
+        let (target, rooms) = (self.target.clone(), names(rooms));
         self.emitter
             .request(None, RequestBody::Leave { target, rooms });
     }
@@ -223,6 +230,11 @@ impl RedisBroadcast {
         self.emitter
             .request(None, RequestBody::Disconnect { target, close });
     }
+}
+
+fn names<R: AsRef<str>>(rooms: impl IntoIterator<Item = R>) -> Vec<String> {
+    let rooms = rooms.into_iter();
+    rooms.map(|room| room.as_ref().to_owned()).collect()
 }
 
 fn add(rooms: &mut Vec<String>, room: &str) {

@@ -14,6 +14,7 @@
 #[doc(hidden)]
 pub mod broker;
 mod classic;
+mod client;
 mod emitter;
 mod link;
 mod sharded;

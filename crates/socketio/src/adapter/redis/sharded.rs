@@ -6,9 +6,11 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
+use uptick_redis::Redis;
 
 use super::DEFAULT_PREFIX;
 use super::broker::{Broker, Channel, OnMessage, Topic, TopicId};
+use super::client::RedisBroker;
 use super::link::Link;
 use super::stats::{Counters, RedisAdapterStats};
 use super::wire::cluster_message::{self, Content};
@@ -47,6 +49,11 @@ pub enum SubscriptionMode {
 }
 
 impl ShardedRedisAdapter {
+    /// Creates an adapter over a Redis client, which the program closes. Each server needs its own client, because servers are counted by their connections.
+    pub fn new(redis: Redis) -> ShardedRedisAdapter {
+        ShardedRedisAdapter::with_broker(RedisBroker::new(redis))
+    }
+
     /// Creates an adapter over another Redis client.
     #[doc(hidden)]
     pub fn with_broker(broker: impl Broker + 'static) -> ShardedRedisAdapter {
