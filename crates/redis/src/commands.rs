@@ -163,17 +163,17 @@ impl Redis {
 
     /// Adds an entry to a stream and returns its ID: `XADD`. The fields are pairs, such as `[("name", "Ann")]`.
     pub fn xadd(self, key: impl Arguments, fields: impl Arguments) -> Reply<String> {
-        self.xadd_with(key, XAddOptions::new(), fields)
+        self.command(("XADD", key, "*", fields))
     }
 
-    /// Adds an entry to a stream with options and returns its ID; `None` with
-    /// [`no_make_stream`](XAddOptions::no_make_stream) and without the stream is an error.
+    /// Adds an entry to a stream with options and returns its ID; `None` if there is no such stream and
+    /// [`no_make_stream`](XAddOptions::no_make_stream) is set.
     pub fn xadd_with(
         self,
         key: impl Arguments,
         options: XAddOptions,
         fields: impl Arguments,
-    ) -> Reply<String> {
+    ) -> Reply<Option<String>> {
         self.command(("XADD", key, options.arguments(), fields))
     }
 
