@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`RedisAdapter`] | `createAdapter` of `@socket.io/redis-adapter` |
 //! | [`ShardedRedisAdapter`] | `createShardedAdapter` of `@socket.io/redis-adapter` |
+//! | [`RedisStreamsAdapter`] | `createAdapter` of `@socket.io/redis-streams-adapter` |
 //! | [`RedisEmitter`] | `@socket.io/redis-emitter` |
 
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod emitter;
 mod link;
 mod sharded;
 mod stats;
+mod streams;
 #[doc(hidden)]
 pub mod wire;
 
@@ -26,6 +28,7 @@ pub use classic::RedisAdapter;
 pub use emitter::{RedisBroadcast, RedisEmitter};
 pub use sharded::{ShardedRedisAdapter, SubscriptionMode};
 pub use stats::RedisAdapterStats;
+pub use streams::{RedisStreamsAdapter, RedisStreamsError};
 
 /// The prefix of the channels.
 const DEFAULT_PREFIX: &str = "socket.io";

@@ -15,7 +15,7 @@ use crate::protocol::Value;
 
 const INITIAL_HEARTBEAT: u64 = 1;
 const HEARTBEAT: u64 = 2;
-const BROADCAST: u64 = 3;
+pub(super) const BROADCAST: u64 = 3;
 const SOCKETS_JOIN: u64 = 4;
 const SOCKETS_LEAVE: u64 = 5;
 const DISCONNECT_SOCKETS: u64 = 6;
@@ -98,13 +98,45 @@ pub fn encode_response(
     Ok(envelope(uid, namespace, data_of_response(response)?))
 }
 
-fn envelope(uid: &str, namespace: &str, (kind, data): (u64, Value)) -> Bytes {
-    value::encode(&object([
+/// Encodes a message of a namespace as MessagePack.
+///
+/// # Errors
+///
+/// As for [`encode_message`].
+pub fn pack_message(
+    uid: &str,
+    namespace: &str,
+    message: &ClusterMessage,
+) -> Result<Bytes, WireError> {
+    let envelope = envelope_of(uid, namespace, data_of_message(message)?);
+    Ok(value::encode_msgpack(&envelope))
+}
+
+/// Encodes a response of a namespace as MessagePack.
+///
+/// # Errors
+///
+/// As for [`encode_response`].
+pub fn pack_response(
+    uid: &str,
+    namespace: &str,
+    response: &ClusterResponse,
+) -> Result<Bytes, WireError> {
+    let envelope = envelope_of(uid, namespace, data_of_response(response)?);
+    Ok(value::encode_msgpack(&envelope))
+}
+
+fn envelope(uid: &str, namespace: &str, content: (u64, Value)) -> Bytes {
+    value::encode(&envelope_of(uid, namespace, content))
+}
+
+fn envelope_of(uid: &str, namespace: &str, (kind, data): (u64, Value)) -> Value {
+    object([
         ("type", Value::Number(kind.into())),
         ("data", data),
         ("uid", Value::from(uid)),
         ("nsp", Value::from(namespace)),
-    ]))
+    ])
 }
 
 /// Returns the type and the data of a message.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`classic`] | `createAdapter` of `@socket.io/redis-adapter`, `@socket.io/redis-emitter` |
 //! | [`cluster_message`] | `createShardedAdapter` of `@socket.io/redis-adapter`, and the other adapters based on `ClusterAdapter` |
+//! | [`stream_entry`] | `@socket.io/redis-streams-adapter` |
 //!
 //! Messages are JSON, or MessagePack if they contain binary data. A message that begins with `{` is JSON. Decoding never panics, and limits the nesting depth.
 
@@ -11,6 +12,7 @@ pub mod classic;
 pub mod cluster_message;
 mod fields;
 mod packet;
+pub mod stream_entry;
 mod value;
 
 use crate::protocol::packet::{EncodeError, PacketError};
@@ -34,6 +36,9 @@ pub enum WireError {
     /// The message is not valid MessagePack.
     #[error("it is not valid MessagePack: {0}")]
     MessagePack(PacketError),
+    /// The message is not valid Base64.
+    #[error("it is not valid Base64")]
+    Base64,
     /// The message is not an object, or a broadcast is not an array of three elements.
     #[error("it has an unknown structure")]
     Structure,
