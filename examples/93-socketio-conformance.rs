@@ -15,7 +15,9 @@ use std::time::Duration;
 use uptick::http::Cors;
 use uptick::prelude::*;
 use uptick::redis::{self, Redis};
-use uptick::socketio::adapter::redis::{RedisAdapter, ShardedRedisAdapter};
+use uptick::socketio::adapter::redis::{
+    RedisAdapter, RedisStreamsAdapter, RedisStreamsError, ShardedRedisAdapter,
+};
 use uptick::socketio::adapter::{AdapterFactory, BusAdapter};
 use uptick::socketio::engine::EngineOptions;
 use uptick::socketio::{RecoveryOptions, SocketIoOptions};
@@ -118,6 +120,11 @@ fn redis_adapter(redis: Redis, kind: RedisKind) -> AdapterFactory {
     match kind {
         RedisKind::Classic => RedisAdapter::new(redis).factory(),
         RedisKind::Sharded => ShardedRedisAdapter::new(redis).factory(),
+        RedisKind::Streams => {
+            let adapter = RedisStreamsAdapter::new(redis);
+            adapter.on("error", |error: RedisStreamsError| eprintln!("{error}"));
+            adapter.factory()
+        }
     }
 }
 

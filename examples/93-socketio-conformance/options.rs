@@ -11,7 +11,7 @@
 //! | `SIO_PARSER` | json | the encoding of packets: `json` or `msgpack` |
 //! | `SIO_WORKERS` | 1 | the number of worker processes |
 //! | `SIO_REDIS` | – | the URL of a Redis server that connects the servers of a cluster |
-//! | `SIO_ADAPTER` | classic | the adapter for it: `classic` or `sharded` |
+//! | `SIO_ADAPTER` | classic | the adapter for it: `classic`, `sharded` or `streams` |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +39,7 @@ pub(crate) struct Options {
 pub(crate) enum RedisKind {
     Classic,
     Sharded,
+    Streams,
 }
 
 /// The listener for HTTPS.
@@ -77,9 +78,10 @@ impl Options {
         let adapter = match text("SIO_ADAPTER").as_deref() {
             None | Some("classic") => RedisKind::Classic,
             Some("sharded") => RedisKind::Sharded,
+            Some("streams") => RedisKind::Streams,
             Some(other) => {
                 return Err(format!(
-                    "SIO_ADAPTER: {other:?} is neither classic nor sharded"
+                    "SIO_ADAPTER: {other:?} is not classic, sharded or streams"
                 ));
             }
         };

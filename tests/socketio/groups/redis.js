@@ -7,7 +7,7 @@ const { load } = require("../lib/modules.js");
 const { RedisServer, isInstalled } = require("../lib/redis.js");
 const { next, sleep } = require("../lib/wait.js");
 
-const ADAPTERS = ["classic", "sharded"];
+const ADAPTERS = ["classic", "sharded", "streams"];
 const PEERS = ["itself", "Node.js"];
 
 /** Time for subscriptions to rooms to take effect, in ms: joining a room does not wait for them. */

@@ -17,8 +17,10 @@ const accepts = (port) =>
   });
 
 class RedisServer {
-  static async start() {
+  /** Starts a server with additional arguments. */
+  static async start(args = []) {
     const redis = new RedisServer();
+    redis.args = args;
     redis.port = await freePort();
     redis.url = `redis://127.0.0.1:${redis.port}`;
     await redis.launch();
@@ -28,7 +30,7 @@ class RedisServer {
 
   /** Starts the process, also after it was killed. */
   async launch() {
-    const args = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    const args = ["--port", String(this.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...this.args];
     this.child = spawn("redis-server", args, { stdio: "ignore" });
     for (let attempt = 0; !(await accepts(this.port)); attempt++) {
       if (attempt === 1000 || this.child.exitCode !== null) throw new Error("redis-server did not start");

@@ -197,6 +197,7 @@ async function joinCluster() {
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", (error) => console.error(error.message));
   await Promise.all([publisher.connect(), subscriber.connect()]);
+  if (process.env.SIO_ADAPTER === "streams") return io.adapter(load("@socket.io/redis-streams-adapter").createAdapter(publisher));
   const { createAdapter, createShardedAdapter } = load("@socket.io/redis-adapter");
   const create = process.env.SIO_ADAPTER === "sharded" ? createShardedAdapter : createAdapter;
   io.adapter(create(publisher, subscriber));

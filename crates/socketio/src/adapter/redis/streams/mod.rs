@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use uptick_emitter::{Emitter, Listeners, emit, events};
+use uptick_event_loop::future_tick;
 use uptick_redis::{Error, Redis};
 
 use self::namespace::StreamsNamespace;
@@ -310,9 +311,10 @@ struct StreamsShared {
 }
 
 impl StreamsShared {
+    /// Emits an error after the current callback has returned, because an adapter must not call the program before it returns.
     fn emit(&self, error: RedisStreamsError) {
         let emitter = StreamsEmitter(Rc::clone(&self.listeners));
-        emit(&emitter, RedisStreamsAdapter::ERROR, error);
+        future_tick(move || emit(&emitter, RedisStreamsAdapter::ERROR, error));
     }
 }
 
