@@ -347,7 +347,8 @@ impl Session<Connection> for Link {
     }
 
     fn end(&self, _: &Visit<Connection>) {
-        // The connection ends as well, and `close` follows.
+        // The connection ends as well and accepts no further commands, and `close` follows.
+        self.closed.set(true);
     }
 
     fn drain(&self, _: &Visit<Connection>) {
