@@ -123,7 +123,7 @@ exports.tests["a client that moves between servers during a stream of events rec
     let i = 0;
     for (; isSending; i++) {
       sender.emit("cast", cast({ args: [index, i] }), () => {});
-      if (i % 20 === 0) await sleep(2);
+      if (i % 5 === 0) await sleep(5);
     }
     return i;
   };

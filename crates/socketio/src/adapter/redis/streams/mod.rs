@@ -314,7 +314,9 @@ impl StreamsShared {
     /// Emits an error after the current callback has returned, because an adapter must not call the program before it returns.
     fn emit(&self, error: RedisStreamsError) {
         let emitter = StreamsEmitter(Rc::clone(&self.listeners));
-        future_tick(move || emit(&emitter, RedisStreamsAdapter::ERROR, error));
+        future_tick(move || {
+            emit(&emitter, RedisStreamsAdapter::ERROR, error);
+        });
     }
 }
 

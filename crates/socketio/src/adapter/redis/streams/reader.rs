@@ -27,7 +27,7 @@ async fn read_until_closed(stream: &StreamState) {
         if must_check {
             match check_position(stream).await {
                 Ok(()) => must_check = false,
-                Err(Error::Closed) => return,
+                Err(_) if !stream.redis.is_open() => return,
                 Err(error) => {
                     report(stream, &mut failing, error);
                     wait(stream.redis).await;
@@ -48,7 +48,7 @@ async fn read_until_closed(stream: &StreamState) {
                     stream.receive(entry);
                 }
             }
-            Err(Error::Closed) => return,
+            Err(_) if !stream.redis.is_open() => return,
             Err(error) => {
                 report(stream, &mut failing, error);
                 must_check = true;

@@ -205,7 +205,7 @@ async fn send(stream: &StreamState, count: usize, last: &mut EntryId) -> Retries
                 }
                 stream.finish(entry, Ok(()));
             }
-            Err(error) => match retry(&error) {
+            Err(error) => match retry(stream, &error) {
                 Some(is_unknown) => {
                     retries.is_unknown |= is_unknown;
                     retries.entries.push_back(entry);
@@ -218,8 +218,13 @@ async fn send(stream: &StreamState, count: usize, last: &mut EntryId) -> Retries
 }
 
 /// Returns whether an entry may have been added that must be sent again; `None` if it is not sent again.
-fn retry(error: &Error) -> Option<bool> {
+fn retry(stream: &StreamState, error: &Error) -> Option<bool> {
+    if !stream.redis.is_open() {
+        return None;
+    }
     match error {
+        // The connection is ending.
+        Error::Closed => Some(false),
         Error::NotConnected { .. } | Error::QueueFull { .. } => Some(false),
         Error::Reply { code, .. } => {
             let is_temporary = matches!(
@@ -234,7 +239,7 @@ fn retry(error: &Error) -> Option<bool> {
             );
             is_temporary.then_some(false)
         }
-        Error::Closed | Error::InvalidUrl { .. } | Error::Conversion { .. } => None,
+        Error::InvalidUrl { .. } | Error::Conversion { .. } => None,
         _ => Some(true),
     }
 }
@@ -253,7 +258,7 @@ async fn find_added(
             .xrange_count(&stream.name, start, "+", SCAN_COUNT);
         let found = match found.await {
             Ok(found) => found,
-            Err(Error::Closed) => break,
+            Err(_) if !stream.redis.is_open() => break,
             Err(_) => {
                 wait(stream.redis).await;
                 continue;
