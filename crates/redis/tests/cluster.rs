@@ -17,7 +17,7 @@ fn start() -> Option<Node> {
         let options =
             format!("--cluster-enabled yes --cluster-node-timeout 1000 --cluster-port {bus}");
         let allow_down =
-            "--cluster-allow-pubsubshard-when-down no --cluster-require-full-coverage no";
+            "--cluster-allow-pubsubshard-when-down yes --cluster-require-full-coverage no";
         let all = options.split(' ').chain(allow_down.split(' '));
         all.map(str::to_owned).collect()
     })?;
@@ -95,6 +95,21 @@ fn sharded_channels_use_the_node_of_their_slot() {
         until(|| recorder.has("smessage foo 3")).await;
         redis.sunsubscribe("foo").await?;
         assert_eq!(redis.spublish("foo", "4").await?, 0);
+
+        // A node is lost, and its slot is taken over by the other one.
+        redis.ssubscribe("qux").await?;
+        assert_eq!(redis.nodes(), [second.server.url()]);
+        drop(second);
+        let slot = key_slot(b"qux");
+        direct[0]
+            .command::<()>(("CLUSTER", "SETSLOT", slot, "NODE", &id))
+            .await?;
+        while direct[0].pubsub_shardnumsub("qux").await? == 0 {
+            sleep(5).await;
+        }
+        assert!(redis.nodes().is_empty());
+        assert_eq!(redis.spublish("qux", "5").await?, 1);
+        until(|| recorder.has("smessage qux 5")).await;
         for client in [redis, direct[0], direct[1]] {
             client.close();
         }

@@ -23,6 +23,9 @@ use crate::url::RedisUrl;
 /// Number of failed attempts after which another node of the cluster is looked for.
 const MAX_NODE_ATTEMPTS: u32 = 3;
 
+/// Minimum delay before a subscription is tried again.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+
 /// The purpose of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -410,7 +413,7 @@ impl Endpoint {
     }
 
     /// Called when the server has refused a change of a subscription.
-    pub(super) fn subscription_failed(&self, change: SubscriptionChange, error: Error) {
+    pub(super) fn subscription_failed(self: &Rc<Self>, change: SubscriptionChange, error: Error) {
         if !change.subscribed {
             return self.fail(change.reply, error);
         }
@@ -421,7 +424,21 @@ impl Endpoint {
         if client.is_some_and(|client| client.redirect_subscription(self, &change, &error)) {
             return;
         }
+        if matches!(error.code(), Some("CLUSTERDOWN" | "LOADING" | "TRYAGAIN")) {
+            return self.resubscribe_later(change);
+        }
         self.end_subscription(change.kind, change.channel, error);
+    }
+
+    /// Subscribes again after a delay, because the server cannot do so at the moment.
+    fn resubscribe_later(self: &Rc<Self>, change: SubscriptionChange) {
+        let endpoint = Rc::downgrade(self);
+        let delay = self.config.options.first_delay.max(MIN_RETRY_DELAY);
+        add_timer(delay, move || {
+            if let Some(endpoint) = endpoint.upgrade() {
+                endpoint.resubscribe(change.kind, change.channel);
+            }
+        });
     }
 
     fn end_subscription(&self, kind: SubscriptionKind, channel: Bytes, error: Error) {
@@ -435,8 +452,8 @@ impl Endpoint {
         }
     }
 
-    /// Called when the server has ended a subscription, because the slot has moved to another node.
-    pub(super) fn unsubscribed_by_server(self: &Rc<Self>, kind: SubscriptionKind, channel: Bytes) {
+    /// Subscribes again, if the program still wants it.
+    pub(super) fn resubscribe(self: &Rc<Self>, kind: SubscriptionKind, channel: Bytes) {
         let is_wanted = self
             .subscriptions
             .borrow()

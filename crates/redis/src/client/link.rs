@@ -250,7 +250,8 @@ impl Link {
                     Some(change) => {
                         drop(change.reply.map(|id| reply::complete(id, Ok(Value::Null))))
                     }
-                    None => endpoint.unsubscribed_by_server(kind, channel),
+                    // In a cluster, the slot has moved to another node.
+                    None => endpoint.resubscribe(kind, channel),
                 }
             }
             PubSubMessage::Pong => self.replied(Ok(Value::Null)),
