@@ -1,4 +1,10 @@
 //! Allocations per command. All allocations of the process are counted, so this test has its own process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may panic and print"
+)]
 
 mod support;
 

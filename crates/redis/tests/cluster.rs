@@ -1,4 +1,5 @@
 //! Sharded channels in a cluster of two real servers.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Lost servers, stopped servers and servers that send nonsense.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
