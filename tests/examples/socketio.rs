@@ -111,8 +111,15 @@ mod over_redis {
     use crate::npm;
 
     fn run(options: &[&str]) {
-        let packages = ["redis", "@socket.io/redis-adapter", "@socket.io/redis-emitter"];
-        if packages.iter().all(|package| npm::package(package).is_some()) {
+        let packages = [
+            "redis",
+            "@socket.io/redis-adapter",
+            "@socket.io/redis-emitter",
+        ];
+        if packages
+            .iter()
+            .all(|package| npm::package(package).is_some())
+        {
             super::run("redis", options);
         }
     }

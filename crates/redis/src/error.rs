@@ -119,6 +119,9 @@ pub enum Error {
         /// The received value.
         received: Arc<str>,
     },
+    /// The subscription was ended before the server had confirmed it.
+    #[error("subscribing failed: the subscription was ended before it was confirmed (ECANCELED)")]
+    Unsubscribed,
     /// The client is closed, or closes.
     #[error("the Redis client is closed (ENOTCONN)")]
     Closed,

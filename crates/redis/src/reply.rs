@@ -201,8 +201,15 @@ impl<T> Future for Reply<T> {
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        let ReplyState::Table(id) = self.state else {
-            return;
+        let id = match &self.state {
+            ReplyState::Table(id) => *id,
+            // A full queue is reported once, by an event.
+            ReplyState::Failed(Error::QueueFull { .. } | Error::Closed) | ReplyState::Done => {
+                return;
+            }
+            ReplyState::Failed(error) => {
+                return tracing::warn!("a Redis command was not sent: {error}");
+            }
         };
         // The entry is dropped after the borrow: a waker may use the table.
         let entry = REPLIES.try_with(|replies| replies.borrow_mut().remove(id));

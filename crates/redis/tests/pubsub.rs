@@ -1,4 +1,5 @@
 //! Subscriptions, against a real server.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
@@ -44,6 +45,18 @@ fn messages_are_received_with_both_protocols() {
             redis.subscribe("news").await?;
             assert_eq!(redis.publish("news", "4").await?, 1);
             until(|| recorder.has("message news 4")).await;
+            let (first, ended, last) = (
+                redis.subscribe("x"),
+                redis.unsubscribe("x"),
+                redis.subscribe("x"),
+            );
+            assert_eq!(
+                first.await.unwrap_err().to_string(),
+                "subscribing failed: the subscription was ended before it was confirmed (ECANCELED)"
+            );
+            ended.await?;
+            last.await?;
+            assert_eq!(redis.pubsub_numsub("x").await?, 1);
             let clients: String = redis.command(("CLIENT", "LIST")).await?;
             let connections = if protocol == Protocol::Resp2 { 2 } else { 1 };
             assert_eq!(clients.lines().count(), connections, "{clients}");

@@ -1,4 +1,5 @@
 //! Lost servers, stopped servers and servers that send nonsense.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 
@@ -245,21 +246,52 @@ fn malformed_replies_close_the_connection_and_the_client_tries_again() {
 
 #[test]
 fn a_server_without_hello_is_used_with_resp2() {
-    let url = fake_server(&[b"-ERR unknown command 'HELLO'\r\n+PONG\r\n"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut conn, _) = listener.accept().unwrap();
+        let responses = ["-ERR unknown command `HELLO`", "+OK", "+OK", "+OK", "+PONG"];
+        responses.map(|response| {
+            let mut buffer = [0; 4096];
+            let count = conn.read(&mut buffer).unwrap();
+            conn.write_all(format!("{response}\r\n").as_bytes())
+                .unwrap();
+            let command = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            let words = command
+                .split("\r\n")
+                .filter(|word| !word.starts_with(['*', '$']));
+            words.collect::<Vec<_>>().join(" ").trim().to_owned()
+        })
+    });
     run(async move {
-        let redis = Redis::connect(&url)?;
-        redis.ping().await.unwrap_err();
+        let options = RedisOptions::new().client_name("test");
+        let redis = Redis::connect_with(format!("redis://ann:pass@{address}/3"), options)?;
+        redis.ping().await?;
         redis.disconnect();
         Ok(())
     });
-    let url = fake_server(&[b"-ERR unknown command 'HELLO'\r\n"]);
+    let expected = [
+        "HELLO 3 AUTH ann pass SETNAME test",
+        "AUTH ann pass",
+        "CLIENT SETNAME test",
+        "SELECT 3",
+        "PING",
+    ];
+    assert_eq!(server.join().unwrap(), expected);
+}
+
+#[test]
+fn a_server_without_resp3_is_refused_if_resp3_is_required() {
+    let url = fake_server(&[b"-NOPROTO unsupported protocol version\r\n"]);
     run(async move {
-        let redis = Redis::connect(&url)?;
-        let recorder = Recorder::of(redis);
-        until(|| recorder.count("ready") == 1).await;
+        let options = RedisOptions::new().protocol(Protocol::Resp3);
+        let redis = Redis::connect_with(&url, options)?;
+        let error = redis.ping().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("HELLO at {url} failed: NOPROTO unsupported protocol version (EACCES)")
+        );
         redis.disconnect();
-        let refused = Redis::connect_with(&url, RedisOptions::new().protocol(Protocol::Resp3))?;
-        refused.disconnect();
         Ok(())
     });
 }

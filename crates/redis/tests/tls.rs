@@ -1,4 +1,5 @@
 //! TLS, against a real server.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod support;
 

@@ -84,6 +84,8 @@ pub(crate) struct Recovered {
     /// The number of the event after the missed ones.
     until: u64,
     pub(crate) foreign_offset: Option<ForeignOffset>,
+    /// Set if the state is known to be of this namespace.
+    pub(crate) is_verified: bool,
     /// Keeps the events since the client reconnected.
     _reconnecting: Option<Rc<()>>,
 }
@@ -220,6 +222,7 @@ impl Recovery {
             rooms: session.rooms,
             data: session.data,
             foreign_offset: session.foreign_offset,
+            is_verified: true,
             _reconnecting: None,
         })
     }
@@ -264,6 +267,7 @@ impl Recovery {
             missed,
             until: self.next(),
             foreign_offset: Some(foreign_offset),
+            is_verified: true,
             _reconnecting: None,
         })
     }
@@ -279,6 +283,7 @@ impl Recovery {
             missed: restored.missed,
             until: self.next(),
             foreign_offset: None,
+            is_verified: restored.is_verified,
             _reconnecting: Some(Rc::clone(&self.reconnecting)),
         })
     }
@@ -383,6 +388,7 @@ mod tests {
     use uptick_websocket::Message;
 
     use super::*;
+    use crate::adapter::SavedSession;
 
     fn packet(text: &str) -> Encoded {
         Encoded::of_frame(Message::from(format!(r#"42["{text}"]"#)))
@@ -470,6 +476,35 @@ mod tests {
         }
         assert!(RecoveryClaim::of(None).is_none());
         assert!(recovery.restore(&claim(pid, &offset)).is_some());
+    }
+
+    #[test]
+    fn events_of_a_shared_log_are_kept_only_while_a_client_is_reconnecting() {
+        let mut recovery = Recovery::new(RecoveryOptions::new());
+        let (id, pid) = (SocketId::random(), SocketId::random());
+        let all = target(&[], &[]);
+        recovery.logged(&packet("early"), &all, "1-0");
+        let restored = RestoredSession {
+            session: SavedSession {
+                id: id.as_str().to_owned(),
+                pid: pid.as_str().to_owned(),
+                rooms: vec!["a".to_owned()],
+                data: Value::Null,
+            },
+            missed: vec![packet("missed").with_argument("2-0").unwrap()],
+            is_verified: true,
+        };
+        let recovered = recovery.import_restored(restored).unwrap();
+        recovery.logged(&packet("room"), &target(&["a"], &[]), "3-0");
+        recovery.logged(&packet("other"), &target(&["b"], &[]), "4-0");
+        recovery.logged(&packet("all"), &all, "5-0");
+        let missed = recovery.missed_until_now(&recovered);
+        assert_eq!(texts(&missed), ["missed", "room", "all"]);
+        let text = missed[2].frames().next().unwrap().into_bytes();
+        assert_eq!(text, r#"42["all","5-0"]"#);
+        drop(recovered);
+        recovery.logged(&packet("late"), &all, "6-0");
+        assert_eq!((recovery.log.len(), recovery.bytes), (0, 0));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
+#[path = "invariants/redis_message.rs"]
+mod invariants;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -310,13 +313,8 @@ fn a_request_for_the_state_of_a_client_is_not_supported() {
     assert!(matches!(encoded, Err(WireError::Unsupported)));
 }
 
-/// Decodes bytes as each kind of message. Returns the number of decoders that accept them.
 fn accepted(bytes: &[u8]) -> usize {
-    let bytes = Bytes::copy_from_slice(bytes);
-    usize::from(Broadcast::decode(bytes.clone()).is_ok())
-        + usize::from(Request::decode(bytes.clone(), "/").is_ok())
-        + usize::from(Response::decode(bytes.clone()).is_ok())
-        + usize::from(cluster_message::decode(bytes).is_ok())
+    invariants::check_bytes(&Bytes::copy_from_slice(bytes))
 }
 
 #[test]

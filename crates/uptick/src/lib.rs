@@ -127,6 +127,8 @@ pub mod prelude {
     };
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
+    #[cfg(feature = "redis")]
+    pub use uptick_redis::{Redis, RedisOptions};
     pub use uptick_socket::{
         AnyServer, Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error,
         LimitingServer, ProxyProtocolOptions, ProxyProtocolServer, Remote, Server, ServerInterface,

@@ -163,11 +163,8 @@ impl Client {
         else {
             return false;
         };
-        let key = (change.kind, change.channel.clone());
-        let replies = source.subscriptions.borrow_mut().all.remove(&key);
-        if let Some(replies) = replies {
-            node.subscribe(change.kind, change.channel.clone(), replies);
-        }
+        let replies = source.remove(change.kind, change.channel.clone());
+        node.subscribe(change.kind, change.channel.clone(), replies);
         true
     }
 
@@ -179,8 +176,8 @@ impl Client {
             nodes.nodes.remove(&node.url.address);
         }
         let subscriptions = std::mem::take(&mut *node.subscriptions.borrow_mut());
-        for ((kind, channel), replies) in subscriptions.all {
-            self.main.subscribe(kind, channel, replies);
+        for ((kind, channel), subscription) in subscriptions.all {
+            self.main.subscribe(kind, channel, subscription.replies);
         }
         node.close();
     }

@@ -23,6 +23,9 @@ use crate::url::RedisUrl;
 /// Number of failed attempts after which another node of the cluster is looked for.
 const MAX_NODE_ATTEMPTS: u32 = 3;
 
+/// Minimum delay before a subscription is tried again.
+const MIN_RETRY_DELAY: Duration = Duration::from_millis(100);
+
 /// The purpose of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -141,6 +144,7 @@ impl Endpoint {
     fn expire(self: &Rc<Self>) {
         self.expiry.set(None);
         let now = time_of_call();
+        let mut unused = None;
         loop {
             let expired = self.waiting.borrow_mut().expire(now);
             let Some(reply) = expired else { break };
@@ -154,8 +158,9 @@ impl Endpoint {
                 after: self.config.options.command_timeout,
                 cause: cause.into(),
             };
-            self.fail(reply, error);
+            unused = unused.or(failed(reply, error));
         }
+        self.report(unused);
         let next = self.waiting.borrow().deadline();
         if let Some(deadline) = next
             && self.expiry.get().is_none()
@@ -166,7 +171,12 @@ impl Endpoint {
     }
 
     fn fail(&self, reply: Option<Id>, error: Error) {
-        if let Some(error) = reply.and_then(|id| reply::complete(id, Err(error))) {
+        self.report(failed(reply, error));
+    }
+
+    /// Reports the first of several equal errors of commands whose replies are not used.
+    fn report(&self, unused: Option<Error>) {
+        if let Some(error) = unused {
             self.unused_error(error);
         }
     }
@@ -199,7 +209,8 @@ impl Endpoint {
         *self.link.borrow_mut() = Some(Rc::clone(&link));
         self.failed.set(0);
         *self.last_error.borrow_mut() = None;
-        link.check_health(&self.config.options);
+        let options = &self.config.options;
+        link.check_health(options.health_interval, options.health_timeout);
         let Some(client) = self.client.upgrade() else {
             return link.conn.close();
         };
@@ -255,9 +266,11 @@ impl Endpoint {
         if let Some(timer) = self.expiry.take() {
             timer.cancel();
         }
+        let mut unused = None;
         for reply in replies {
-            self.fail(reply, error.clone());
+            unused = unused.or(failed(reply, error.clone()));
         }
+        self.report(unused);
     }
 
     /// Schedules the next attempt.
@@ -326,32 +339,28 @@ impl Endpoint {
         replies: Vec<Id>,
     ) {
         let key = (kind, channel.clone());
-        self.subscriptions
-            .borrow_mut()
-            .all
-            .entry(key)
-            .or_default()
-            .extend(replies);
+        self.subscriptions.borrow_mut().add(key, replies);
         self.start();
         self.send_subscription(kind, channel);
     }
 
     fn send_subscription(&self, kind: SubscriptionKind, channel: Bytes) {
-        let sent = match &*self.link.borrow() {
-            Some(link) => {
-                let change = SubscriptionChange {
-                    kind,
-                    channel: channel.clone(),
-                    subscribed: true,
-                    reply: None,
-                };
-                link.send(
-                    Pending::Subscription(Box::new(change)),
-                    &(kind.subscribe(), &channel),
-                )
-            }
-            None => Ok(()),
+        let link = self.link.borrow().clone();
+        let Some(link) = link else {
+            return;
         };
+        let key = (kind, channel.clone());
+        let change = SubscriptionChange {
+            kind,
+            channel: channel.clone(),
+            subscribed: true,
+            serial: self.subscriptions.borrow_mut().next_serial(&key),
+            reply: None,
+        };
+        let sent = link.send(
+            Pending::Subscription(Box::new(change)),
+            &(kind.subscribe(), &channel),
+        );
         if let Err(error @ Error::QueueFull { .. }) = sent {
             self.end_subscription(kind, channel, error);
         }
@@ -359,19 +368,16 @@ impl Endpoint {
 
     /// Unsubscribes. The reply is completed when the server has confirmed it, or at once without a connection.
     pub(super) fn unsubscribe(&self, kind: SubscriptionKind, channel: Bytes, reply: Option<Id>) {
-        let removed = self
-            .subscriptions
-            .borrow_mut()
-            .all
-            .remove(&(kind, channel.clone()));
-        for id in removed.into_iter().flatten() {
-            reply::complete(id, Err(Error::Closed));
+        let removed = self.remove(kind, channel.clone());
+        for id in removed {
+            reply::complete(id, Err(Error::Unsubscribed));
         }
         let link = self.link.borrow().clone();
         let change = SubscriptionChange {
             kind,
             channel: channel.clone(),
             subscribed: false,
+            serial: 0,
             reply,
         };
         let sent = link.map(|link| {
@@ -387,35 +393,58 @@ impl Endpoint {
         }
     }
 
+    /// Removes a subscription and returns the replies that wait for its confirmation.
+    pub(super) fn remove(&self, kind: SubscriptionKind, channel: Bytes) -> Vec<Id> {
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        let removed = subscriptions.all.remove(&(kind, channel));
+        removed.map_or_else(Vec::new, |subscription| subscription.replies)
+    }
+
     /// Called when the server has confirmed a subscription.
-    pub(super) fn subscribed(&self, kind: SubscriptionKind, channel: Bytes) {
-        let replies = self
-            .subscriptions
-            .borrow_mut()
-            .all
-            .get_mut(&(kind, channel))
-            .map(std::mem::take);
-        for id in replies.into_iter().flatten() {
+    pub(super) fn subscribed(&self, change: &SubscriptionChange) {
+        let replies = {
+            let mut subscriptions = self.subscriptions.borrow_mut();
+            let current = subscriptions.current(change);
+            current.map_or_else(Vec::new, |all| std::mem::take(&mut all.replies))
+        };
+        for id in replies {
             reply::complete(id, Ok(Value::Null));
         }
     }
 
     /// Called when the server has refused a change of a subscription.
-    pub(super) fn subscription_failed(&self, change: SubscriptionChange, error: Error) {
+    pub(super) fn subscription_failed(self: &Rc<Self>, change: SubscriptionChange, error: Error) {
         if !change.subscribed {
             return self.fail(change.reply, error);
+        }
+        if self.subscriptions.borrow_mut().current(&change).is_none() {
+            return;
         }
         let client = self.client.upgrade();
         if client.is_some_and(|client| client.redirect_subscription(self, &change, &error)) {
             return;
         }
+        if matches!(error.code(), Some("CLUSTERDOWN" | "LOADING" | "TRYAGAIN")) {
+            return self.resubscribe_later(change);
+        }
         self.end_subscription(change.kind, change.channel, error);
     }
 
+    /// Subscribes again after a delay, because the server cannot do so at the moment.
+    fn resubscribe_later(self: &Rc<Self>, change: SubscriptionChange) {
+        let endpoint = Rc::downgrade(self);
+        let delay = self.config.options.first_delay.max(MIN_RETRY_DELAY);
+        add_timer(delay, move || {
+            if let Some(endpoint) = endpoint.upgrade() {
+                endpoint.resubscribe(change.kind, change.channel);
+            }
+        });
+    }
+
     fn end_subscription(&self, kind: SubscriptionKind, channel: Bytes, error: Error) {
-        let replies = self.subscriptions.borrow_mut().all.remove(&(kind, channel));
+        let replies = self.remove(kind, channel);
         let mut is_unused = true;
-        for id in replies.into_iter().flatten() {
+        for id in replies {
             is_unused &= reply::complete(id, Err(error.clone())).is_some();
         }
         if is_unused {
@@ -423,8 +452,8 @@ impl Endpoint {
         }
     }
 
-    /// Called when the server has ended a subscription, because the slot has moved to another node.
-    pub(super) fn unsubscribed_by_server(self: &Rc<Self>, kind: SubscriptionKind, channel: Bytes) {
+    /// Subscribes again, if the program still wants it.
+    pub(super) fn resubscribe(self: &Rc<Self>, kind: SubscriptionKind, channel: Bytes) {
         let is_wanted = self
             .subscriptions
             .borrow()
@@ -482,8 +511,14 @@ impl Endpoint {
         }
         self.fail_waiting(&Error::Closed);
         let subscriptions = std::mem::take(&mut *self.subscriptions.borrow_mut());
-        for id in subscriptions.all.into_values().flatten() {
+        let replies = subscriptions.all.into_values().flat_map(|all| all.replies);
+        for id in replies {
             reply::complete(id, Err(Error::Closed));
         }
     }
+}
+
+/// Completes a reply with an error. Returns the error if the reply is not used.
+fn failed(reply: Option<Id>, error: Error) -> Option<Error> {
+    reply::complete(reply?, Err(error))
 }

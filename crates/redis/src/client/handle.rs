@@ -165,6 +165,10 @@ impl Redis {
 
     /// Sends a command.
     ///
+    /// Commands that change the state of the connection must not be sent: `SUBSCRIBE` and its relatives, `MONITOR`, `SELECT`, `HELLO`, `RESET`,
+    /// `CLIENT REPLY`. Commands that block delay all later ones; see [`blocking_command`](Redis::blocking_command). The commands of a
+    /// transaction (`MULTI` to `EXEC`) are sent without an `await` between them.
+    ///
     /// # Errors
     /// The reply is [`Error::Reply`] if the server responds with an error, [`Error::Conversion`] if the reply does not have the type `T`,
     /// [`Error::Disconnected`] if the connection is lost before the reply, [`Error::NotConnected`] if there is no connection within the command

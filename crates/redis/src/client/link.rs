@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use uptick_event_loop::{Id, Timer, add_timer};
@@ -236,8 +237,8 @@ impl Link {
                 let change = self.take_change(|change| {
                     change.subscribed && change.kind == kind && change.channel == channel
                 });
-                if change.is_some() {
-                    endpoint.subscribed(kind, channel);
+                if let Some(change) = change {
+                    endpoint.subscribed(&change);
                 }
             }
             PubSubMessage::Unsubscribed(kind, channel) => {
@@ -249,7 +250,8 @@ impl Link {
                     Some(change) => {
                         drop(change.reply.map(|id| reply::complete(id, Ok(Value::Null))))
                     }
-                    None => endpoint.unsubscribed_by_server(kind, channel),
+                    // In a cluster, the slot has moved to another node.
+                    None => endpoint.resubscribe(kind, channel),
                 }
             }
             PubSubMessage::Pong => self.replied(Ok(Value::Null)),
@@ -290,16 +292,15 @@ impl Link {
 
     /// Starts the health check: after an interval without received bytes a `PING` is sent, and if nothing is received within the timeout after
     /// that, the link fails.
-    pub(super) fn check_health(self: &Rc<Self>, options: &RedisOptions) {
-        let (interval, timeout) = (options.health_interval, options.health_timeout);
-        let (link, options) = (Rc::downgrade(self), options.clone());
+    pub(super) fn check_health(self: &Rc<Self>, interval: Duration, timeout: Duration) {
+        let link = Rc::downgrade(self);
         let seen = self.conn.bytes_read();
         let timer = add_timer(interval, move || {
             let Some(link) = link.upgrade().filter(|link| link.is_open()) else {
                 return;
             };
             if link.conn.bytes_read() != seen {
-                return link.check_health(&options);
+                return link.check_health(interval, timeout);
             }
             // Commands that are pending already need a response as well.
             if link.pending() == 0 {
@@ -311,7 +312,7 @@ impl Link {
                     return;
                 };
                 if link.conn.bytes_read() != seen {
-                    return link.check_health(&options);
+                    return link.check_health(interval, timeout);
                 }
                 link.fail(Error::Timeout {
                     address: Arc::clone(&link.address),

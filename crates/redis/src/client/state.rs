@@ -211,8 +211,8 @@ impl Client {
             });
             Rc::clone(subscriber)
         };
-        for ((kind, channel), replies) in subscriptions.all {
-            subscriber.subscribe(kind, channel, replies);
+        for ((kind, channel), subscription) in subscriptions.all {
+            subscriber.subscribe(kind, channel, subscription.replies);
         }
     }
 

@@ -40,16 +40,51 @@ pub(super) struct SubscriptionChange {
     pub(super) kind: SubscriptionKind,
     pub(super) channel: Bytes,
     pub(super) subscribed: bool,
+    /// The number of a subscription; see [`Subscription`].
+    pub(super) serial: u64,
     /// The reply to an unsubscription. Those of subscriptions are in [`Subscriptions`].
     pub(super) reply: Option<Id>,
 }
 
 pub(super) type SubscriptionKey = (SubscriptionKind, Bytes);
 
-/// The subscriptions that the program wants, with the replies that wait for a confirmation.
+/// The subscriptions of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    pub(super) all: HashMap<SubscriptionKey, Vec<Id>>,
+    pub(super) all: HashMap<SubscriptionKey, Subscription>,
+    serial: u64,
+}
+
+/// A subscription that the program wants.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    /// The replies that wait for the confirmation.
+    pub(super) replies: Vec<Id>,
+    /// The number of the last command for this channel. Confirmations of earlier commands are ignored.
+    serial: u64,
+}
+
+impl Subscriptions {
+    /// Adds replies to a subscription, which is created if it does not exist.
+    pub(super) fn add(&mut self, key: SubscriptionKey, replies: Vec<Id>) {
+        self.all.entry(key).or_default().replies.extend(replies);
+    }
+
+    /// Assigns the next number to a subscription, for a command that is about to be sent.
+    pub(super) fn next_serial(&mut self, key: &SubscriptionKey) -> u64 {
+        self.serial += 1;
+        if let Some(subscription) = self.all.get_mut(key) {
+            subscription.serial = self.serial;
+        }
+        self.serial
+    }
+
+    /// Returns the subscription for which a command was the last one.
+    pub(super) fn current(&mut self, change: &SubscriptionChange) -> Option<&mut Subscription> {
+        let key = (change.kind, change.channel.clone());
+        let subscription = self.all.get_mut(&key)?;
+        (subscription.serial == change.serial).then_some(subscription)
+    }
 }
 
 /// A message of the server about subscriptions.

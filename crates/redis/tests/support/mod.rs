@@ -1,4 +1,5 @@
 //! A real Redis server, and a loop with a time limit.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
 #![allow(dead_code, reason = "not every test program uses all of it")]
 
 use std::cell::RefCell;

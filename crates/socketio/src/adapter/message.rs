@@ -175,6 +175,8 @@ pub struct RestoredSession {
     pub session: SavedSession,
     /// The missed events, as JSON with their offsets.
     pub missed: Vec<Encoded>,
+    /// `true` if the state is known to be of this namespace. Otherwise, the middleware of the namespace is not skipped.
+    pub is_verified: bool,
 }
 
 /// A socket of this or another server, returned by [`fetch_sockets`](crate::Broadcast::fetch_sockets).

@@ -20,6 +20,8 @@ pub use message::{
     ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, RestoredSession, SavedSession,
     Target,
 };
+#[cfg(feature = "redis")]
+pub use redis::{RedisAdapter, RedisEmitter, RedisStreamsAdapter, ShardedRedisAdapter};
 
 use std::fmt;
 use std::rc::Rc;
@@ -127,6 +129,14 @@ impl AdapterSink {
         self.namespace
             .state()
             .is_some_and(|state| state.recovery.is_some())
+    }
+
+    /// Returns the time for which the namespace needs messages to a room after its last socket has left, for clients that may reconnect; `None` without recovery.
+    #[cfg(feature = "redis")]
+    pub(crate) fn room_retention(self) -> Option<Duration> {
+        let state = self.namespace.state()?;
+        let recovery = state.recovery.as_ref()?;
+        Some(recovery.borrow().retention())
     }
 
     /// Returns `true` if a socket of this server is in the room. The id of a socket is also the name of a room.

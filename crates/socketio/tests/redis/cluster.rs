@@ -1,10 +1,13 @@
 //! Broadcasts and changes of sockets between servers.
 
+use std::time::Duration;
+
 use uptick_emitter::Emitter;
+use uptick_event_loop::sleep;
 use uptick_socketio::adapter::redis::broker::Broker;
 use uptick_socketio::adapter::redis::{RedisAdapter, ShardedRedisAdapter, SubscriptionMode};
 use uptick_socketio::adapter::{AdapterFactory, redis::RedisAdapterStats};
-use uptick_socketio::{Namespace, Socket, SocketIoOptions};
+use uptick_socketio::{Namespace, RecoveryOptions, Socket, SocketIoOptions};
 
 use crate::broker::FakeRedis;
 use crate::client::{Client, Fixture, run, until};
@@ -258,7 +261,7 @@ fn a_closed_server_ends_its_subscriptions() {
         run(async move {
             let redis = FakeRedis::default();
             let server = Server::new(kind, redis.connect());
-            let _client = server.client(&["a", "b"]).await;
+            let (_client, _) = server.client(&["a", "b"]).await;
             assert!(redis.topics().len() >= 2);
             server.fixture.io.close();
             until(move || redis.topics().is_empty()).await;
@@ -300,5 +303,31 @@ fn special_characters_of_patterns_are_escaped() {
             "{:?}",
             redis.topics()
         );
+    });
+}
+
+#[test]
+fn with_recovery_the_channel_of_an_empty_room_is_kept_for_clients_that_may_reconnect() {
+    run(async {
+        let redis = FakeRedis::default();
+        let time = Duration::from_millis(50);
+        let recovery = RecoveryOptions::new().max_disconnection(time);
+        let options = SocketIoOptions::new().recovery(recovery);
+        let server = Server::with(Kind::Dynamic, redis.connect(), options);
+        let (_client, id) = server.client(&["r"]).await;
+        let socket = server.main().socket(&id).unwrap();
+        let has_channel = move || {
+            let channel = "Sharded(\"socket.io#/#r#\")".to_owned();
+            redis.topics().contains(&channel)
+        };
+        socket.leave("r");
+        assert!(has_channel());
+        // Joining the room again cancels the timer.
+        socket.join("r");
+        sleep(time * 2).await;
+        assert!(has_channel());
+        socket.leave("r");
+        until(move || !has_channel()).await;
+        assert!(socket.join("r"));
     });
 }

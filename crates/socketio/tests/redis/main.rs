@@ -14,4 +14,6 @@ mod client;
 mod cluster;
 mod emitter;
 mod hostile;
+mod real;
 mod requests;
+mod server;

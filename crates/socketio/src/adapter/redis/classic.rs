@@ -40,6 +40,20 @@ const RANDOM_LENGTH: usize = 8;
 /// Redis client.
 ///
 /// [Connection state recovery](crate::SocketIoOptions::recovery) works only on the server from which a client was disconnected.
+///
+/// # Examples
+///
+/// ```no_run
+/// use uptick_redis::Redis;
+/// use uptick_socketio::adapter::RedisAdapter;
+/// use uptick_socketio::{SocketIo, SocketIoOptions};
+///
+/// let redis = Redis::connect("redis://127.0.0.1:6379")?;
+/// let adapter = RedisAdapter::new(redis);
+/// let io = SocketIo::with_options(SocketIoOptions::new().adapter(adapter.factory()));
+/// io.emit("news", "to the clients of all servers");
+/// # Ok::<(), uptick_redis::Error>(())
+/// ```
 pub struct RedisAdapter {
     broker: Rc<dyn Broker>,
     prefix: String,

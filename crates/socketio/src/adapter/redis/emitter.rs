@@ -22,6 +22,21 @@ use crate::{Parser, ToArguments};
 ///
 /// It only publishes messages: it receives neither acknowledgements nor lists of sockets. A message that cannot be published is [counted](RedisEmitter::stats) and logged.
 /// Clones and emitters of other namespaces share the counters.
+///
+/// # Examples
+///
+/// ```no_run
+/// use uptick_redis::Redis;
+/// use uptick_socketio::adapter::RedisEmitter;
+///
+/// let redis = Redis::connect("redis://127.0.0.1:6379")?;
+/// let emitter = RedisEmitter::new(redis);
+/// emitter.of("/admin").to("lobby").emit("news", &("backup", 42));
+/// // Waits until Redis has all messages.
+/// redis.close();
+/// uptick_event_loop::run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct RedisEmitter {
     broker: Rc<dyn Broker>,

@@ -1,11 +1,13 @@
 //! The adapter compatible with `createShardedAdapter`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
+use uptick_event_loop::{Timer, add_timer};
 use uptick_redis::Redis;
 
 use super::DEFAULT_PREFIX;
@@ -19,6 +21,9 @@ use crate::adapter::{
 };
 use crate::{Promise, random};
 
+/// Maximum number of empty rooms of a namespace whose channels are kept for clients that may reconnect.
+const MAX_RETAINED: usize = 10_000;
+
 /// Length of the names of rooms that look like the id of a socket to the official adapter, in UTF-16 code units.
 const SOCKET_ID_LENGTH: usize = 20;
 
@@ -29,7 +34,9 @@ const SOCKET_ID_LENGTH: usize = 20;
 ///
 /// # Limits
 ///
-/// As for [`RedisAdapter`](super::RedisAdapter). In [`SubscriptionMode::Dynamic`], each room of this server needs a subscription.
+/// As for [`RedisAdapter`](super::RedisAdapter). In [`SubscriptionMode::Dynamic`], each room of this server needs a subscription. With
+/// [recovery](crate::SocketIoOptions::recovery), the subscription of an empty room is kept for
+/// [`max_disconnection`](crate::RecoveryOptions::max_disconnection), for up to 10,000 rooms of a namespace.
 pub struct ShardedRedisAdapter {
     broker: Rc<dyn Broker>,
     prefix: String,
@@ -110,12 +117,23 @@ struct ShardedNamespace {
     own: Weak<ShardedNamespace>,
     uid: String,
     namespace: Rc<str>,
+    /// The last bytes of the own messages, which are received, too: as JSON, and as MessagePack.
+    own_endings: [Bytes; 2],
     /// `PREFIX#NSP#`
     channel: String,
     mode: SubscriptionMode,
-    rooms: RefCell<HashMap<Box<str>, TopicId>>,
+    rooms: RefCell<HashMap<Box<str>, RoomSubscription>>,
+    /// The number of rooms with a timer.
+    retained: Cell<usize>,
     link: Rc<Link>,
     sink: AdapterSink,
+}
+
+/// The subscription to the channel of a room.
+struct RoomSubscription {
+    id: TopicId,
+    /// The timer that ends the subscription, if the room is empty.
+    timer: Option<Timer>,
 }
 
 impl ShardedNamespace {
@@ -126,13 +144,16 @@ impl ShardedNamespace {
         sink: AdapterSink,
     ) -> Rc<ShardedNamespace> {
         let namespace = sink.namespace().name();
+        let uid = format!("{:016x}", random::number());
         let adapter = Rc::new_cyclic(|own| ShardedNamespace {
             own: Weak::clone(own),
-            uid: format!("{:016x}", random::number()),
+            own_endings: cluster_message::endings(&uid, &namespace),
+            uid,
             channel: format!("{prefix}#{namespace}#"),
             namespace,
             mode,
             rooms: RefCell::default(),
+            retained: Cell::new(0),
             link,
             sink,
         });
@@ -161,6 +182,9 @@ impl ShardedNamespace {
 
     fn receive(&self, channel: &str, payload: Bytes) {
         let counters = &self.link.counters;
+        if self.own_endings.iter().any(|own| payload.ends_with(own)) {
+            return counters.update(|stats| stats.ignored += 1);
+        }
         let message = match cluster_message::decode(payload) {
             Ok(message) => message,
             Err(error) => return counters.malformed(channel, &error.to_string()),
@@ -181,6 +205,31 @@ impl ShardedNamespace {
                 counters.update(|stats| stats.ignored += 1);
             }
         }
+    }
+
+    /// Ends the subscription of an empty room after `time`.
+    fn retain(&self, room: &str, time: Duration) {
+        let mut rooms = self.rooms.borrow_mut();
+        let Some(subscription) = rooms.get_mut(room) else {
+            return;
+        };
+        let (adapter, name) = (Weak::clone(&self.own), room.to_owned());
+        let timer = add_timer(time, move || {
+            if let Some(adapter) = adapter.upgrade() {
+                adapter.unsubscribe(&name);
+            }
+        });
+        subscription.timer = Some(timer);
+        self.retained.set(self.retained.get() + 1);
+    }
+
+    fn unsubscribe(&self, room: &str) {
+        let removed = self.rooms.borrow_mut().remove(room);
+        let Some(subscription) = removed else { return };
+        if subscription.timer.is_some() {
+            self.retained.set(self.retained.get() - 1);
+        }
+        self.link.unsubscribe(subscription.id);
     }
 
     /// Returns `true` if broadcasts to the room have their own channel.
@@ -226,25 +275,36 @@ impl Adapter for ShardedNamespace {
     }
 
     fn room_created(&self, room: &str) {
-        if !self.has_channel(room) || self.rooms.borrow().contains_key(room) {
+        if !self.has_channel(room) {
+            return;
+        }
+        if let Some(subscription) = self.rooms.borrow_mut().get_mut(room) {
+            if let Some(timer) = subscription.timer.take() {
+                timer.cancel();
+                self.retained.set(self.retained.get() - 1);
+            }
             return;
         }
         let topic = Topic::Sharded(self.channel_of(room));
         let id = self.link.subscribe_room(topic, self.on_message());
-        self.rooms.borrow_mut().insert(room.into(), id);
+        let subscription = RoomSubscription { id, timer: None };
+        self.rooms.borrow_mut().insert(room.into(), subscription);
     }
 
     fn room_deleted(&self, room: &str) {
-        let id = self.rooms.borrow_mut().remove(room);
-        if let Some(id) = id {
-            self.link.unsubscribe(id);
+        match self.sink.room_retention() {
+            Some(time) if self.retained.get() < MAX_RETAINED => self.retain(room, time),
+            _ => self.unsubscribe(room),
         }
     }
 
     fn close(&self) {
         self.link.close();
-        for (_, id) in self.rooms.take() {
-            self.link.unsubscribe(id);
+        for (_, subscription) in self.rooms.take() {
+            self.link.unsubscribe(subscription.id);
+            if let Some(timer) = subscription.timer {
+                timer.cancel();
+            }
         }
     }
 }

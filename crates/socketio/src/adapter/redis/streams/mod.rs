@@ -53,6 +53,10 @@ use crate::adapter::AdapterFactory;
 /// servers receive events in the same order, and an event may arrive later than a volatile event, a local event or an event with an acknowledgement that was sent after
 /// it. The receivers are the members of the rooms at that time.
 ///
+/// The official adapter does not store the namespace of a client with its state. For clients that were disconnected from a Node.js server, the
+/// [middleware](crate::Namespace::wrap) of the namespace is therefore not skipped. A client that reconnects while Redis is not reachable is a new client, after
+/// [`request_timeout`](crate::SocketIoOptions::request_timeout).
+///
 /// # Events
 ///
 /// | event | payload | when |

@@ -222,7 +222,7 @@ impl Adapter for StreamsNamespace {
         let stream = self.stream.borrow().clone();
         let Some(stream) = stream else { return };
         let key = self.session_key(&session.pid);
-        let state = stream_entry::encode_session(&session);
+        let state = stream_entry::encode_session(&self.name, &session);
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
         let saved = stream
             .state

@@ -106,12 +106,17 @@ impl StreamsNamespace {
             let counters = &self.shared.counters;
             counters.malformed(&self.session_key(&pid), &error.to_string());
         });
+        let (session, namespace) = session.ok()?;
+        let is_foreign = namespace.as_ref().is_some_and(|name| **name != *self.name);
+        if *session.pid != *pid || is_foreign {
+            return None;
+        }
         let (max_count, max_bytes) = {
             let state = self.sink.namespace().state()?;
             state.recovery.as_ref()?.borrow().limits()
         };
         let mut missed = MissedEvents {
-            session: session.ok().filter(|session| *session.pid == *pid)?,
+            session,
             missed: Vec::new(),
             bytes: 0,
             max_count,
@@ -146,6 +151,7 @@ impl StreamsNamespace {
         Some(RestoredSession {
             session: missed.session,
             missed: missed.missed,
+            is_verified: namespace.is_some(),
         })
     }
 

@@ -98,6 +98,14 @@ pub fn encode_response(
     Ok(envelope(uid, namespace, data_of_response(response)?))
 }
 
+/// Returns the last bytes of all encoded messages of a server in a namespace: as JSON, and as MessagePack.
+pub fn endings(uid: &str, namespace: &str) -> [Bytes; 2] {
+    let (uid, namespace) = (Value::from(uid), Value::from(namespace));
+    let entries = object([("uid", uid), ("nsp", namespace)]);
+    // Without the beginning of the object.
+    [value::encode_json, value::encode_msgpack].map(|encode| encode(&entries).slice(1..))
+}
+
 /// Encodes a message of a namespace as MessagePack.
 ///
 /// # Errors

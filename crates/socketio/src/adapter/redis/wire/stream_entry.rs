@@ -109,8 +109,10 @@ impl<'a> ReceivedEntry<'a> {
     }
 }
 
-/// Encodes the state of a disconnected client.
-pub fn encode_session(session: &SavedSession) -> String {
+/// Encodes the state of a disconnected client of a namespace.
+///
+/// The official adapter stores no namespace, and ignores the key `nsp`.
+pub fn encode_session(namespace: &str, session: &SavedSession) -> String {
     let rooms = std::iter::once(&session.id).chain(&session.rooms);
     let data = match &session.data {
         // The official server always has an object.
@@ -125,26 +127,28 @@ pub fn encode_session(session: &SavedSession) -> String {
             Value::Array(rooms.map(|room| Value::from(room.as_str())).collect()),
         ),
         ("data", data),
+        ("nsp", Value::from(namespace)),
     ]);
     STANDARD.encode(value::encode_msgpack(&state))
 }
 
-/// Decodes the state of a disconnected client.
+/// Decodes the state of a disconnected client, and its namespace, which is unknown if the state was stored by the official adapter.
 ///
 /// # Errors
 ///
 /// Returns [`WireError`] if the bytes are not the state of a client.
-pub fn decode_session(bytes: &[u8]) -> Result<SavedSession, WireError> {
+pub fn decode_session(bytes: &[u8]) -> Result<(SavedSession, Option<String>), WireError> {
     let mut fields = Fields::of(value::decode_msgpack(decode_base64(bytes)?)?)?;
     let id = fields.string("sid")?;
     let mut rooms = fields.rooms("rooms")?;
     rooms.retain(|room| *room != id);
-    Ok(SavedSession {
+    let session = SavedSession {
         pid: fields.string("pid")?,
         data: fields.value("data"),
         rooms,
         id,
-    })
+    };
+    Ok((session, fields.optional_string("nsp")?))
 }
 
 fn decode_base64(text: &[u8]) -> Result<Bytes, WireError> {
@@ -247,12 +251,18 @@ mod tests {
             rooms: vec!["a".to_owned()],
             data: object([("name", Value::from("Ann"))]),
         };
-        let encoded = encode_session(&session);
-        assert_eq!(decode_session(encoded.as_bytes()).unwrap(), session);
+        let encoded = encode_session("/chat", &session);
+        let (decoded, namespace) = decode_session(encoded.as_bytes()).unwrap();
+        assert_eq!((&decoded, namespace.as_deref()), (&session, Some("/chat")));
         session.data = Value::Null;
-        let encoded = encode_session(&session);
-        let decoded = decode_session(encoded.as_bytes()).unwrap();
+        let encoded = encode_session("/", &session);
+        let (decoded, _) = decode_session(encoded.as_bytes()).unwrap();
         assert_eq!(decoded.data, object([]));
+        // Stored by the official adapter: {sid: "a", pid: "b", rooms: ["a", "r"], data: {}}
+        let official = b"hKNzaWShYaNwaWShYqVyb29tc5KhYaFypGRhdGGA";
+        let (decoded, namespace) = decode_session(official).unwrap();
+        assert_eq!((&*decoded.id, &*decoded.pid), ("a", "b"));
+        assert_eq!((decoded.rooms, namespace), (vec!["r".to_owned()], None));
         assert!(decode_session(b"gA==").is_err());
         assert!(decode_session(b"").is_err());
     }
