@@ -17,3 +17,4 @@ mod hostile;
 mod real;
 mod requests;
 mod server;
+mod streams;
