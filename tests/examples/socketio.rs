@@ -110,33 +110,39 @@ mod with_four_workers_over_polling {
 mod over_redis {
     use crate::npm;
 
-    fn run(options: &[&str]) {
+    fn run(group: &str, options: &[&str]) {
         let packages = [
             "redis",
             "@socket.io/redis-adapter",
             "@socket.io/redis-emitter",
+            "@socket.io/redis-streams-adapter",
         ];
         if packages
             .iter()
             .all(|package| npm::package(package).is_some())
         {
-            super::run("redis", options);
+            super::run(group, options);
         }
     }
 
     #[test]
     fn servers_form_a_cluster_with_official_servers() {
-        run(&["--transport", "upgrade"]);
+        run("redis", &["--transport", "upgrade"]);
     }
 
     #[test]
     fn servers_form_a_cluster_with_official_servers_over_polling() {
-        run(&["--transport", "polling"]);
+        run("redis", &["--transport", "polling"]);
+    }
+
+    #[test]
+    fn no_event_is_lost_over_a_stream() {
+        run("streams", &[]);
     }
 
     #[test]
     fn workers_form_a_cluster_with_official_servers() {
-        run(&["--workers", "3"]);
+        run("redis", &["--workers", "3"]);
     }
 }
 

@@ -191,7 +191,7 @@ fn hash(text: &str) -> i32 {
 }
 
 impl RedisStreamsAdapter {
-    /// Creates an adapter. Each stream that is read needs a connection of its own, which the client creates.
+    /// Creates an adapter. The client opens an additional connection for each stream.
     pub fn new(redis: Redis) -> RedisStreamsAdapter {
         RedisStreamsAdapter {
             redis,

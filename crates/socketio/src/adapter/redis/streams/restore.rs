@@ -16,6 +16,9 @@ use crate::adapter::{ClusterMessage, RestoredSession, SavedSession, Target};
 use crate::protocol::packet::Encoded;
 use crate::{Promise, SocketId};
 
+/// Maximum number of events that are kept for a client that is reconnecting.
+const CAPTURE_LIMIT: usize = 100_000;
+
 /// Number of entries that are read at once.
 const SCAN_COUNT: usize = 1000;
 
@@ -30,6 +33,8 @@ struct LoggedEvent {
 #[derive(Default)]
 pub(super) struct Captured {
     events: Vec<LoggedEvent>,
+    /// Set once there were too many events.
+    is_incomplete: bool,
 }
 
 /// Collects missed events.
@@ -139,9 +144,12 @@ impl StreamsNamespace {
                 break;
             }
         }
-        // The namespace is to receive no entry again, and none that it has already received is to be missing.
+        // Entries up to the last one are not passed to the namespace later. Entries after it that were passed already are in `captured`.
         stream.state.reached(last).await;
         let captured = captured.take();
+        if captured.is_incomplete {
+            return None;
+        }
         for event in captured.events {
             let is_new = event.id > last;
             if is_new && !missed.add(&event.packet, &event.target, &event.id.to_string()) {
@@ -177,12 +185,16 @@ impl StreamsNamespace {
         let mut captures = self.captures.borrow_mut();
         captures.retain(|captured| match captured.upgrade() {
             Some(captured) => {
-                captured.borrow_mut().events.push(LoggedEvent {
-                    id,
-                    packet: packet.clone(),
-                    target: target.clone(),
-                });
-                true
+                let mut captured = captured.borrow_mut();
+                captured.is_incomplete |= captured.events.len() >= CAPTURE_LIMIT;
+                if !captured.is_incomplete {
+                    captured.events.push(LoggedEvent {
+                        id,
+                        packet: packet.clone(),
+                        target: target.clone(),
+                    });
+                }
+                !captured.is_incomplete
             }
             None => false,
         });

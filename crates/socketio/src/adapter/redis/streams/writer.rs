@@ -1,7 +1,7 @@
 //! Adding entries to a stream.
 //!
 //! The entries are added in order, several with one system call. Each stays queued until Redis has returned its id. If the connection is lost before, it is not known
-//! which of the entries were added: they are looked for in the stream, and those that are missing are added again.
+//! which of the entries were added: the writer searches the stream for them, and adds the missing entries again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ const OVERHEAD: usize = 128;
 #[derive(Default)]
 pub(super) struct WriteQueue {
     entries: RefCell<VecDeque<QueuedEntry>>,
-    /// The number and the size of the entries, including those that were sent and have no reply.
+    /// The number and the size of the entries, including sent entries without a reply.
     count: Cell<usize>,
     bytes: Cell<usize>,
     /// Wakes the writer.
@@ -244,7 +244,7 @@ fn retry(stream: &StreamState, error: &Error) -> Option<bool> {
     }
 }
 
-/// Looks in the stream for entries that may have been added, in order. Returns those that were not.
+/// Searches the stream for entries that may have been added, in order. Returns the missing entries.
 async fn find_added(
     stream: &StreamState,
     mut entries: VecDeque<QueuedEntry>,
