@@ -44,16 +44,19 @@ async function movable(c, nsp, base) {
   // The first event carries an offset.
   socket.emit("echo", "first");
   await log.find(([name, text]) => name === "echoed" && text === "first", "the first event");
+  let cuts = 0;
   return {
     socket,
     log,
-    /** Closes the connection, and waits until the server has noticed. */
+    /** Closes the connection, and waits until the server has noticed. The observer has seen all previous calls. */
     async cut(observer) {
       const { id } = socket;
       const gone = next(socket, "disconnect");
       socket.io.engine.close();
       await gone;
-      await observer.gone(id);
+      cuts++;
+      const count = () => observer.all.items.filter((item) => item.id === id).length;
+      await observer.all.find(() => count() >= cuts, `gone of ${id}`);
     },
     async connect(to) {
       socket.io.uri = to;
