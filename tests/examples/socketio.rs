@@ -107,6 +107,45 @@ mod with_four_workers_over_polling {
     client_groups!(["--workers", "4", "--transport", "polling"]);
 }
 
+mod over_redis {
+    use crate::npm;
+
+    fn run(group: &str, options: &[&str]) {
+        let packages = [
+            "redis",
+            "@socket.io/redis-adapter",
+            "@socket.io/redis-emitter",
+            "@socket.io/redis-streams-adapter",
+        ];
+        if packages
+            .iter()
+            .all(|package| npm::package(package).is_some())
+        {
+            super::run(group, options);
+        }
+    }
+
+    #[test]
+    fn servers_form_a_cluster_with_official_servers() {
+        run("redis", &["--transport", "upgrade"]);
+    }
+
+    #[test]
+    fn servers_form_a_cluster_with_official_servers_over_polling() {
+        run("redis", &["--transport", "polling"]);
+    }
+
+    #[test]
+    fn no_event_is_lost_over_a_stream() {
+        run("streams", &[]);
+    }
+
+    #[test]
+    fn workers_form_a_cluster_with_official_servers() {
+        run("redis", &["--workers", "3"]);
+    }
+}
+
 mod public_suites {
     groups! { [];
         engine_io_passes: "suite-engine",

@@ -136,6 +136,10 @@ impl PendingRequest {
                     MissingResponses::Servers(missing)
                 }
                 Servers::Count(count) => MissingResponses::Count(count.saturating_sub(early.len())),
+                Servers::Unknown => {
+                    state.failed = true;
+                    MissingResponses::Count(0)
+                }
             });
         }
         self.check();

@@ -139,7 +139,7 @@ impl SocketIoOptions {
     /// Enables connection state recovery: clients that reconnect in time keep their id, rooms and data, and receive the events that they missed.
     ///
     /// With several workers, a client may reconnect to any of them. An event that another worker sends at the moment when the state of the client moves between workers
-    /// may be missed or received twice. As with the official server, applications that must not lose anything compare their state when `is_recovered` is false, and
+    /// may be missed or received twice; not so with the adapter over Redis streams. As with the official server, applications that must not lose anything compare their state when `is_recovered` is false, and
     /// from time to time.
     ///
     /// Default: off.

@@ -3,14 +3,18 @@
 //! While it is enabled, each event that is not volatile and expects no acknowledgement carries an offset after its arguments, and is kept for a limited time. A
 //! client that reconnects with its private id and the last offset keeps its id, rooms and data, and receives the events that it missed.
 //!
+//! With an adapter [that has a log](crate::adapter::Adapter::has_log), the events and the state of disconnected clients are kept by the adapter instead. The log here then
+//! only has the events since a client reconnected, until it is connected.
+//!
 //! Cost of an event while recovery is enabled: one entry in the log, which shares the packet.
 
 use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::adapter::{RemoteSession, Target};
+use crate::adapter::{RemoteSession, RestoredSession, Target};
 use crate::options::RecoveryOptions;
 use crate::protocol::Value;
 use crate::protocol::packet::{Data, Encoded};
@@ -29,6 +33,8 @@ pub(crate) struct Recovery {
     log: VecDeque<LoggedEvent>,
     bytes: usize,
     sessions: HashMap<SocketId, RecoverableSession>,
+    /// Shared with the clients that have reconnected and are not connected yet, if the log of the adapter is used.
+    reconnecting: Rc<()>,
     /// Private ids in the order in which their clients were disconnected, including those of clients that have reconnected since.
     order: VecDeque<(Instant, SocketId)>,
 }
@@ -39,6 +45,8 @@ struct LoggedEvent {
     packet: Encoded,
     target: Target,
     except: Option<SocketId>,
+    /// The offset, if the event is also in the log of the adapter.
+    shared_offset: Option<Box<str>>,
 }
 
 impl LoggedEvent {
@@ -76,6 +84,10 @@ pub(crate) struct Recovered {
     /// The number of the event after the missed ones.
     until: u64,
     pub(crate) foreign_offset: Option<ForeignOffset>,
+    /// Set if the state is known to be of this namespace.
+    pub(crate) is_verified: bool,
+    /// Keeps the events since the client reconnected.
+    _reconnecting: Option<Rc<()>>,
 }
 
 impl Recovered {
@@ -115,6 +127,7 @@ impl Recovery {
             log: VecDeque::new(),
             bytes: 0,
             sessions: HashMap::new(),
+            reconnecting: Rc::new(()),
             order: VecDeque::new(),
         }
     }
@@ -140,18 +153,38 @@ impl Recovery {
         target: Target,
         except: Option<SocketId>,
     ) -> String {
-        let now = Instant::now();
         let offset = self.offset(self.next());
-        let entry = LoggedEvent {
-            at: now,
+        self.push(LoggedEvent {
+            at: Instant::now(),
             packet,
             target,
             except,
-        };
-        self.bytes += entry.bytes();
-        self.log.push_back(entry);
-        self.expire(now);
+            shared_offset: None,
+        });
         offset
+    }
+
+    /// Logs an event of the log of the adapter, while clients are reconnecting.
+    pub(crate) fn logged(&mut self, packet: &Encoded, target: &Target, offset: &str) {
+        if Rc::strong_count(&self.reconnecting) > 1 {
+            return self.push(LoggedEvent {
+                at: Instant::now(),
+                packet: packet.clone(),
+                target: target.clone(),
+                except: None,
+                shared_offset: Some(offset.into()),
+            });
+        }
+        self.first = self.next();
+        self.log.clear();
+        self.bytes = 0;
+    }
+
+    fn push(&mut self, event: LoggedEvent) {
+        let now = event.at;
+        self.bytes += event.bytes();
+        self.log.push_back(event);
+        self.expire(now);
     }
 
     /// Stores the state of a disconnected client.
@@ -166,6 +199,11 @@ impl Recovery {
     pub(crate) fn has_sessions(&mut self) -> bool {
         self.expire(Instant::now());
         !self.sessions.is_empty()
+    }
+
+    /// Returns the maximum number and size of the events that a client may have missed.
+    pub(crate) fn limits(&self) -> (usize, usize) {
+        (self.options.max_packets, self.options.max_bytes)
     }
 
     /// Returns the time for which the state of a disconnected client is kept.
@@ -184,6 +222,8 @@ impl Recovery {
             rooms: session.rooms,
             data: session.data,
             foreign_offset: session.foreign_offset,
+            is_verified: true,
+            _reconnecting: None,
         })
     }
 
@@ -193,7 +233,7 @@ impl Recovery {
         let missed = self.missed(session.id, &session.rooms, next);
         Some(RemoteSession {
             id: session.id.as_str().to_owned(),
-            missed: missed.map(|(_, packet)| packet.clone()).collect(),
+            missed: missed.map(|(_, event)| event.packet.clone()).collect(),
             rooms: session.rooms,
             data: session.data,
         })
@@ -227,6 +267,24 @@ impl Recovery {
             missed,
             until: self.next(),
             foreign_offset: Some(foreign_offset),
+            is_verified: true,
+            _reconnecting: None,
+        })
+    }
+
+    /// Accepts the state of a client from the log of the adapter.
+    pub(crate) fn import_restored(&mut self, restored: RestoredSession) -> Option<Recovered> {
+        let session = restored.session;
+        Some(Recovered {
+            id: SocketId::parse(&session.id)?,
+            pid: SocketId::parse(&session.pid)?,
+            rooms: session.rooms,
+            data: session.data,
+            missed: restored.missed,
+            until: self.next(),
+            foreign_offset: None,
+            is_verified: restored.is_verified,
+            _reconnecting: Some(Rc::clone(&self.reconnecting)),
         })
     }
 
@@ -256,8 +314,12 @@ impl Recovery {
 
     fn missed_with_offsets(&self, id: SocketId, rooms: &[String], next: usize) -> Vec<Encoded> {
         self.missed(id, rooms, next)
-            .filter_map(|(index, packet)| {
-                packet.with_argument(&self.offset(self.first + index as u64))
+            .filter_map(|(index, event)| match &event.shared_offset {
+                Some(offset) => event.packet.with_argument(offset),
+                None => {
+                    let offset = self.offset(self.first + index as u64);
+                    event.packet.with_argument(&offset)
+                }
             })
             .collect()
     }
@@ -268,10 +330,9 @@ impl Recovery {
         id: SocketId,
         rooms: &'a [String],
         next: usize,
-    ) -> impl Iterator<Item = (usize, &'a Encoded)> {
+    ) -> impl Iterator<Item = (usize, &'a LoggedEvent)> {
         let log = self.log.iter().enumerate().skip(next);
-        log.filter(move |(_, entry)| entry.is_for(id, rooms))
-            .map(|(index, entry)| (index, &entry.packet))
+        log.filter(move |(_, event)| event.is_for(id, rooms))
     }
 
     /// Returns the position in the log of the event with an offset.
@@ -327,6 +388,7 @@ mod tests {
     use uptick_websocket::Message;
 
     use super::*;
+    use crate::adapter::SavedSession;
 
     fn packet(text: &str) -> Encoded {
         Encoded::of_frame(Message::from(format!(r#"42["{text}"]"#)))
@@ -414,6 +476,35 @@ mod tests {
         }
         assert!(RecoveryClaim::of(None).is_none());
         assert!(recovery.restore(&claim(pid, &offset)).is_some());
+    }
+
+    #[test]
+    fn events_of_a_shared_log_are_kept_only_while_a_client_is_reconnecting() {
+        let mut recovery = Recovery::new(RecoveryOptions::new());
+        let (id, pid) = (SocketId::random(), SocketId::random());
+        let all = target(&[], &[]);
+        recovery.logged(&packet("early"), &all, "1-0");
+        let restored = RestoredSession {
+            session: SavedSession {
+                id: id.as_str().to_owned(),
+                pid: pid.as_str().to_owned(),
+                rooms: vec!["a".to_owned()],
+                data: Value::Null,
+            },
+            missed: vec![packet("missed").with_argument("2-0").unwrap()],
+            is_verified: true,
+        };
+        let recovered = recovery.import_restored(restored).unwrap();
+        recovery.logged(&packet("room"), &target(&["a"], &[]), "3-0");
+        recovery.logged(&packet("other"), &target(&["b"], &[]), "4-0");
+        recovery.logged(&packet("all"), &all, "5-0");
+        let missed = recovery.missed_until_now(&recovered);
+        assert_eq!(texts(&missed), ["missed", "room", "all"]);
+        let text = missed[2].frames().next().unwrap().into_bytes();
+        assert_eq!(text, r#"42["all","5-0"]"#);
+        drop(recovered);
+        recovery.logged(&packet("late"), &all, "6-0");
+        assert_eq!((recovery.log.len(), recovery.bytes), (0, 0));
     }
 
     #[test]

@@ -70,7 +70,7 @@ mod book {
     #[cfg(feature = "http")]
     #[doc = include_str!("../../../docs/from-luminova.md")]
     mod from_luminova {}
-    #[cfg(feature = "socketio")]
+    #[cfg(feature = "socketio-redis")]
     #[doc = include_str!("../../../docs/from-socketio.md")]
     mod from_socketio {}
 }
@@ -84,6 +84,8 @@ pub use uptick_http as http;
 pub use uptick_process as process;
 #[cfg(feature = "http")]
 pub use uptick_rate_limit as rate_limit;
+#[cfg(feature = "redis")]
+pub use uptick_redis as redis;
 pub use uptick_socket as socket;
 #[cfg(feature = "socketio")]
 pub use uptick_socketio as socketio;
@@ -124,6 +126,8 @@ pub mod prelude {
     };
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
+    #[cfg(feature = "redis")]
+    pub use uptick_redis::{Redis, RedisOptions};
     pub use uptick_socket::{
         AnyServer, Bytes, ConnectTarget, Connection, Connector, ConnectorInterface, Error,
         LimitingServer, ProxyProtocolOptions, ProxyProtocolServer, Remote, Server, ServerInterface,

@@ -146,6 +146,39 @@ pub struct RemoteSession {
     pub missed: Vec<Encoded>,
 }
 
+/// The state of a disconnected client that an adapter [with a log](crate::adapter::Adapter::has_log) stores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedSession {
+    /// The id of the socket.
+    pub id: String,
+    /// The private id of the client.
+    pub pid: String,
+    /// The rooms, without the room named after the id.
+    pub rooms: Vec<String>,
+    /// The data of the socket.
+    pub data: Value,
+}
+
+impl SavedSession {
+    /// Returns `true` if `target` selects the socket.
+    pub fn is_selected_by(&self, target: &Target) -> bool {
+        let is_in = |room: &String| *room == self.id || self.rooms.contains(room);
+        (target.rooms.is_empty() || target.rooms.iter().any(is_in))
+            && !target.except.iter().any(is_in)
+    }
+}
+
+/// The state of a client that reconnected, from an adapter [with a log](crate::adapter::Adapter::has_log).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestoredSession {
+    /// The stored state.
+    pub session: SavedSession,
+    /// The missed events, as JSON with their offsets.
+    pub missed: Vec<Encoded>,
+    /// `true` if the state is known to be of this namespace. Otherwise, the middleware of the namespace is not skipped.
+    pub is_verified: bool,
+}
+
 /// A socket of this or another server, returned by [`fetch_sockets`](crate::Broadcast::fetch_sockets).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteSocket {

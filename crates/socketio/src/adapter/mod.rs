@@ -11,14 +11,23 @@
 #[cfg(feature = "workers")]
 pub mod bus;
 mod message;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 #[cfg(feature = "workers")]
 pub use bus::BusAdapter;
-pub use message::{ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, Target};
+pub use message::{
+    ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, RestoredSession, SavedSession,
+    Target,
+};
+#[cfg(feature = "redis")]
+pub use redis::{RedisAdapter, RedisEmitter, RedisStreamsAdapter, ShardedRedisAdapter};
 
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
+use crate::protocol::packet::Encoded;
 use crate::{Namespace, Promise};
 
 /// The connection between a namespace and the namespaces of the same name on other servers.
@@ -52,6 +61,32 @@ pub trait Adapter {
         let _ = room;
     }
 
+    /// Returns `true` if the adapter keeps a log of all broadcasts of the cluster, and the state of disconnected clients, so that a client can reconnect to any
+    /// server. While [recovery](crate::SocketIoOptions::recovery) is enabled, the namespace then sends recoverable events with [`append`](Adapter::append), and uses
+    /// [`save_session`](Adapter::save_session) and [`restore_session`](Adapter::restore_session). Default: false.
+    fn has_log(&self) -> bool {
+        false
+    }
+
+    /// Adds a broadcast to the log. All servers, including this one, receive it with [`AdapterSink::logged`], in the order of the log. The result is `false` if the
+    /// broadcast was not added. Default: false.
+    fn append(&self, message: &ClusterMessage) -> Promise<bool> {
+        let _ = message;
+        Promise::ready(false)
+    }
+
+    /// Stores the state of a disconnected client for `time`. Default: does nothing.
+    fn save_session(&self, session: SavedSession, time: Duration) {
+        let _ = (session, time);
+    }
+
+    /// Removes and returns the state of a client that reconnected, and the events that it missed. The missed events end with the last one that was passed to
+    /// [`AdapterSink::logged`] when the promise is resolved. Default: none.
+    fn restore_session(&self, pid: &str, offset: &str) -> Promise<Option<RestoredSession>> {
+        let _ = (pid, offset);
+        Promise::ready(None)
+    }
+
     /// Leaves the cluster. No other method is called afterwards.
     fn close(&self);
 }
@@ -63,6 +98,8 @@ pub enum Servers {
     Known(Vec<String>),
     /// The number of servers. All responses count, regardless of the id of the server.
     Count(usize),
+    /// The servers cannot be determined. The request ends as incomplete, without waiting for their responses.
+    Unknown,
 }
 
 /// A function that creates the adapter of a namespace.
@@ -94,9 +131,31 @@ impl AdapterSink {
             .is_some_and(|state| state.recovery.is_some())
     }
 
+    /// Returns the time for which the namespace needs messages to a room after its last socket has left, for clients that may reconnect; `None` without recovery.
+    #[cfg(feature = "redis")]
+    pub(crate) fn room_retention(self) -> Option<Duration> {
+        let state = self.namespace.state()?;
+        let recovery = state.recovery.as_ref()?;
+        Some(recovery.borrow().retention())
+    }
+
+    /// Returns `true` if a socket of this server is in the room. The id of a socket is also the name of a room.
+    pub fn has_room(self, room: &str) -> bool {
+        self.namespace
+            .state()
+            .is_some_and(|state| state.rooms.borrow().contains(room))
+    }
+
     /// Passes a message from another server to the namespace.
     pub fn message(self, from: &str, message: ClusterMessage) {
         self.namespace.receive(from, message);
+    }
+
+    /// Passes a broadcast of the [log](Adapter::has_log) to the namespace. Clients receive `offset` after the arguments of the event.
+    pub fn logged(self, packet: Encoded, target: &Target, offset: &str) {
+        if let Some(state) = self.namespace.state() {
+            state.deliver_logged(packet, target, offset);
+        }
     }
 
     /// Passes a response from another server to the namespace.

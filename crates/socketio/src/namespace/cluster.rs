@@ -274,8 +274,17 @@ impl NamespaceState {
         auth: Option<&Data>,
     ) -> Option<Promise<Option<Recovered>>> {
         self.recovery.as_ref()?;
-        self.adapter()?;
+        let adapter = self.adapter()?;
         let claim = RecoveryClaim::of(auth)?;
+        if self.uses_shared_log.get() {
+            let restored = adapter.restore_session(&claim.pid, &claim.offset);
+            let namespace = self.handle();
+            return Some(restored.map(move |restored| {
+                let namespace = namespace.state()?;
+                let recovery = namespace.recovery.as_ref()?;
+                recovery.borrow_mut().import_restored(restored?)
+            }));
+        }
         let (promise, resolver) = Promise::pending();
         let (id, request) = self.begin(Responses::Session(None, resolver), self.request_timeout());
         let servers = self.request(false, || ClusterMessage::RestoreSession {

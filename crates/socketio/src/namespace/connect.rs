@@ -141,7 +141,10 @@ fn run_middleware(
     auth: Option<Data>,
     recovered: Option<Recovered>,
 ) {
-    let skip = recovered.is_some() && namespace.skips_middleware();
+    let is_verified = recovered
+        .as_ref()
+        .is_some_and(|recovered| recovered.is_verified);
+    let skip = is_verified && namespace.skips_middleware();
     let socket = SocketState::create(peer, namespace, auth, recovered.as_ref());
     peer.add(&socket);
     let middlewares = match skip {

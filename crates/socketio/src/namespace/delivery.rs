@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use super::NamespaceState;
 use crate::Socket;
-use crate::adapter::{ClusterMessage, Target};
+use crate::SocketId;
+use crate::adapter::{Adapter, ClusterMessage, SavedSession, Target};
 use crate::arguments::ToArguments;
 use crate::codec::decode_own;
 use crate::protocol::packet::{Arguments, Body, Data, Encoded};
-use crate::recovery::{Recovered, RecoveryClaim};
+use crate::recovery::{RecoverableSession, Recovered, RecoveryClaim};
 use crate::socket::SocketState;
 
 /// Options of a broadcast.
@@ -34,6 +35,18 @@ impl NamespaceState {
         let Some(packet) = self.encode(event, arguments) else {
             return 0;
         };
+        if !flags.local
+            && !flags.volatile
+            && let Some(log) = self.shared_log()
+        {
+            let target = with_except(target, except);
+            let mut receivers = self.take_receivers();
+            self.rooms.borrow().select(&target, None, &mut receivers);
+            let count = receivers.len();
+            self.put_receivers(receivers);
+            self.append(&*log, packet, target);
+            return count;
+        }
         if !flags.local {
             self.publish(|| ClusterMessage::Broadcast {
                 packet: packet.clone(),
@@ -72,7 +85,7 @@ impl NamespaceState {
         volatile: bool,
     ) -> usize {
         let packet = match &self.recovery {
-            Some(recovery) if !volatile => {
+            Some(recovery) if !volatile && !self.uses_shared_log.get() => {
                 let except = except.and_then(SocketState::of).map(|socket| socket.id);
                 let offset = recovery
                     .borrow_mut()
@@ -81,6 +94,52 @@ impl NamespaceState {
             }
             _ => packet,
         };
+        self.send_to_selected(packet, target, except, volatile)
+    }
+
+    /// Sends an event to the sockets that `target` selects, including those on other servers, over the log of the adapter. Its receivers are selected when this server
+    /// reads it from the log. If it is not added to the log, the sockets of this server receive it without an offset.
+    fn append(&self, log: &dyn Adapter, packet: Encoded, target: Target) {
+        let message = ClusterMessage::Broadcast {
+            packet,
+            target,
+            volatile: false,
+            request: None,
+            timeout: None,
+        };
+        let appended = log.append(&message);
+        let namespace = self.handle();
+        appended.then(move |appended| {
+            if let ClusterMessage::Broadcast { packet, target, .. } = message
+                && !appended
+                && let Some(namespace) = namespace.state()
+            {
+                namespace.send_to_selected(packet, &target, None, false);
+            }
+        });
+    }
+
+    /// Sends an event of the log of the adapter to the selected sockets of this server.
+    pub(crate) fn deliver_logged(&self, packet: Encoded, target: &Target, offset: &str) {
+        let packet = match &self.recovery {
+            Some(recovery) => {
+                let mut recovery = recovery.borrow_mut();
+                recovery.logged(&packet, target, offset);
+                with_offset(packet, offset)
+            }
+            None => packet,
+        };
+        self.send_to_selected(packet, target, None, false);
+    }
+
+    /// Sends a packet to the selected sockets of this server. Returns the number of sockets.
+    fn send_to_selected(
+        &self,
+        packet: Encoded,
+        target: &Target,
+        except: Option<Socket>,
+        volatile: bool,
+    ) -> usize {
         let mut receivers = self.take_receivers();
         self.rooms.borrow().select(target, except, &mut receivers);
         let count = receivers.len();
@@ -112,6 +171,14 @@ impl NamespaceState {
         socket: &SocketState,
         packet: Encoded,
     ) -> uptick_websocket::Sent {
+        if let Some(log) = self.shared_log() {
+            let target = Target {
+                rooms: vec![socket.id.as_str().to_owned()],
+                except: Vec::new(),
+            };
+            self.append(&*log, packet, target);
+            return uptick_websocket::Sent::Sent;
+        }
         let packet = match &self.recovery {
             Some(recovery) => {
                 let target = Target {
@@ -156,9 +223,27 @@ impl NamespaceState {
 
     /// Stores the state of a client again that left while it was reconnecting.
     pub(super) fn keep_again(&self, recovered: Recovered) {
-        if let Some(recovery) = &self.recovery {
-            let (pid, session) = recovered.into_session();
-            recovery.borrow_mut().keep(pid, session);
+        let (pid, session) = recovered.into_session();
+        self.keep_session(pid, session);
+    }
+
+    /// Stores the state of a disconnected client.
+    pub(crate) fn keep_session(&self, pid: SocketId, session: RecoverableSession) {
+        let Some(recovery) = &self.recovery else {
+            return;
+        };
+        if let Some(log) = self.shared_log() {
+            let session = SavedSession {
+                id: session.id.as_str().to_owned(),
+                pid: pid.as_str().to_owned(),
+                rooms: session.rooms,
+                data: session.data,
+            };
+            return log.save_session(session, recovery.borrow().retention());
+        }
+        recovery.borrow_mut().keep(pid, session);
+        if self.is_dynamic() {
+            self.remove_later(recovery.borrow().retention());
         }
     }
 

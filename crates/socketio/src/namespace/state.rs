@@ -41,6 +41,8 @@ pub(crate) struct NamespaceState {
     pub(crate) adapter: RefCell<Option<Rc<dyn Adapter>>>,
     pub(super) requests: RefCell<PendingRequests>,
     pub(crate) recovery: Option<RefCell<Recovery>>,
+    /// Set if recovery uses the log of the adapter.
+    pub(super) uses_shared_log: Cell<bool>,
     /// The receivers of a broadcast. The list is kept here so that it is not allocated for each broadcast.
     receivers: RefCell<Vec<Receiver>>,
 }
@@ -59,6 +61,8 @@ impl NamespaceState {
         let factory = server.adapter.clone();
         if let Some(factory) = factory {
             let adapter = factory(AdapterSink::new(state.handle()));
+            let uses_shared_log = state.recovery.is_some() && adapter.has_log();
+            state.uses_shared_log.set(uses_shared_log);
             state.adapter.replace(Some(adapter));
         }
         state
@@ -91,6 +95,7 @@ impl NamespaceState {
             adapter: RefCell::default(),
             requests: RefCell::default(),
             recovery: recovery.map(|options| RefCell::new(Recovery::new(options.clone()))),
+            uses_shared_log: Cell::new(false),
             receivers: RefCell::default(),
         });
         let inserted = NAMESPACES.try_with(|all| all.borrow_mut().insert(Rc::clone(&state)));
@@ -273,6 +278,11 @@ impl NamespaceState {
         if let Some(before) = self.removal.replace(Some(timer)) {
             before.cancel();
         }
+    }
+
+    /// Returns the adapter if recovery uses its log.
+    pub(crate) fn shared_log(&self) -> Option<Rc<dyn Adapter>> {
+        self.adapter().filter(|_| self.uses_shared_log.get())
     }
 
     pub(crate) fn adapter(&self) -> Option<Rc<dyn Adapter>> {

@@ -280,9 +280,7 @@ impl SocketState {
     }
 
     fn keep_for_recovery(&self, reason: DisconnectReason) {
-        let (Some(recovery), Some(pid)) = (&self.namespace.recovery, &self.pid) else {
-            return;
-        };
+        let Some(pid) = &self.pid else { return };
         if !reason.is_recoverable() {
             return;
         }
@@ -296,11 +294,8 @@ impl SocketState {
                 .if_optional(|optional| optional.foreign_offset.clone())
                 .flatten(),
         };
-        let mut recovery = recovery.borrow_mut();
-        recovery.keep(**pid, session);
-        if self.namespace.is_dynamic() {
-            self.namespace.remove_later(recovery.retention());
-        }
+        drop(rooms);
+        self.namespace.keep_session(**pid, session);
     }
 
     pub(crate) fn data(&self) -> Value {
