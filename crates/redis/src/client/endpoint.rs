@@ -481,7 +481,7 @@ impl Endpoint {
         }
     }
 
-    /// Tells the client to check whether everything is complete, if it closes.
+    /// Called when commands are complete, on which a closing client waits.
     pub(super) fn drained(&self) {
         if let Some(client) = self.client.upgrade() {
             client.check_drained();
