@@ -202,6 +202,7 @@ impl Recovery {
     }
 
     /// Returns the maximum number and size of the events that a client may have missed.
+    #[cfg(feature = "redis")]
     pub(crate) fn limits(&self) -> (usize, usize) {
         (self.options.max_packets, self.options.max_bytes)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use uptick_event_loop::driver::time_of_call;
+use uptick_event_loop::driver::current_time;
 use uptick_event_loop::{Id, JoinHandle, Timer, add_timer, jitter, spawn};
 
 use super::connecting::{Config, Established, establish};
@@ -121,7 +121,7 @@ impl Endpoint {
                 bytes: waiting.size(),
             });
         }
-        let deadline = time_of_call().saturating_add(options.command_timeout);
+        let deadline = current_time().saturating_add(options.command_timeout);
         waiting.push(reply, arguments, deadline);
         drop(waiting);
         if self.expiry.get().is_none() {
@@ -143,7 +143,7 @@ impl Endpoint {
     /// Fails the commands that have waited for the command timeout.
     fn expire(self: &Rc<Self>) {
         self.expiry.set(None);
-        let now = time_of_call();
+        let now = current_time();
         let mut unused = None;
         loop {
             let expired = self.waiting.borrow_mut().expire(now);
@@ -223,7 +223,8 @@ impl Endpoint {
         let subscriptions: Vec<SubscriptionKey> =
             self.subscriptions.borrow().all.keys().cloned().collect();
         for (kind, channel) in subscriptions {
-            self.send_subscription(kind, channel);
+            let change = self.subscribing(kind, &channel);
+            link.restore(change, &(kind.subscribe(), &channel));
         }
         if let Some(timer) = self.expiry.take() {
             timer.cancel();
@@ -344,19 +345,24 @@ impl Endpoint {
         self.send_subscription(kind, channel);
     }
 
-    fn send_subscription(&self, kind: SubscriptionKind, channel: Bytes) {
-        let link = self.link.borrow().clone();
-        let Some(link) = link else {
-            return;
-        };
+    /// Returns the change of a subscription command that is about to be sent.
+    fn subscribing(&self, kind: SubscriptionKind, channel: &Bytes) -> SubscriptionChange {
         let key = (kind, channel.clone());
-        let change = SubscriptionChange {
+        SubscriptionChange {
             kind,
             channel: channel.clone(),
             subscribed: true,
             serial: self.subscriptions.borrow_mut().next_serial(&key),
             reply: None,
+        }
+    }
+
+    fn send_subscription(&self, kind: SubscriptionKind, channel: Bytes) {
+        let link = self.link.borrow().clone();
+        let Some(link) = link else {
+            return;
         };
+        let change = self.subscribing(kind, &channel);
         let sent = link.send(
             Pending::Subscription(Box::new(change)),
             &(kind.subscribe(), &channel),
@@ -481,7 +487,7 @@ impl Endpoint {
         }
     }
 
-    /// Tells the client to check whether everything is complete, if it closes.
+    /// Called when commands are complete, on which a closing client waits.
     pub(super) fn drained(&self) {
         if let Some(client) = self.client.upgrade() {
             client.check_drained();
