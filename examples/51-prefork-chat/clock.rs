@@ -46,7 +46,7 @@ fn of(worker: u64) -> u64 {
 
 /// Returns whether the low bits of a number are those of a worker.
 pub(crate) fn is_of(number: u64, worker: u64) -> bool {
-    of(number) == of(worker)
+    number % (1 << WORKER_BITS) == of(worker)
 }
 
 #[cfg(test)]
@@ -67,6 +67,13 @@ mod tests {
         let question = early.next(BEGINNING + 100);
         late.observe(question);
         assert!(late.next(BEGINNING + 50) > question);
+    }
+
+    #[test]
+    fn workers_with_the_same_place_on_different_machines_return_different_numbers() {
+        let numbers = [0x1234_0000, 0x1235_0000].map(|group| Clock::new(group + 1).next(BEGINNING));
+        assert_ne!(numbers[0], numbers[1]);
+        assert!(is_of(numbers[0], 0x1234_0001) && !is_of(numbers[0], 0x1235_0001));
     }
 
     #[test]
