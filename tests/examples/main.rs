@@ -29,6 +29,7 @@ mod secure_http;
 mod signals;
 mod socketio;
 mod socketio_chat;
+mod socketio_cluster;
 mod socketio_page;
 mod socketio_programs;
 mod strip_spaces;
