@@ -6,5 +6,10 @@ mod broadcasts;
 #[path = "../server/support.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod client;
+#[cfg(feature = "redis")]
+mod machines;
+#[cfg(feature = "redis")]
+#[path = "../redis/server.rs"]
+mod redis;
 mod requests;
 mod support;

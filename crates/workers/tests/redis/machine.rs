@@ -160,7 +160,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.handle.stop();
+        self.handle.stop();
         let ended = self.thread.take().unwrap().join();
         if !thread::panicking() {
             ended.unwrap();
