@@ -34,7 +34,7 @@
 //! | `ask` room, text | sends `question` text to the others in the room, on all servers, and acknowledges `{answers, complete}` |
 //!
 //! `--adapter sharded` uses sharded channels (Redis 7), on all servers of the cluster. With several workers on a machine, each worker is a server
-//! of the cluster. Clients that poll need sticky sessions.
+//! of the cluster. Clients that poll need sticky sessions between machines.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod client;
 mod machines;
 #[cfg(feature = "redis")]
 #[path = "../redis/server.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod redis;
 mod requests;
 mod support;

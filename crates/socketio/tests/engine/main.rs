@@ -11,6 +11,10 @@ mod closing;
 mod heartbeat;
 mod hooks;
 mod polling;
+#[cfg(feature = "redis")]
+#[path = "../redis/server.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod redis;
 mod refusals;
 mod support;
 mod upgrades;

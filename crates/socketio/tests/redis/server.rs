@@ -34,7 +34,6 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    #[allow(dead_code, reason = "not every test program uses it")]
     pub(crate) fn connect(&self) -> Redis {
         Redis::connect(self.url()).unwrap()
     }
