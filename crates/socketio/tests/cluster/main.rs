@@ -10,7 +10,11 @@ mod client;
 mod machines;
 #[cfg(feature = "redis")]
 #[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[allow(
+    clippy::print_stderr,
+    dead_code,
+    reason = "it prints that a test is skipped; other tests use the rest"
+)]
 mod redis;
 mod requests;
 mod support;

@@ -13,7 +13,11 @@ mod hooks;
 mod polling;
 #[cfg(feature = "redis")]
 #[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
+#[allow(
+    clippy::print_stderr,
+    dead_code,
+    reason = "it prints that a test is skipped; other tests use the rest"
+)]
 mod redis;
 mod refusals;
 mod support;
