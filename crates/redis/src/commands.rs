@@ -201,7 +201,7 @@ impl Redis {
 
     /// Returns the entries of streams after given IDs, by stream: `XREAD`. The result is empty if there are none.
     ///
-    /// With [`XRead::block`] the command has a connection of its own, so that it does not block other commands; see
+    /// With [`XRead::block`] the command uses a separate connection, so that it does not block other commands; see
     /// [`blocking_command`](Redis::blocking_command).
     pub fn xread(self, read: XRead) -> Reply<Vec<(String, Vec<StreamEntry>)>> {
         match read.block_time() {

@@ -14,7 +14,7 @@ pub enum Protocol {
     /// RESP3 if the server supports it (Redis 6 and later), otherwise RESP2.
     #[default]
     Auto,
-    /// RESP2. Subscriptions have a connection of their own.
+    /// RESP2. Subscriptions use a separate connection.
     Resp2,
     /// RESP3; connecting fails if the server does not support it.
     Resp3,
@@ -148,7 +148,7 @@ impl RedisOptions {
         max_queued_bytes: usize;
         /// Sets the maximum number of subscriptions. Default: 262,144.
         max_subscriptions: usize;
-        /// Sets the maximum number of blocking commands at a time, each of which has a connection of its own. Default: 64.
+        /// Sets the maximum number of blocking commands at a time, each on a separate connection. Default: 64.
         max_blocking: usize;
         /// Sets the time for which a command waits while the client is not connected. Default: 5 s.
         command_timeout: Duration;

@@ -73,7 +73,7 @@ pub(crate) fn remove(id: Id) {
     drop(entry);
 }
 
-/// Completes a reply. Returns the error if nobody uses the reply.
+/// Completes a reply. Returns the error if the reply is not used.
 pub(crate) fn complete(id: Id, result: RawResult) -> Option<Error> {
     enum Action {
         Wake(Waker),

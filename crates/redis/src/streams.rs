@@ -87,7 +87,7 @@ impl XAddOptions {
         self
     }
 
-    /// Does not create the stream if it does not exist (`NOMKSTREAM`). Default: it is created.
+    /// Prevents the creation of a missing stream (`NOMKSTREAM`). Default: it is created.
     #[must_use]
     pub fn no_make_stream(mut self) -> Self {
         self.no_make_stream = true;

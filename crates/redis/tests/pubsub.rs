@@ -159,3 +159,27 @@ fn ten_thousand_channels_are_subscribed() {
         Ok(())
     });
 }
+
+#[test]
+fn more_subscriptions_than_pending_commands_are_restored() {
+    let Some(server) = RedisServer::start(&[]) else {
+        return;
+    };
+    let redis = server.connect_with(RedisOptions::new().max_pending(10));
+    let other = server.connect();
+    run(async move {
+        for n in 0..200 {
+            redis.subscribe(format!("room:{n}")).await?;
+        }
+        let killed: i64 = other.command(("CLIENT", "KILL", "TYPE", "pubsub")).await?;
+        assert_eq!(killed, 1);
+        until(|| !redis.is_ready()).await;
+        let channels = || other.command::<Vec<String>>(("PUBSUB", "CHANNELS"));
+        while channels().await?.len() < 200 {
+            sleep(5).await;
+        }
+        redis.close();
+        other.close();
+        Ok(())
+    });
+}

@@ -1,4 +1,4 @@
-//! Blocking commands, each on a connection of its own.
+//! Blocking commands, each on a separate connection.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -46,7 +46,7 @@ impl Drop for LinkGuard {
 }
 
 impl Client {
-    /// Sends a command that may block for `limit` on a connection of its own.
+    /// Sends a command that may block for `limit` on a separate connection.
     pub(super) fn send_blocking(
         self: &Rc<Self>,
         arguments: &impl Arguments,

@@ -66,7 +66,7 @@ impl Client {
         Rc::clone(node.unwrap_or(&self.main))
     }
 
-    /// Learns from an error `MOVED SLOT HOST:PORT`, and returns the node; `None` for other errors.
+    /// Records the node of a slot from an error `MOVED SLOT HOST:PORT`, and returns the node; `None` for other errors.
     fn learn(&self, error: &Error, source: &Endpoint) -> Option<Rc<Endpoint>> {
         let Error::Reply { code, message } = error else {
             return None;
@@ -76,7 +76,7 @@ impl Client {
         }
         let (slot, address) = message.split_once(' ')?;
         let slot: u16 = slot.parse().ok()?;
-        // Without a host, it is that of the server that has answered.
+        // A missing host is the host of the server that has sent the error.
         let address = match address.strip_prefix(':') {
             Some(port) => format!("{}:{port}", source.url.host()),
             None => address.to_owned(),

@@ -230,7 +230,8 @@ impl Endpoint {
         let subscriptions: Vec<SubscriptionKey> =
             self.subscriptions.borrow().all.keys().cloned().collect();
         for (kind, channel) in subscriptions {
-            self.send_subscription(kind, channel);
+            let change = self.subscribing(kind, &channel);
+            link.restore(change, &(kind.subscribe(), &channel));
         }
         if let Some(timer) = self.expiry.take() {
             timer.cancel();
@@ -351,19 +352,24 @@ impl Endpoint {
         self.send_subscription(kind, channel);
     }
 
-    fn send_subscription(&self, kind: SubscriptionKind, channel: Bytes) {
-        let link = self.link.borrow().clone();
-        let Some(link) = link else {
-            return;
-        };
+    /// Returns the change of a subscription command that is about to be sent.
+    fn subscribing(&self, kind: SubscriptionKind, channel: &Bytes) -> SubscriptionChange {
         let key = (kind, channel.clone());
-        let change = SubscriptionChange {
+        SubscriptionChange {
             kind,
             channel: channel.clone(),
             subscribed: true,
             serial: self.subscriptions.borrow_mut().next_serial(&key),
             reply: None,
+        }
+    }
+
+    fn send_subscription(&self, kind: SubscriptionKind, channel: Bytes) {
+        let link = self.link.borrow().clone();
+        let Some(link) = link else {
+            return;
         };
+        let change = self.subscribing(kind, &channel);
         let sent = link.send(
             Pending::Subscription(Box::new(change)),
             &(kind.subscribe(), &channel),
@@ -488,7 +494,7 @@ impl Endpoint {
         }
     }
 
-    /// Tells the client to check whether everything is complete, if it closes.
+    /// Called when commands are complete, on which a closing client waits.
     pub(super) fn drained(&self) {
         if let Some(client) = self.client.upgrade() {
             client.check_drained();

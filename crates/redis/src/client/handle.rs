@@ -21,7 +21,7 @@ use crate::{Error, FromValue};
 /// A `Copy` handle: callbacks capture it by `move`, and the thread's event loop owns the client. The loop runs until the client is
 /// [closed](Redis::close). The methods of a stale handle return [`Error::Closed`].
 ///
-/// Commands are sent in the order of the calls, all those of an iteration of the loop with one system call, and without waiting for earlier
+/// Commands are sent in the order of the calls, all commands of an iteration of the loop with one system call, and without waiting for earlier
 /// replies. Before the first connection, and during a reconnection, they are queued.
 ///
 /// # Events
@@ -31,7 +31,7 @@ use crate::{Error, FromValue};
 /// | `message` | [`Message`] | a message was published to a subscribed channel |
 /// | `disconnect` | [`Error`] | the connection was lost; pending commands have failed |
 /// | `reconnect` | [`Reconnecting`] | another attempt to connect will follow |
-/// | `error` | [`Error`] | connecting failed (once for each cause), a queue is full (once until there is room), or a reply that nobody uses is an error |
+/// | `error` | [`Error`] | connecting failed (once for each cause), a queue is full (once until there is room), or an unused reply is an error |
 /// | `close` | `()` | the client was closed: the last event |
 ///
 /// # Limits
@@ -69,7 +69,7 @@ events! {
             CLOSE = "close";
         }
         Error => {
-            /// Connecting failed, a queue is full, or a reply that nobody uses is an error.
+            /// Connecting failed, a queue is full, or an unused reply is an error.
             ERROR = "error", warn;
             /// The connection was lost.
             DISCONNECT = "disconnect", warn;
@@ -194,7 +194,7 @@ impl Redis {
         }
     }
 
-    /// Sends a command that may block for `limit`, such as `BLPOP` or `XREAD BLOCK`, on a connection of its own, so that it does not block
+    /// Sends a command that may block for `limit`, such as `BLPOP` or `XREAD BLOCK`, on a separate connection, so that it does not block
     /// other commands. The connection is used again for later blocking commands.
     ///
     /// # Errors

@@ -129,6 +129,14 @@ impl Link {
         }
     }
 
+    /// Restores a subscription. Their number has its own limit.
+    pub(super) fn restore(&self, change: SubscriptionChange, arguments: &impl Arguments) {
+        let mut queue = self.pending.borrow_mut();
+        let written = self.conn.write_with(|out| encode_command(out, arguments));
+        // A closed connection is followed by another restoration.
+        drop(self.written(written, &mut queue, Pending::Subscription(Box::new(change))));
+    }
+
     #[inline]
     fn written(
         &self,

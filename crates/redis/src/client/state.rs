@@ -196,7 +196,7 @@ impl Client {
         count(&self.main) + self.subscriber.borrow().as_ref().map_or(0, count) + nodes
     }
 
-    /// Moves the subscriptions to a connection of their own, because the main one uses RESP2.
+    /// Moves the subscriptions to a separate connection, because the main one uses RESP2.
     pub(super) fn move_subscriptions(&self) {
         let subscriptions = std::mem::take(&mut *self.main.subscriptions.borrow_mut());
         let subscriber = {

@@ -42,7 +42,7 @@ pub(super) struct SubscriptionChange {
     pub(super) subscribed: bool,
     /// The number of a subscription; see [`Subscription`].
     pub(super) serial: u64,
-    /// The reply to an unsubscription. Those of subscriptions are in [`Subscriptions`].
+    /// The reply to an unsubscription. The replies to subscriptions are in [`Subscription`].
     pub(super) reply: Option<Id>,
 }
 

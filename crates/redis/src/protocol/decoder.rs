@@ -1,7 +1,7 @@
 //! The incremental decoder.
 //!
 //! A value that was received as a whole costs one pass over its bytes; strings are slices of the received buffer. An incomplete value is kept
-//! in a buffer of its own, and its complete elements are not decoded again.
+//! in a separate buffer, and its complete elements are not decoded again.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ const MAX_COPIED_REST: usize = 4096;
 /// Attributes are skipped. Streamed values are errors.
 ///
 /// # Limits
-/// Those of [`Limits`]. Memory is reserved for at most 1,024 elements and 1 MiB before they are received.
+/// See [`Limits`]. Memory is reserved for at most 1,024 elements and 1 MiB before they are received.
 #[derive(Debug, Default)]
 pub struct Decoder {
     limits: Limits,
@@ -343,7 +343,7 @@ impl Decoder {
         })))
     }
 
-    /// Moves a short rest of a shared read buffer to a buffer of its own, so that the shared one can be reused.
+    /// Moves a short rest of a shared read buffer to a separate buffer, so that the shared one can be reused.
     fn detach(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();

@@ -156,7 +156,7 @@ fn limits_are_enforced_before_memory_is_used() {
         error_with("*2\r\n*2\r\n", small),
         ProtocolError::TooManyElements { limit: 3 }
     );
-    // The limits are those of one value.
+    // Each value has the full limits.
     assert_eq!(
         decode_in(&[b":1\r\n:2\r\n:3\r\n:4\r\n:5\r\n:6\r\n"], small)
             .0
