@@ -1,9 +1,10 @@
-//! The chat of `30-chat` on several worker processes. A page connects to any of them, and shows the people and messages of all.
+//! The chat of `30-chat` on several worker processes, and on several machines over Redis. A page connects to any worker, and shows the people
+//! and messages of all.
 //!
 //! Run it with one worker for each processor, or with another number:
 //! ```text
-//! $ cargo run --example 51-prefork-chat --features workers
-//! $ cargo run --example 51-prefork-chat --features workers -- --workers 4 127.0.0.1:8080
+//! $ cargo run --example 51-prefork-chat --features redis,workers
+//! $ cargo run --example 51-prefork-chat --features redis,workers -- --workers 4 127.0.0.1:8080
 //! ```
 //! Try it: open <http://127.0.0.1:8080/> in two windows, and join under two names. A response header contains the worker:
 //! ```text
@@ -18,12 +19,22 @@
 //! $ kill -HUP PID
 //! ```
 //!
+//! On two machines, or on two ports of one, with a Redis server between them:
+//! ```text
+//! $ redis-server --port 6379 &
+//! $ cargo run --example 51-prefork-chat --features redis,workers -- --redis redis://127.0.0.1:6379 127.0.0.1:8080 &
+//! $ cargo run --example 51-prefork-chat --features redis,workers -- --redis redis://127.0.0.1:6379 127.0.0.1:8081
+//! ```
+//! Stop the Redis server: the people of the other machine leave, and the chat continues on each machine. Start it again: they return, and both
+//! machines have all messages.
+//!
 //! Each worker has a replica of all rooms. It handles the requests of its own pages and publishes the changes on the bus; the
-//! other workers apply them to their replicas. Messages that a worker accepts immediately before it is killed may be lost. Rate
-//! limits are not shared: each worker counts separately.
+//! other workers apply them to their replicas. A worker that connects, or that was disconnected from Redis, requests the state of the others.
+//! Messages that a worker accepts immediately before it is killed may be lost. Rate limits are not shared: each worker counts separately.
 
 use uptick::prelude::*;
 use uptick::rate_limit::Client;
+use uptick::workers::bus::{RedisBusOptions, RedisTransport};
 use uptick::workers::{Worker, WorkerEvent, Workers};
 
 #[path = "30-chat/chat.rs"]
@@ -49,14 +60,15 @@ mod wire;
 
 use chat_server::ChatServer;
 
-const USAGE: &str = "usage: 51-prefork-chat [--workers N] [ADDRESS]";
+const USAGE: &str = "usage: 51-prefork-chat [--workers N] [--redis URL] [ADDRESS]";
 /// The maximum number of connections of each worker.
 const MAX_CLIENTS: usize = 1000;
 
 pub(crate) fn main() -> uptick::Result {
-    let (workers, address) = read_options()?;
-    Workers::processes(workers)
-        .listen(address.as_str())
+    let options = read_options()?;
+    let redis = options.redis;
+    Workers::processes(options.workers)
+        .listen(options.address.as_str())
         .on_event(|event| match event {
             WorkerEvent::Listening { addresses } => {
                 let uris = addresses.iter().map(|uri| uri.replace("tcp://", "http://"));
@@ -64,11 +76,19 @@ pub(crate) fn main() -> uptick::Result {
             }
             event => eprintln!("{event}"),
         })
-        .run(serve)?;
+        .run(move |worker| serve(worker, redis.as_deref()))?;
     Ok(())
 }
 
-fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn serve(
+    worker: Worker,
+    redis: Option<&str>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if let Some(url) = redis {
+        let options = RedisBusOptions::new().prefix("prefork-chat");
+        let transport = RedisTransport::connect(url, options)?;
+        worker.bus().attach_remote(transport);
+    }
     let http = HttpServer::new();
     page::add_files(http)?;
 
@@ -88,19 +108,27 @@ fn serve(worker: Worker) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     Ok(())
 }
 
-fn read_options() -> uptick::Result<(usize, String)> {
-    let (mut workers, mut address) = (None, None);
+struct Options {
+    workers: usize,
+    redis: Option<String>,
+    address: String,
+}
+
+fn read_options() -> uptick::Result<Options> {
+    let (mut workers, mut redis, mut address) = (None, None, None);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--workers" => workers = Some(args.next().ok_or(USAGE)?.parse()?),
+            "--redis" => redis = Some(args.next().ok_or(USAGE)?),
             _ if !arg.starts_with('-') && address.is_none() => address = Some(arg),
             _ => return Err(format!("there is no option {arg}; {USAGE}").into()),
         }
     }
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    Ok((
-        workers.unwrap_or_else(processors),
-        address.unwrap_or("127.0.0.1:8080".into()),
-    ))
+    Ok(Options {
+        workers: workers.unwrap_or_else(processors),
+        redis,
+        address: address.unwrap_or("127.0.0.1:8080".into()),
+    })
 }

@@ -1,6 +1,7 @@
 //! Message numbers that are unique among workers and grow with time.
 
-/// The number of low bits that name the worker: numbers are unique among up to 4096 workers.
+/// The number of low bits that name the worker. Numbers are unique among the workers of one machine, and with a high probability among those of
+/// several.
 const WORKER_BITS: u32 = 12;
 /// The start of 2020, in milliseconds since 1970. For 69 years from then, JavaScript represents the numbers exactly (53 bits).
 const EPOCH_START: u64 = 1_577_836_800_000;
@@ -38,12 +39,14 @@ impl Clock {
 
 /// Returns the low bits of the numbers of a worker.
 fn of(worker: u64) -> u64 {
-    worker % (1 << WORKER_BITS)
+    // The ids of workers on one machine differ in their low bits, those on different machines also in the high ones.
+    let folded = (0..64).step_by(16).map(|bits| worker >> bits);
+    folded.fold(0, std::ops::BitXor::bitxor) % (1 << WORKER_BITS)
 }
 
 /// Returns whether the low bits of a number identify a worker.
 pub(crate) fn is_of(number: u64, worker: u64) -> bool {
-    of(number) == of(worker)
+    number % (1 << WORKER_BITS) == of(worker)
 }
 
 #[cfg(test)]
@@ -64,6 +67,13 @@ mod tests {
         let question = early.next(EPOCH_START + 100);
         late.observe(question);
         assert!(late.next(EPOCH_START + 50) > question);
+    }
+
+    #[test]
+    fn workers_with_the_same_place_on_different_machines_return_different_numbers() {
+        let numbers = [0x1234_0000, 0x1235_0000].map(|group| Clock::new(group + 1).next(BEGINNING));
+        assert_ne!(numbers[0], numbers[1]);
+        assert!(is_of(numbers[0], 0x1234_0001) && !is_of(numbers[0], 0x1235_0001));
     }
 
     #[test]

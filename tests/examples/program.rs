@@ -48,7 +48,16 @@ impl Program {
 
     /// Starts an installed program such as `openssl`. If it is not installed, prints a message and returns `None`.
     pub(crate) fn installed(name: &str, arguments: &[&str]) -> Option<Program> {
-        match Program::spawn(Path::new(name), arguments, &[]) {
+        Program::installed_with(name, arguments, &[])
+    }
+
+    /// Starts an installed program with additional environment variables.
+    pub(crate) fn installed_with(
+        name: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Option<Program> {
+        match Program::spawn(Path::new(name), arguments, variables) {
             Ok(program) => Some(program),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // Unlike `eprintln`, this is also shown for tests that pass.

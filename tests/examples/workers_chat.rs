@@ -39,7 +39,7 @@ fn serve(workers: &str) -> (Program, String) {
 
 /// Opens WebSockets until one is served by a worker for which `is_match` returns `true`.
 #[track_caller]
-fn open_where(uri: &str, is_match: impl Fn(&str) -> bool) -> Socket {
+pub(crate) fn open_where(uri: &str, is_match: impl Fn(&str) -> bool) -> Socket {
     let deadline = Instant::now() + TIMEOUT;
     // They stay open, so that the next connection goes to another worker.
     let mut others = Vec::new();
@@ -54,7 +54,7 @@ fn open_where(uri: &str, is_match: impl Fn(&str) -> bool) -> Socket {
 }
 
 /// Returns the name of the worker that serves a socket: its number and process id.
-fn name_of(socket: &Socket) -> &str {
+pub(crate) fn name_of(socket: &Socket) -> &str {
     socket.worker.as_deref().unwrap()
 }
 
@@ -65,20 +65,25 @@ fn open_two(uri: &str) -> (Socket, Socket) {
     (one, other)
 }
 
-fn say(socket: &mut Socket, text: &str, reference: u64) {
+pub(crate) fn say(socket: &mut Socket, text: &str, reference: u64) {
     socket.send_json(&json!({"type": "say", "text": text, "ref": reference}));
 }
 
 /// Joins the lobby like the page of a user, and returns the welcome message.
 #[track_caller]
-fn join(socket: &mut Socket, name: &str) -> Value {
+pub(crate) fn join(socket: &mut Socket, name: &str) -> Value {
     socket.join(name, &token_of(name));
     socket.wait_for("welcome")
 }
 
 /// Joins the lobby, and waits until the welcome message and the following messages contain exactly these members and messages.
 #[track_caller]
-fn join_and_expect(socket: &mut Socket, name: &str, members: &[&str], messages: &[&str]) {
+pub(crate) fn join_and_expect(
+    socket: &mut Socket,
+    name: &str,
+    members: &[&str],
+    messages: &[&str],
+) {
     let welcome = join(socket, name);
     let strings = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
     let mut here: BTreeSet<String> = strings(&welcome["members"]).into_iter().collect();

@@ -30,6 +30,9 @@ mod book {
     #[cfg(feature = "workers")]
     #[doc = include_str!("../../../docs/workers.md")]
     mod workers {}
+    #[cfg(all(feature = "redis", feature = "workers"))]
+    #[doc = include_str!("../../../docs/scaling.md")]
+    mod scaling {}
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
     #[cfg(feature = "websocket")]

@@ -94,6 +94,13 @@ impl Endpoint {
         sent + self.waiting.borrow().len()
     }
 
+    /// Returns the number of bytes of commands that are queued.
+    pub(super) fn queued_bytes(&self) -> usize {
+        let link = self.link.borrow();
+        let written = link.as_ref().map_or(0, |link| link.conn.buffered());
+        written + self.waiting.borrow().size()
+    }
+
     /// Sends a command, or queues it until there is a connection.
     #[inline]
     pub(super) fn send(

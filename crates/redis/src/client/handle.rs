@@ -300,6 +300,11 @@ impl Redis {
         with_client(self.id, |client| client.main.pending()).unwrap_or(0)
     }
 
+    /// Returns the number of bytes of commands that are queued: they wait for a connection, or the server does not read them.
+    pub fn queued_bytes(self) -> usize {
+        with_client(self.id, |client| client.main.queued_bytes()).unwrap_or(0)
+    }
+
     /// Returns the address of the server, without user and password.
     pub fn address(self) -> Option<String> {
         with_client(self.id, |client| client.main.url.address.to_string())

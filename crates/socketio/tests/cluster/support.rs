@@ -105,10 +105,18 @@ impl Worker {
         group: &ThreadBus,
         options: impl Fn() -> SocketIoOptions + Send + 'static,
     ) -> Worker {
-        let (commands, receiver) = mpsc::channel::<Command>();
         let group = group.clone();
+        Worker::attached(move || Bus::of_thread().attach(group.join()), options)
+    }
+
+    /// Starts a worker whose thread calls `attach` first.
+    pub(crate) fn attached(
+        attach: impl FnOnce() + Send + 'static,
+        options: impl Fn() -> SocketIoOptions + Send + 'static,
+    ) -> Worker {
+        let (commands, receiver) = mpsc::channel::<Command>();
         thread::spawn(move || {
-            Bus::of_thread().attach(group.join());
+            attach();
             let mut app = App {
                 server: Fixture::with(options()),
                 clients: Vec::new(),

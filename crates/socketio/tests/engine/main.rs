@@ -11,6 +11,14 @@ mod closing;
 mod heartbeat;
 mod hooks;
 mod polling;
+#[cfg(feature = "redis")]
+#[path = "../redis/server.rs"]
+#[allow(
+    clippy::print_stderr,
+    dead_code,
+    reason = "it prints that a test is skipped; other tests use the rest"
+)]
+mod redis;
 mod refusals;
 mod support;
 mod upgrades;

@@ -31,11 +31,17 @@ struct Worker {
 
 impl Worker {
     fn start(group: &ThreadBus) -> Worker {
+        let group = group.clone();
+        Worker::attached(move || Bus::of_thread().attach(group.join()))
+    }
+
+    /// Starts a worker whose thread calls `attach` first.
+    fn attached(attach: impl FnOnce() + Send + 'static) -> Worker {
         let (sender, receiver) = mpsc::channel();
         let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (record, group) = (Arc::clone(&log), group.clone());
+        let record = Arc::clone(&log);
         let thread = thread::spawn(move || {
-            Bus::of_thread().attach(group.join());
+            attach();
             let engine = EngineIo::with_options(EngineOptions::new().max_payload(4_000_000));
             ENGINE.set(Some(engine));
             engine.on("connection", move |client: Client| serve(client, &record));
@@ -85,11 +91,19 @@ impl Worker {
     /// Waits until a session of this worker has a pending poll.
     #[track_caller]
     fn wait_for_poll(&self) {
+        self.wait_until(|| {
+            let clients = ENGINE.get().map(EngineIo::clients).unwrap_or_default();
+            clients.into_iter().any(Client::is_writable)
+        });
+    }
+
+    /// Waits until a condition holds on the thread of this worker.
+    #[track_caller]
+    fn wait_until(&self, condition: fn() -> bool) {
         run_until(|| {
             let (sender, receiver) = mpsc::channel();
             let posted = self.events.post(move || {
-                let clients = ENGINE.get().map(EngineIo::clients).unwrap_or_default();
-                let _ = sender.send(clients.into_iter().any(Client::is_writable));
+                let _ = sender.send(condition());
             });
             posted.is_ok() && receiver.recv().unwrap()
         });
@@ -175,6 +189,39 @@ fn requests_reach_the_session_from_any_worker() {
     owner.wait_for("transport close");
     assert!(remote.poll().starts_with(r#"400 {"code":1"#));
     assert_eq!(edge.log(), "");
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn requests_reach_the_session_from_another_machine_over_redis() {
+    use uptick_workers::bus::{RedisBusOptions, RedisTransport};
+
+    let Some(mut redis) = crate::redis::RedisServer::start() else {
+        return;
+    };
+    let [owner, edge] = [(); 2].map(|()| {
+        let url = redis.url();
+        let attach = move || {
+            let redis = RedisTransport::connect(url, RedisBusOptions::new()).unwrap();
+            Bus::of_thread().attach_remote(redis);
+        };
+        Worker::attached(attach)
+    });
+    edge.wait_until(|| !Bus::of_thread().queues().is_empty());
+    let mut local = open(&owner);
+    let mut remote = edge.connection_for(&local);
+    assert_eq!(remote.post("4a|bAQID"), "200 ok");
+    assert_eq!(local.poll(), "200 4a|bAQID");
+    let large = format!("4{}", "x".repeat(3_500_000));
+    assert_eq!(remote.post(&large), "200 ok");
+    assert_eq!(remote.poll(), format!("200 {large}"));
+    let mut ws = candidate(&edge, &local);
+    ws.send("5");
+    ws.send("4b");
+    assert_eq!(ws.text(), "4b");
+    // Without Redis, the session ends.
+    redis.kill();
+    owner.wait_for("transport");
 }
 
 #[test]

@@ -30,8 +30,12 @@ impl RedisServer {
         Some(RedisServer { port, child })
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
     pub(crate) fn connect(&self) -> Redis {
-        Redis::connect(format!("redis://127.0.0.1:{}", self.port)).unwrap()
+        Redis::connect(self.url()).unwrap()
     }
 
     pub(crate) fn kill(&mut self) {

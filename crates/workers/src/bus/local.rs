@@ -12,7 +12,7 @@ use bytes::Bytes;
 use uptick_event_loop::{Id, Table, UseRemoteOrLoopHandle, catch, future_tick};
 use uptick_stream::Chunk;
 
-use super::transport::{BusSink, BusStats, BusTransport, TransportStats};
+use super::transport::{BusSink, BusStats, BusTransport};
 
 /// The maximum number of bytes in a topic: 65,535.
 pub const TOPIC_LIMIT: usize = u16::MAX as usize;
@@ -34,7 +34,8 @@ type Callback = Box<dyn FnMut(Bytes)>;
 /// The bus of a worker: publishes messages under a topic to all workers that have subscribed to it.
 ///
 /// A `Copy` handle to the bus of the thread. Each subscriber receives each message once, and the messages of one worker in the order in which they
-/// were published. The loop calls subscribers, never [`publish`](Bus::publish) itself. The bus does not keep the loop running.
+/// were published. The loop calls subscribers, never [`publish`](Bus::publish) itself. The bus does not keep the loop running, except with a
+/// remote transport: see there.
 ///
 /// # Events
 /// | event | payload | when |
@@ -91,6 +92,8 @@ struct BusState {
     topics: HashMap<Rc<str>, Vec<Id>>,
     subscriptions: Table<Subscription>,
     transport: Option<Rc<dyn BusTransport>>,
+    /// The transport to other machines.
+    remote: Option<Rc<dyn BusTransport>>,
     /// The number of transports that were attached or detached. It invalidates the sinks of earlier transports.
     generation: u64,
     local_queue: VecDeque<LocalMessage>,
@@ -110,6 +113,7 @@ thread_local! {
         topics: HashMap::new(),
         subscriptions: Table::new(),
         transport: None,
+        remote: None,
         generation: 0,
         local_queue: VecDeque::new(),
         local_bytes: 0,
@@ -141,7 +145,8 @@ impl Bus {
     ///
     /// The id is unique among the connected workers. A later worker may have the id of a worker that has left.
     pub fn id(self) -> u64 {
-        let transport = with(|state| state.transport.clone()).flatten();
+        let [transport, remote] = transports();
+        let transport = transport.or(remote);
         transport.map_or(0, |transport| transport.id())
     }
 
@@ -184,9 +189,11 @@ impl Bus {
         mut callback: impl FnMut(Bytes) -> R + 'static,
     ) -> SubscriptionId {
         let callback: Callback = Box::new(move |payload| drop(callback(payload)));
-        let (id, transport) = with(|state| state.add(topic, callback)).unwrap_or_default();
-        if let Some(transport) = transport {
-            transport.subscribe(topic);
+        let (id, is_first) = with(|state| state.add(topic, callback)).unwrap_or_default();
+        if is_first {
+            for transport in transports().into_iter().flatten() {
+                transport.subscribe(topic);
+            }
         }
         SubscriptionId(id)
     }
@@ -194,11 +201,13 @@ impl Bus {
     /// Ends a subscription; returns `false` if there is none. The callback is dropped and not called again.
     pub fn unsubscribe(self, id: SubscriptionId) -> bool {
         let removed = with(|state| state.remove(id.0?)).flatten();
-        let Some((subscription, transport)) = removed else {
+        let Some((subscription, is_last)) = removed else {
             return false;
         };
-        if let Some(transport) = transport {
-            transport.unsubscribe(&subscription.topic);
+        if is_last {
+            for transport in transports().into_iter().flatten() {
+                transport.unsubscribe(&subscription.topic);
+            }
         }
         // The callback is dropped while no `RefCell` is borrowed: its captured values may use the bus.
         true
@@ -238,16 +247,18 @@ impl Bus {
 
     /// Returns the counters.
     pub fn stats(self) -> BusStats {
-        let Some((mut stats, transport)) = with(|state| {
+        let Some(mut stats) = with(|state| {
             let mut stats = state.stats;
             stats.queued_bytes = state.local_bytes;
-            (stats, state.transport.clone())
+            stats
         }) else {
             return BusStats::default();
         };
-        let carried = transport.map_or_else(TransportStats::default, |transport| transport.stats());
-        stats.dropped += carried.dropped;
-        stats.queued_bytes += carried.queued_bytes;
+        for transport in transports().into_iter().flatten() {
+            let carried = transport.stats();
+            stats.dropped += carried.dropped;
+            stats.queued_bytes += carried.queued_bytes;
+        }
         stats
     }
 
@@ -257,7 +268,7 @@ impl Bus {
         with(|state| state.local_limit = bytes);
     }
 
-    /// Connects the bus to other workers through a transport. A previous transport is closed.
+    /// Connects the bus to other workers through a transport. Previous transports are closed, the remote one included.
     ///
     /// Topics that have subscribers are announced before this returns.
     pub fn attach(self, transport: impl BusTransport + 'static) {
@@ -269,17 +280,39 @@ impl Bus {
         });
         let Some(generation) = generation else { return };
         transport.attach(BusSink::new(generation));
-        let topics = with(|state| {
-            state.transport = Some(Rc::clone(&transport));
-            let topics = state
-                .topics
-                .keys()
-                .filter(|topic| topic.len() <= TOPIC_LIMIT);
-            topics.cloned().collect::<Vec<Rc<str>>>()
-        });
-        for topic in topics.into_iter().flatten() {
-            transport.subscribe(&topic);
+        with(|state| state.transport = Some(Rc::clone(&transport)));
+        announce_all(&*transport);
+    }
+
+    /// Connects the bus to the workers of other machines through a second transport, beside the one between the workers of this machine. Call it
+    /// while the worker is set up.
+    ///
+    /// Workers of the same machine continue to use the first transport only: it is faster, and works while the second one does not. A previous
+    /// remote transport is closed. Topics that have subscribers are announced before this returns.
+    ///
+    /// Without a first transport, this is the same as [`attach`](Bus::attach). A first transport without a [group](BusTransport::group)
+    /// is replaced, and that is logged. The buses of [`Workers`](crate::Workers) have a group.
+    pub fn attach_remote(self, transport: impl BusTransport + 'static) {
+        let [local, previous] = transports();
+        let Some(local) = local else {
+            return self.attach(transport);
+        };
+        if local.group() == 0 {
+            tracing::error!(
+                "attaching a remote transport beside one without a group replaces it: ids are not unique among machines"
+            );
+            return self.attach(transport);
         }
+        let transport: Rc<dyn BusTransport> = Rc::new(transport);
+        let Some(generation) = with(|state| state.generation) else {
+            return;
+        };
+        if let Some(previous) = previous {
+            retire(&*previous);
+        }
+        transport.attach(BusSink::new(generation));
+        with(|state| state.remote = Some(Rc::clone(&transport)));
+        announce_all(&*transport);
     }
 
     /// Returns whether the bus has a transport.
@@ -287,19 +320,19 @@ impl Bus {
         with(|state| state.transport.is_some()).unwrap_or_default()
     }
 
-    /// Closes the transport: from now on messages reach local subscribers only. Returns `false` if there is none.
+    /// Closes the transports: from now on messages reach local subscribers only. Returns `false` if there is none.
     pub fn detach(self) -> bool {
-        let transport = with(|state| {
+        let Some([transport, remote]) = with(|state| {
             state.generation += 1;
-            state.transport.take()
-        });
-        let Some(transport) = transport.flatten() else {
+            [state.transport.take(), state.remote.take()]
+        }) else {
             return false;
         };
-        let dropped = transport.stats().dropped;
-        with(|state| state.stats.dropped += dropped);
-        transport.close();
-        true
+        let had_transport = transport.is_some();
+        for transport in [remote, transport].into_iter().flatten() {
+            retire(&*transport);
+        }
+        had_transport
     }
 }
 
@@ -331,24 +364,62 @@ fn admit(topic: &str, payload: &Bytes) -> bool {
     fits
 }
 
+/// Returns the transport between the workers of this machine, and the one to other machines.
+fn transports() -> [Option<Rc<dyn BusTransport>>; 2] {
+    with(|state| [state.transport.clone(), state.remote.clone()]).unwrap_or_default()
+}
+
+/// Returns the id and the group of this worker on its machine; `None` without a transport.
+#[cfg(feature = "redis")]
+pub(super) fn identity() -> Option<(u64, u64)> {
+    let [transport, _] = transports();
+    transport.map(|transport| (transport.id(), transport.group()))
+}
+
+/// Calls `callback` once the workers of other machines are known, or after a timeout.
+pub(crate) fn when_remote_ready(callback: impl FnOnce() + 'static) {
+    match transports() {
+        [_, Some(remote)] => remote.when_ready(Box::new(callback)),
+        [_, None] => callback(),
+    }
+}
+
+/// Announces all topics that have subscribers.
+fn announce_all(transport: &dyn BusTransport) {
+    let topics = with(|state| {
+        let topics = state.topics.keys();
+        let topics = topics.filter(|topic| topic.len() <= TOPIC_LIMIT);
+        topics.cloned().collect::<Vec<Rc<str>>>()
+    });
+    for topic in topics.into_iter().flatten() {
+        transport.subscribe(&topic);
+    }
+}
+
+/// Closes a transport, and keeps its count of dropped messages.
+fn retire(transport: &dyn BusTransport) {
+    let dropped = transport.stats().dropped;
+    with(|state| state.stats.dropped += dropped);
+    transport.close();
+}
+
 /// Calls `visit` with the id of each other worker for which messages are queued, and their bytes.
 pub(super) fn queues(visit: &mut dyn FnMut(u64, usize)) {
-    if let Some(transport) = with(|state| state.transport.clone()).flatten() {
+    for transport in transports().into_iter().flatten() {
         transport.queues(visit);
     }
 }
 
 /// Calls `visit` with the id of each other worker that has subscribed to a topic.
 fn remote_subscribers(topic: &str, visit: &mut dyn FnMut(u64)) {
-    if let Some(transport) = with(|state| state.transport.clone()).flatten() {
+    for transport in transports().into_iter().flatten() {
         transport.subscribers(topic, visit);
     }
 }
 
 /// Passes a message to the transport.
 fn publish(topic: &str, payload: &Bytes) {
-    let transport = with(|state| state.transport.clone()).flatten();
-    if let Some(transport) = transport {
+    for transport in transports().into_iter().flatten() {
         transport.publish(topic, payload);
     }
 }
@@ -461,12 +532,8 @@ impl BusState {
         }
     }
 
-    /// Adds a subscription; returns the transport if it is the first one to its topic.
-    fn add(
-        &mut self,
-        topic: &str,
-        callback: Callback,
-    ) -> (Option<Id>, Option<Rc<dyn BusTransport>>) {
+    /// Adds a subscription; returns whether its topic must be announced, because it is the first one.
+    fn add(&mut self, topic: &str, callback: Callback) -> (Option<Id>, bool) {
         let name = match self.topics.get_key_value(topic) {
             Some((name, _)) => Rc::clone(name),
             None => topic.into(),
@@ -475,16 +542,17 @@ impl BusState {
             topic: Rc::clone(&name),
             callback: Some(callback),
         });
-        let Some(id) = id else { return (None, None) };
+        let Some(id) = id else {
+            return (None, false);
+        };
         let receivers = self.topics.entry(name).or_default();
         receivers.push(id);
         let is_first = receivers.len() == 1 && topic.len() <= TOPIC_LIMIT;
-        let transport = self.transport.clone().filter(|_| is_first);
-        (Some(id), transport)
+        (Some(id), is_first)
     }
 
-    /// Removes a subscription; returns the transport along with it if it was the last one to its topic.
-    fn remove(&mut self, id: Id) -> Option<(Subscription, Option<Rc<dyn BusTransport>>)> {
+    /// Removes a subscription; returns it, and whether its topic must be withdrawn, because it was the last one.
+    fn remove(&mut self, id: Id) -> Option<(Subscription, bool)> {
         let subscription = self.subscriptions.remove(id)?;
         let receivers = self.topics.get_mut(&subscription.topic)?;
         receivers.retain(|receiver| *receiver != id);
@@ -493,7 +561,6 @@ impl BusState {
             self.topics.remove(&subscription.topic);
         }
         let is_announced = is_last && subscription.topic.len() <= TOPIC_LIMIT;
-        let transport = self.transport.clone().filter(|_| is_announced);
-        Some((subscription, transport))
+        Some((subscription, is_announced))
     }
 }

@@ -61,6 +61,7 @@ pub struct SocketTransport {
 struct TransportState {
     limit: usize,
     id: Cell<u64>,
+    group: Cell<u64>,
     sink: RefCell<Option<BusSink>>,
     peers: RefCell<PeerTable>,
     /// The topics that the bus has announced.
@@ -91,6 +92,7 @@ impl SocketTransport {
             state: Rc::new(TransportState {
                 limit: bytes,
                 id: Cell::new(0),
+                group: Cell::new(0),
                 sink: RefCell::default(),
                 peers: RefCell::default(),
                 topics: RefCell::default(),
@@ -104,6 +106,12 @@ impl SocketTransport {
     /// Sets the id of this process at its peers, as returned by [`Bus::id`](super::Bus::id). Default: 0.
     pub fn set_id(&self, id: u64) {
         self.state.id.set(id);
+    }
+
+    /// Sets the group of this process and its peers ([`BusTransport::group`]). With a group, ids must be unique among all machines. Default: 0, no
+    /// group.
+    pub fn set_group(&self, group: u64) {
+        self.state.group.set(group);
     }
 
     /// Adds a peer: the process that holds the other end of the socket. An existing peer with the same id is removed first.
@@ -273,6 +281,10 @@ impl BusTransport for SocketTransport {
 
     fn id(&self) -> u64 {
         self.state.id.get()
+    }
+
+    fn group(&self) -> u64 {
+        self.state.group.get()
     }
 
     fn stats(&self) -> TransportStats {

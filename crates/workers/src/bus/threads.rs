@@ -15,6 +15,7 @@ use bytes::Bytes;
 use self::group::Group;
 use self::member::Member;
 use super::local::QUEUE_LIMIT;
+use super::new_group;
 use super::transport::{BusSink, BusTransport, TransportStats};
 
 /// A group of threads whose buses are connected.
@@ -63,7 +64,14 @@ impl ThreadBus {
     /// bytes for each message. Beyond that, messages of the publisher to this receiver are dropped. Default: 4 MiB.
     pub fn with_queue_limit(bytes: usize) -> ThreadBus {
         ThreadBus {
-            group: Arc::new(Group::new(bytes)),
+            group: Arc::new(Group::new(bytes, 0)),
+        }
+    }
+
+    /// Creates a group in which the ids of members are unique among all machines, as [`Bus::attach_remote`](super::Bus::attach_remote) requires.
+    pub fn with_unique_ids() -> ThreadBus {
+        ThreadBus {
+            group: Arc::new(Group::new(QUEUE_LIMIT, new_group())),
         }
     }
 
@@ -98,6 +106,10 @@ impl BusTransport for ThreadTransport {
 
     fn id(&self) -> u64 {
         self.member.number()
+    }
+
+    fn group(&self) -> u64 {
+        self.member.group()
     }
 
     fn queues(&self, visit: &mut dyn FnMut(u64, usize)) {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use bytes::Bytes;
-use uptick_event_loop::UseRemoteOrLoopHandle;
+use uptick_event_loop::{UseRemoteOrLoopHandle, future_tick};
 
 /// A transport of messages between the buses of workers.
 ///
@@ -70,6 +70,18 @@ pub trait BusTransport {
     /// Returns the id of this worker at the other workers. Default: 0, if the transport has no ids.
     fn id(&self) -> u64 {
         0
+    }
+
+    /// Returns the id of the group of workers that this transport connects, which is not 0 if the ids in it are unique among all machines.
+    /// [`Bus::attach_remote`](super::Bus::attach_remote) requires that. Default: 0.
+    fn group(&self) -> u64 {
+        0
+    }
+
+    /// Calls `callback` from the loop once the workers that are connected now have been reported to the sink, or after a timeout.
+    /// Default: in the next iteration.
+    fn when_ready(&self, callback: Box<dyn FnOnce()>) {
+        future_tick(callback);
     }
 
     /// Returns the counters.

@@ -197,7 +197,7 @@ impl Threads {
         Threads {
             setup,
             registry: Arc::default(),
-            bus: ThreadBus::new(),
+            bus: ThreadBus::with_unique_ids(),
         }
     }
 

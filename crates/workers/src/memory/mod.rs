@@ -19,7 +19,7 @@ use mapping::Mapping;
 use uptick_event_loop::Histogram;
 
 /// The layout version. A new program does not use the memory of an old one with a different layout.
-const LAYOUT: u64 = 0x7570_7469_636b_0001;
+const LAYOUT: u64 = 0x7570_7469_636b_0002;
 
 const HEADER_WORDS: usize = 8;
 const PLACE_WORDS: usize = 80;
@@ -119,6 +119,7 @@ impl SharedMemory {
         words[0].store(LAYOUT, Relaxed);
         words[1].store(places as u64, Relaxed);
         words[2].store(slots as u64, Relaxed);
+        words[5].store(crate::bus::new_group(), Relaxed);
         Ok(SharedMemory {
             mapping,
             places,
@@ -160,6 +161,11 @@ impl SharedMemory {
     /// Returns the process id of the master.
     pub(crate) fn master(&self) -> &'static AtomicU64 {
         &self.mapping.words()[4]
+    }
+
+    /// Returns the id of the service: the group of its workers on the bus. It survives upgrades of the program.
+    pub(crate) fn group(&self) -> u64 {
+        self.mapping.words()[5].load(Relaxed)
     }
 
     pub(crate) fn places(&self) -> usize {

@@ -9,7 +9,7 @@ use uptick_event_loop::add_timer;
 
 use super::runtime::with_runtime;
 use crate::accept::ProcessPeers;
-use crate::bus::SocketTransport;
+use crate::bus::{self, SocketTransport};
 
 /// The time in which the other workers announce their subscriptions. Some of them may be stopped, or hang.
 const HELLO_TIMEOUT: Duration = Duration::from_millis(300);
@@ -54,7 +54,8 @@ pub(super) fn add_peer(slot: usize, bus: OwnedFd, connections: OwnedFd) {
         return;
     };
     with_runtime(|runtime| processes.add(slot, connections, &runtime.sharing));
-    if let Err(error) = sockets.add_peer(slot as u64, bus) {
+    let group = with_runtime(|runtime| runtime.memory.group()).unwrap_or(0);
+    if let Err(error) = sockets.add_peer(group + slot as u64, bus) {
         tracing::error!("connecting with another worker failed: {error}");
     }
 }
@@ -65,17 +66,19 @@ pub(super) fn complete() {
     ready_if_complete();
 }
 
-/// Reports that this worker is serving, once it is set up and has received the subscriptions of the others.
+/// Reports that this worker is serving, once it is set up and has received the subscriptions of the others, on this machine and on others.
 fn ready_if_complete() {
-    let Some(bus) =
+    let Some(sockets) =
         with_peers(|peers| (peers.setup_done && peers.complete).then(|| peers.bus.clone()))
             .flatten()
     else {
         return;
     };
     let announce = || {
-        with_runtime(|runtime| runtime.announce_ready());
+        bus::when_remote_ready(|| {
+            with_runtime(|runtime| runtime.announce_ready());
+        });
     };
-    bus.when_ready(announce);
+    sockets.when_ready(announce);
     add_timer(HELLO_TIMEOUT, announce);
 }

@@ -75,7 +75,8 @@ fn install(
     let sharing =
         Sharing::with_processes(&memory, start.place, start.slot, Rc::clone(&connections));
     let bus = SocketTransport::new();
-    bus.set_id(start.slot as u64);
+    bus.set_group(memory.group());
+    bus.set_id(memory.group() + start.slot as u64);
     Bus::of_thread().attach(bus.clone());
     connect_hubs();
     peers::set(bus, connections);

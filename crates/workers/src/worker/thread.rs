@@ -1,6 +1,7 @@
 //! The lifecycle of a worker thread.
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use uptick_event_loop::LoopHandle;
@@ -10,7 +11,7 @@ use super::link::MasterLink;
 use super::runtime::{Runtime, RuntimeParts};
 use super::{commands, heartbeat};
 use crate::accept::{Sharing, ThreadPeers, ThreadRegistry};
-use crate::bus::{Bus, ThreadBus, connect_hubs};
+use crate::bus::{self, Bus, ThreadBus, connect_hubs};
 use crate::control::{ControlMessage, ThreadInbox};
 use crate::error::Error;
 use crate::memory::SharedMemory;
@@ -89,7 +90,8 @@ fn serve(start: ThreadStart, context: &ThreadContext) -> Result<(), Error> {
         return Ok(());
     }
     context.registry.add(slot, uptick_event_loop::handle());
-    runtime.announce_ready();
+    let announced = Rc::clone(&runtime);
+    bus::when_remote_ready(move || announced.announce_ready());
     uptick_event_loop::run()?;
     match runtime.closed_at_deadline.get() {
         false => Ok(()),

@@ -17,6 +17,8 @@ const WAKE_RETRY: Duration = Duration::from_millis(10);
 
 /// A group of members.
 pub(super) struct Group {
+    /// The id on the bus; 0 if the ids of members are not unique among all machines.
+    pub(super) id: u64,
     /// The maximum number of bytes that are queued from one publisher to each receiver.
     pub(super) limit: usize,
     subscriptions: Mutex<Subscriptions>,
@@ -24,6 +26,7 @@ pub(super) struct Group {
 
 #[derive(Default)]
 struct Subscriptions {
+    /// The number of the member that joined last.
     joined: u64,
     members: Vec<Arc<MemberInbox>>,
     topics: HashMap<Arc<str>, Vec<Arc<MemberInbox>>>,
@@ -75,10 +78,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Group {
-    pub(super) fn new(limit: usize) -> Self {
+    /// Creates a group. The numbers of members follow its id.
+    pub(super) fn new(limit: usize, id: u64) -> Self {
+        let subscriptions = Subscriptions {
+            joined: id,
+            ..Subscriptions::default()
+        };
         Group {
+            id,
             limit,
-            subscriptions: Mutex::default(),
+            subscriptions: Mutex::new(subscriptions),
         }
     }
 

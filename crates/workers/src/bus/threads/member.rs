@@ -78,6 +78,10 @@ impl Member {
         self.inbox.number
     }
 
+    pub(super) fn group(&self) -> u64 {
+        self.group.id
+    }
+
     pub(super) fn attach(&self, sink: BusSink) {
         self.sink.replace(Some(sink));
         // Entries of other members may be in the inbox already.
