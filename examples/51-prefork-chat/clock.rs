@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn workers_with_the_same_place_on_different_machines_return_different_numbers() {
-        let numbers = [0x1234_0000, 0x1235_0000].map(|group| Clock::new(group + 1).next(BEGINNING));
+        let numbers =
+            [0x1234_0000, 0x1235_0000].map(|group| Clock::new(group + 1).next(EPOCH_START));
         assert_ne!(numbers[0], numbers[1]);
         assert!(is_of(numbers[0], 0x1234_0001) && !is_of(numbers[0], 0x1235_0001));
     }

@@ -132,7 +132,10 @@ fn the_client_fetches_a_page_from_its_own_server() {
     let [refusal] = &ended.stderr[..] else {
         panic!("{ended:?}");
     };
-    assert!(refusal.contains("the client sent an alert: it does not accept the certificate"), "{refusal}");
+    assert!(
+        refusal.contains("the client sent an alert: it does not accept the certificate"),
+        "{refusal}"
+    );
 }
 
 #[test]
