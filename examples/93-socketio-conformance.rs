@@ -2,8 +2,8 @@
 //!
 //! Run it. It is configured by environment variables, which [`options`] describes:
 //! ```text
-//! $ cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
-//! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --example 93-socketio-conformance --features socketio-msgpack,workers,tls
+//! $ cargo run --example 93-socketio-conformance --features socketio-redis,workers,tls
+//! $ SIO_PORT=3000 SIO_WORKERS=4 cargo run --example 93-socketio-conformance --features socketio-redis,workers,tls
 //! ```
 //! Poke it:
 //! ```text
@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use uptick::http::Cors;
 use uptick::prelude::*;
-use uptick::socketio::adapter::BusAdapter;
+use uptick::redis::{self, Redis};
+use uptick::socketio::adapter::redis::{RedisAdapter, ShardedRedisAdapter};
+use uptick::socketio::adapter::{AdapterFactory, BusAdapter};
 use uptick::socketio::engine::EngineOptions;
 use uptick::socketio::{RecoveryOptions, SocketIoOptions};
 use uptick::workers::WorkerEvent;
@@ -28,7 +30,7 @@ mod options;
 #[path = "93-socketio-conformance/wire.rs"]
 mod wire;
 
-use options::{Options, Tls};
+use options::{Options, RedisKind, Tls};
 
 /// The time in which connections may end after SIGTERM.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -42,7 +44,7 @@ fn main() -> uptick::Result {
 }
 
 fn run_alone(options: &Options) -> uptick::Result {
-    let (_, http) = serve(options);
+    let (_, http) = serve(options)?;
     http.listen(Server::bind(options.address.as_str())?);
     if let Some(tls) = &options.tls {
         listen_tls(http, Server::bind(tls.address.as_str())?, tls)?;
@@ -65,7 +67,7 @@ fn run_workers(count: usize, options: Options) -> uptick::Result {
         workers = workers.listen(tls.address.as_str());
     }
     workers.run(move |worker: Worker| {
-        let (io, http) = serve(&options);
+        let (io, http) = serve(&options)?;
         http.listen(worker.server(0)?);
         if let Some(tls) = &options.tls {
             listen_tls(http, worker.server(1)?, tls)?;
@@ -77,7 +79,7 @@ fn run_workers(count: usize, options: Options) -> uptick::Result {
 }
 
 /// Creates the Socket.IO server, and an HTTP server that it is mounted on.
-fn serve(options: &Options) -> (SocketIo, HttpServer) {
+fn serve(options: &Options) -> Result<(SocketIo, HttpServer), redis::Error> {
     let cors = Cors::new()
         .allow_origin("http://allowed.test")
         .allow_credentials(true);
@@ -94,14 +96,29 @@ fn serve(options: &Options) -> (SocketIo, HttpServer) {
     if let Some(time) = options.recovery {
         settings = settings.recovery(RecoveryOptions::new().max_disconnection(time));
     }
-    if options.workers > 1 {
+    let redis = options.redis.as_ref().map(Redis::connect).transpose()?;
+    if let Some(redis) = redis {
+        settings = settings.adapter(redis_adapter(redis, options.adapter));
+    } else if options.workers > 1 {
         settings = settings.adapter(BusAdapter::factory());
     }
     let io = SocketIo::with_options(settings);
     namespaces::add(io, options);
     let http = HttpServer::new();
     http.mount("/socket.io/", &io);
-    (io, http)
+    if let Some(redis) = redis {
+        // The process runs until the client is closed.
+        http.on("close", move |()| redis.close());
+    }
+    Ok((io, http))
+}
+
+fn redis_adapter(redis: Redis, kind: RedisKind) -> AdapterFactory {
+    redis.on("error", |error: redis::Error| eprintln!("{error}"));
+    match kind {
+        RedisKind::Classic => RedisAdapter::new(redis).factory(),
+        RedisKind::Sharded => ShardedRedisAdapter::new(redis).factory(),
+    }
 }
 
 fn listen_tls(http: HttpServer, server: Server, tls: &Tls) -> Result<(), uptick::tls::Error> {

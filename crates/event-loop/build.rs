@@ -1,4 +1,4 @@
-//! Stops the build on systems that are not Unix, with one error in place of many.
+//! Stops the build on systems that are not Unix, with one error instead of many.
 #![allow(
     clippy::print_stdout,
     reason = "this is how a build script reports to cargo"

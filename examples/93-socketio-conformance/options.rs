@@ -10,6 +10,8 @@
 //! | `SIO_RECOVERY_MS` | 0 | milliseconds in which a client may come back; 0 switches recovery off |
 //! | `SIO_PARSER` | json | the encoding of packets: `json` or `msgpack` |
 //! | `SIO_WORKERS` | 1 | the number of worker processes |
+//! | `SIO_REDIS` | – | the URL of a Redis server that connects the servers of a cluster |
+//! | `SIO_ADAPTER` | classic | the adapter for it: `classic` or `sharded` |
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +30,15 @@ pub(crate) struct Options {
     pub(crate) recovery: Option<Duration>,
     pub(crate) parser: Parser,
     pub(crate) workers: usize,
+    pub(crate) redis: Option<String>,
+    pub(crate) adapter: RedisKind,
+}
+
+/// The adapter over Redis.
+#[derive(Clone, Copy)]
+pub(crate) enum RedisKind {
+    Classic,
+    Sharded,
 }
 
 /// The listener for HTTPS.
@@ -39,9 +50,6 @@ pub(crate) struct Tls {
 
 impl Options {
     pub(crate) fn read() -> Result<Options, String> {
-        if std::env::var_os("SIO_REDIS").is_some() {
-            return Err("SIO_REDIS: Redis is not supported".to_owned());
-        }
         let host = text("SIO_HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
         let host = match host.contains(':') {
             true => format!("[{host}]"),
@@ -66,7 +74,18 @@ impl Options {
                 return Err(format!("SIO_PARSER: {other:?} is neither json nor msgpack"));
             }
         };
+        let adapter = match text("SIO_ADAPTER").as_deref() {
+            None | Some("classic") => RedisKind::Classic,
+            Some("sharded") => RedisKind::Sharded,
+            Some(other) => {
+                return Err(format!(
+                    "SIO_ADAPTER: {other:?} is neither classic nor sharded"
+                ));
+            }
+        };
         Ok(Options {
+            redis: text("SIO_REDIS"),
+            adapter,
             address: format!("{host}:{port}"),
             port,
             tls,

@@ -107,6 +107,39 @@ mod with_four_workers_over_polling {
     client_groups!(["--workers", "4", "--transport", "polling"]);
 }
 
+mod over_redis {
+    use crate::npm;
+
+    fn run(options: &[&str]) {
+        let packages = [
+            "redis",
+            "@socket.io/redis-adapter",
+            "@socket.io/redis-emitter",
+        ];
+        if packages
+            .iter()
+            .all(|package| npm::package(package).is_some())
+        {
+            super::run("redis", options);
+        }
+    }
+
+    #[test]
+    fn servers_form_a_cluster_with_official_servers() {
+        run(&["--transport", "upgrade"]);
+    }
+
+    #[test]
+    fn servers_form_a_cluster_with_official_servers_over_polling() {
+        run(&["--transport", "polling"]);
+    }
+
+    #[test]
+    fn workers_form_a_cluster_with_official_servers() {
+        run(&["--workers", "3"]);
+    }
+}
+
 mod public_suites {
     groups! { [];
         engine_io_passes: "suite-engine",

@@ -109,7 +109,7 @@ fn the_client_fetches_a_page_from_its_own_server() {
     };
     assert!(
         refused.starts_with("a client that does not trust it says: connecting to tls://localhost:")
-            && refused.contains("its certificate is signed by itself, and not trusted"),
+            && refused.contains("its certificate is self-signed and not trusted"),
         "{refused}"
     );
     let [version, suite, rest @ ..] = rest else {
@@ -191,7 +191,7 @@ fn mutual_tls_serves_only_clients_with_a_certificate() {
     let (curl, openssl) = (server.line(), server.line());
     assert_eq!(server.line(), "alice is told: Hello CN=alice!");
     let refused = server.line();
-    let reason = "it requires a certificate of the client (CertificateRequired)";
+    let reason = "it requires a client certificate (CertificateRequired)";
     assert!(refused.starts_with("somebody is refused: "), "{refused}");
     assert!(refused.ends_with(reason), "{refused}");
 

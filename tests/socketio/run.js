@@ -59,17 +59,17 @@ function certificate() {
 
 /** Starts a program, or returns the running one with the same environment variables. */
 function server(env, fixed = {}) {
-  const which = env.SIO_SUITE ? options.suite : options.program;
+  const which = fixed.reference ? undefined : env.SIO_SUITE ? options.suite : options.program;
   if (options.base) {
     if (Object.keys(env).length > 0 || fixed.fresh) throw new Skip("the test needs other environment variables");
     return { base: options.base, tlsBase: options["tls-base"], stop: () => ({}) };
   }
-  const key = JSON.stringify(env);
+  const key = JSON.stringify([env, Boolean(fixed.reference)]);
   if (!fixed.fresh && run.servers.has(key)) return run.servers.get(key);
   const reference = here("reference", env.SIO_SUITE ? "suite.js" : "conformance.js");
   const command = which ? [which] : [process.execPath, reference];
   if (run.secure) run.tls ??= certificate();
-  const workers = run.workers > 1 && !env.SIO_SUITE ? { SIO_WORKERS: String(run.workers) } : {};
+  const workers = run.workers > 1 && !env.SIO_SUITE && !fixed.reference ? { SIO_WORKERS: String(run.workers) } : {};
   const started = Program.start(command, { env: { ...workers, ...env }, tls: run.tls, port: fixed.port, tlsPort: fixed.tlsPort });
   run.servers.set(fixed.fresh ? Symbol(key) : key, started);
   return started;

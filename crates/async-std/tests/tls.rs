@@ -309,8 +309,7 @@ fn a_secure_connector_rejects_an_untrusted_async_tls_server() {
     let served = served.unwrap_err().to_string();
     assert!(served.contains("CertificateUnknown"), "{served}");
     let error = error.unwrap();
-    let reason =
-        "failed during the TLS handshake: its certificate is signed by itself, and not trusted";
+    let reason = "failed during the TLS handshake: its certificate is self-signed and not trusted";
     assert!(error.contains(reason), "{error}");
 }
 
@@ -343,7 +342,7 @@ fn a_certificate_untrusted_by_async_tls_is_an_error_on_both_sides() {
         unreachable!("{log:?}")
     };
     // The alert with the reason never arrives: async-tls sends only the first record of its final ones.
-    let left = "failed: the client ended the connection before the handshake was done";
+    let left = "failed: the client closed the connection before the handshake was complete";
     assert!(error.ends_with(left), "{error}");
 }
 

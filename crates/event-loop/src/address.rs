@@ -1,13 +1,13 @@
 //! IPv6 addresses with a zone, as text: `fe80::1%eth0` (RFC 4007, section 11).
 //!
-//! Here for the crates that take addresses as text and do not know each other.
+//! This module is here because several crates that do not depend on each other parse addresses.
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
 
-/// The reason why a text is not an IPv6 address.
+/// An error of [`parse_v6`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidV6 {
-    /// It is not written as one.
+    /// The text is not an IPv6 address.
     #[error("it is not an IPv6 address")]
     Address,
     /// The interface after the `%` does not exist.
@@ -21,7 +21,7 @@ pub enum InvalidV6 {
 /// The name is looked up at once: the address keeps the number that the interface has now.
 ///
 /// # Errors
-/// [`InvalidV6`] names what is wrong.
+/// [`InvalidV6`] if the text is not an IPv6 address or names an unknown interface.
 ///
 /// # Examples
 /// ```
@@ -52,8 +52,8 @@ fn scope_id(zone: &str) -> Option<u32> {
     index_of(zone).or_else(|| index_of(zone.strip_prefix("25")?))
 }
 
-/// The number of an interface. `getaddrinfo` returns it without `unsafe` on every system, and sends no query for an address that is
-/// written out.
+/// Returns the number of an interface. `getaddrinfo` returns it without `unsafe` on every system, and sends no query for a numeric
+/// address.
 fn index_of(name: &str) -> Option<u32> {
     let found = (format!("fe80::%{name}"), 0).to_socket_addrs().ok()?;
     found.into_iter().find_map(|address| match address {
@@ -85,7 +85,7 @@ mod tests {
             let address = parse_v6(&text, 80).unwrap();
             assert_eq!(address.to_string(), expected, "{text}");
         }
-        // Not only for link-local addresses.
+        // Any address may have a zone, not only a link-local one.
         let address = parse_v6(&format!("::1%{name}"), 80).unwrap();
         assert_eq!(address.scope_id(), number);
         assert_eq!(parse_v6("::1", 80).unwrap().scope_id(), 0);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_from_what_is_no_interface() {
+    fn an_invalid_address_and_an_unknown_interface_are_different_errors() {
         for text in [
             "",
             "::g",

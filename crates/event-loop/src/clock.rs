@@ -1,15 +1,15 @@
-//! Where the loop's time comes from.
+//! Clocks of the loop.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// A monotonic clock. The loop reads it once in each iteration, and where a duration begins with a call.
+/// A monotonic clock. The loop reads it once in each iteration, and when a duration counts from a call.
 pub trait Clock {
-    /// The time that has passed since the clock was made. Going backwards counts as standing still.
+    /// Returns the time since the clock was created. If it goes backwards, the loop's time stands still.
     fn elapsed(&self) -> Duration;
 
-    /// The same, up to 10 ms late, where that is cheaper. Default: [`elapsed`](Clock::elapsed).
+    /// Returns the same time, up to 10 ms late, if that is cheaper. Default: [`elapsed`](Clock::elapsed).
     fn coarse(&self) -> Duration {
         self.elapsed()
     }
@@ -23,17 +23,17 @@ pub struct SystemClock {
     coarse_start: Duration,
 }
 
-/// What one of the system's clocks says, or nothing where the system lacks it.
+/// Reads a clock of the system. Returns zero if the system does not have it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn read(clock: nix::time::ClockId) -> Duration {
     clock.now().map(Duration::from).unwrap_or_default()
 }
 
 impl SystemClock {
-    /// Makes a clock that starts now.
+    /// Creates a clock that starts now.
     pub fn new() -> Self {
         SystemClock {
-            // Read before the start, so that the coarse time is never the later one.
+            // Read before `start`, so that the coarse time is never ahead of the exact one.
             #[cfg(any(target_os = "linux", target_os = "android"))]
             coarse_start: read(nix::time::ClockId::CLOCK_MONOTONIC),
             start: Instant::now(),
@@ -54,32 +54,32 @@ impl Clock for SystemClock {
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn coarse(&self) -> Duration {
-        // The time of the kernel's last tick, at a quarter of the cost of the exact one.
+        // The time of the kernel's last tick, at a quarter of the cost of the exact time.
         read(nix::time::ClockId::CLOCK_MONOTONIC_COARSE).saturating_sub(self.coarse_start)
     }
 }
 
-/// A clock that moves when it is told to; clones are the same clock.
+/// A clock that moves only when a program moves it. Clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Rc<Cell<Duration>>);
 
 impl ManualClock {
-    /// Makes a clock that stands at zero.
+    /// Creates a clock at zero.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.0.set(self.0.get().saturating_add(by));
     }
 
-    /// Sets the clock, also back.
+    /// Sets the clock, forwards or backwards.
     pub fn set(&self, elapsed: Duration) {
         self.0.set(elapsed);
     }
 
-    /// The time that has passed on the clock.
+    /// Returns the clock's time.
     pub fn elapsed(&self) -> Duration {
         self.0.get()
     }

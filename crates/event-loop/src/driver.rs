@@ -1,7 +1,7 @@
-//! Descriptors without a closure for each, for crates that put many things of one kind on the loop.
+//! Drivers: I/O without a closure for each descriptor, for crates that add many objects of one kind to the loop.
 //!
-//! A watch costs a closure. A driver serves all things of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the
-//! loop passes it the [`Token`] of what is ready. The loop knows drivers, never what they drive. This one counts the bytes that it receives:
+//! A watch costs a closure. A driver serves all objects of one kind: it keeps them in a [`Table`](crate::Table) of its thread, and the
+//! loop passes it the [`Token`] of each ready object. The loop knows drivers, but not their objects. This driver counts received bytes:
 //!
 //! ```rust
 //! use std::cell::RefCell;
@@ -26,11 +26,11 @@
 //! impl Driver for CounterDriver {
 //!     fn ready(&self, token: Token, _: Readiness) {
 //!         COUNTERS.with_borrow_mut(|counters| {
-//!             // Nothing is found when the event is older than the thing in its slot.
+//!             // `None` if the event belongs to an earlier object of the slot.
 //!             let Some(counter) = counters.find(token).and_then(|id| counters.get_mut(id)) else {
 //!                 return;
 //!             };
-//!             // Edge-triggered: read until it would block, or the next bytes are not reported.
+//!             // Edge-triggered: read until it would block, or further bytes are not reported.
 //!             let mut buffer = [0; 4096];
 //!             loop {
 //!                 match counter.stream.read(&mut buffer) {
@@ -66,7 +66,7 @@
 //!         if let Some(counter) = counters.get(id) {
 //!             driver::watch(counter.stream.as_fd(), token, Interest::Read, Trigger::Edge)?;
 //!         }
-//!         driver::hold(); // `run` waits for it until `release`
+//!         driver::hold(); // keeps `run` running until `release`
 //!         Ok(())
 //!     })
 //! }
@@ -80,12 +80,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Never hold a borrow of the table while you call a callback: it may use the table through its handles.
+//! Do not borrow the table while calling a callback: the callback may use the table through its handles.
 //!
-//! Activity is noted as a `Timestamp`, in four bytes and without reading a clock, and a limit of time asks
-//! `Timestamp::is_over`: it counts from the activity, not from the beginning of the iteration. A `LazyDeadline` in each thing is armed
-//! for the end of its limits, and moved only to an earlier time. A limit that needs no table is a
-//! `driver::add_timeout`. A descriptor that may have duplicates is given to `driver::forget` before it is closed.
+//! Store the time of activity as a `Timestamp`, which takes four bytes and reads no clock, and check a timeout with
+//! `Timestamp::is_over`: it counts from the activity, not from the beginning of the iteration. Arm a `LazyDeadline` in each object
+//! for its earliest timeout; it moves only to an earlier time. For a timeout without a table, use
+//! `driver::add_timeout`. Pass a descriptor that may have duplicates to `driver::forget` before it is closed.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -99,34 +99,34 @@ use crate::timer::{self, Sleep, Timer};
 pub use crate::timestamp::Timestamp;
 use crate::token::{DriverId, Token};
 
-/// Looks after all things of one kind on a thread's loop.
+/// The event handler for all objects of one kind on a thread's loop.
 ///
-/// A panic that leaves one of the calls is caught by the loop and told to [`panicked`](Driver::panicked).
+/// The loop catches a panic in any of the methods and passes it to [`panicked`](Driver::panicked).
 pub trait Driver: Sync {
-    /// A descriptor watched under the token is ready.
+    /// Called when a descriptor watched under the token is ready.
     fn ready(&self, token: Token, readiness: Readiness);
 
-    /// The iteration ends, after [`flush_later`]: send what was written during it.
+    /// Called at the end of the iteration after [`flush_later`], to send the data written during it.
     fn flush(&self, token: Token) {
         let _ = token;
     }
 
-    /// The time given to [`arm_deadline`] has come, and what was ready by then has been handled. What was active meanwhile
-    /// ([`Timestamp::is_over`]) arms again for what is left.
+    /// Called when a deadline of [`arm_deadline`] has expired and all earlier readiness was handled. If the object was active in the meantime
+    /// ([`Timestamp::is_over`] returns `false`), it arms the deadline again for the remaining time.
     fn expired(&self, token: Token) {
         let _ = token;
     }
 
-    /// The iteration is over, after [`reap_later`]: no event of it can name the thing any more.
+    /// Called when the iteration after [`reap_later`] is over: none of its events refers to the object any more.
     fn reap(&self, token: Token) {
         let _ = token;
     }
 
-    /// A callback panicked in a call about the token.
+    /// Called when a callback panicked during a call for the token.
     fn panicked(&self, token: Token, message: &str);
 }
 
-/// Names an armed deadline; an `Option` of it takes four bytes, too.
+/// The identifier of an armed deadline. An `Option` of it takes four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadlineId(NonZeroU32);
 
@@ -143,10 +143,10 @@ impl DeadlineId {
     }
 }
 
-/// Adds a driver to this thread's loop; to be called once for each thread and driver.
+/// Adds a driver to this thread's loop. Call it once for each thread and driver.
 ///
 /// # Limits
-/// 255 drivers; one more is logged at error level and never called.
+/// 255 drivers. A further driver is logged at error level and never called.
 pub fn register(driver: &'static dyn Driver) -> DriverId {
     with(|event_loop| event_loop.register_driver(driver)).unwrap_or(DriverId::NONE)
 }
@@ -154,7 +154,7 @@ pub fn register(driver: &'static dyn Driver) -> DriverId {
 /// Watches a descriptor until it is closed.
 ///
 /// # Errors
-/// What the poller says; see [`Poller::watch`](crate::Poller::watch).
+/// The error of [`Poller::watch`](crate::Poller::watch).
 pub fn watch(
     fd: BorrowedFd<'_>,
     token: Token,
@@ -165,10 +165,10 @@ pub fn watch(
         .unwrap_or_else(|| Err(gone()))
 }
 
-/// Changes what a watched descriptor is watched for.
+/// Changes the interest of a watched descriptor.
 ///
 /// # Errors
-/// What the poller says; see [`Poller::change`](crate::Poller::change).
+/// The error of [`Poller::change`](crate::Poller::change).
 pub fn change(
     fd: BorrowedFd<'_>,
     token: Token,
@@ -179,20 +179,20 @@ pub fn change(
         .unwrap_or_else(|| Err(gone()))
 }
 
-/// Stops watching a descriptor that stays open, or that other descriptors may be duplicates of: their watch outlives it.
+/// Stops watching a descriptor that stays open or may have duplicates: without this call, the watch lasts until all duplicates are closed.
 ///
 /// # Errors
-/// What the poller says; see [`Poller::forget`](crate::Poller::forget).
+/// The error of [`Poller::forget`](crate::Poller::forget).
 pub fn forget(fd: BorrowedFd<'_>) -> io::Result<()> {
     with(|event_loop| event_loop.poller().forget(fd)).unwrap_or_else(|| Err(gone()))
 }
 
-/// Whether a level-triggered watch needs [`change`] after each event to report again (everywhere but on Linux).
+/// Returns `true` if a level-triggered watch needs [`change`] after each event to report again (everywhere but on Linux).
 pub fn level_needs_rearming() -> bool {
     with(|event_loop| event_loop.poller().level_needs_rearming()).unwrap_or(false)
 }
 
-/// Has [`Driver::flush`] called once at the end of this iteration.
+/// Schedules a call of [`Driver::flush`] for the end of this iteration.
 #[inline]
 pub fn flush_later(token: Token) {
     with(|event_loop| {
@@ -201,7 +201,7 @@ pub fn flush_later(token: Token) {
     });
 }
 
-/// Has [`Driver::ready`] called in the next iteration, which then does not wait.
+/// Schedules a call of [`Driver::ready`] for the next iteration, which then does not wait.
 #[inline]
 pub fn ready_later(token: Token, readiness: Readiness) {
     with(|event_loop| {
@@ -210,7 +210,7 @@ pub fn ready_later(token: Token, readiness: Readiness) {
     });
 }
 
-/// Has [`Driver::reap`] called when this iteration is over.
+/// Schedules a call of [`Driver::reap`] for when this iteration is over.
 pub fn reap_later(token: Token) {
     with(|event_loop| {
         event_loop.reap.borrow_mut().push(token);
@@ -220,26 +220,26 @@ pub fn reap_later(token: Token) {
 
 /// Calls [`Driver::expired`] when the loop's clock has reached `at` (as [`elapsed`] counts), at most 100 ms late.
 ///
-/// Before that, readiness is looked at once more: what had come by `at` is handled first, also after a long callback or when
+/// The loop polls for readiness before that call: events that arrived before `at` are handled first, even after a long callback or when
 /// the process was stopped.
 ///
-/// A thing needs one deadline at a time, the earliest of what it waits for. Activity moves no deadline: note the time
-/// of it, and arm again for the rest when the deadline expires. [`LazyDeadline`] does that.
+/// An object needs one deadline at a time, for its earliest timeout. Activity does not move the deadline: store the time
+/// of the activity, and arm again for the remaining time when the deadline expires. [`LazyDeadline`] does that.
 pub fn arm_deadline(token: Token, at: Duration) -> Option<DeadlineId> {
     with(|event_loop| event_loop.arm_deadline(token, at)).flatten()
 }
 
-/// Forgets a deadline that has not expired yet.
+/// Removes a deadline that has not expired yet.
 pub fn disarm_deadline(id: DeadlineId) {
     with(|event_loop| event_loop.disarm_deadline(id));
 }
 
-/// Keeps `run` from returning until [`release`] is called as often.
+/// Keeps `run` from returning until [`release`] is called the same number of times.
 pub fn hold() {
     with(|event_loop| event_loop.holds.set(event_loop.holds.get() + 1));
 }
 
-/// Takes one [`hold`] back.
+/// Undoes one [`hold`].
 pub fn release() {
     with(|event_loop| {
         event_loop
@@ -249,25 +249,25 @@ pub fn release() {
     });
 }
 
-/// Returns the time since the loop was made: the one read at the beginning of this iteration's events, or the time of the call while the
-/// loop does not run. It suits code that takes the time as a `Duration`, such as a rate limiter.
+/// Returns the time since the loop was created, as read at the beginning of this iteration's events, or the time of the call while the
+/// loop is not running. It suits code that takes the time as a `Duration`, such as a rate limiter.
 #[inline]
 pub fn elapsed() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time())).unwrap_or_default()
 }
 
-/// Calls `callback` once, after `interval`, unless the timer is cancelled: for the time that a peer or an operation may
-/// take.
+/// Calls `callback` once, after `interval`, unless the timer is cancelled. It is the timeout of an operation or of a wait for a
+/// peer.
 ///
-/// It differs from [`add_timer`](crate::add_timer) in its place in the iteration, which is that of [`Driver::expired`]:
-/// readiness is looked at once more before, so that it is not called where what it waits for has come in time.
+/// Unlike with [`add_timer`](crate::add_timer), the callback runs together with [`Driver::expired`]:
+/// the loop polls for readiness first, so the timeout does not fire if the awaited event arrived in time.
 pub fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
     timer::add_timeout(interval, callback)
 }
 
-/// Waits for a time as [`sleep`](crate::sleep), in the way of [`add_timeout`].
+/// Waits like [`sleep`](crate::sleep), with the order of [`add_timeout`].
 ///
-/// A future that waits for something else, too, polls that first.
+/// A future that also waits for something else polls that first.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the timer.
@@ -275,39 +275,39 @@ pub fn timeout(time: Duration) -> Sleep {
     timer::timeout(time)
 }
 
-/// The time up to which readiness was handled, and how much the loop's time lagged behind in a range that depends on it.
-pub(crate) fn seen_and_lag(range: impl FnOnce(u64) -> (u64, u64)) -> (u64, u64) {
+/// Returns the time up to which readiness was handled, and the longest lag of the loop's time within a range that depends on it.
+pub(crate) fn handled_until_and_lag(range: impl FnOnce(u64) -> (u64, u64)) -> (u64, u64) {
     with(|event_loop| {
-        let (from, to) = range(event_loop.seen());
+        let (from, to) = range(event_loop.handled_until());
         let lag = event_loop.lags.borrow().longest(from, to);
-        (event_loop.seen(), lag)
+        (event_loop.handled_until(), lag)
     })
     .unwrap_or_default()
 }
 
-/// Reads the clock: the time of the call, as [`elapsed`] counts. For durations that begin with a call, not for what
-/// happens with each event.
+/// Reads the clock and returns the time of the call, on the time scale of [`elapsed`]. It is for durations that count from a call, not for
+/// code that runs for each event.
 pub fn time_of_call() -> Duration {
     with(|event_loop| Duration::from_nanos(event_loop.time_of_call())).unwrap_or_default()
 }
 
-/// The time, as [`elapsed`] counts, up to which readiness was looked at and handled. A limit that ends later is not over.
+/// Returns the time up to which readiness was polled and handled, on the time scale of [`elapsed`]. A timeout that ends later has not expired.
 pub fn handled_until() -> Duration {
-    with(|event_loop| Duration::from_nanos(event_loop.seen())).unwrap_or_default()
+    with(|event_loop| Duration::from_nanos(event_loop.handled_until())).unwrap_or_default()
 }
 
-/// [`elapsed`] in nanoseconds.
+/// Returns [`elapsed`] in nanoseconds.
 #[inline]
 pub fn nanoseconds() -> u64 {
     with(|event_loop| event_loop.time()).unwrap_or_default()
 }
 
-/// The number of the loop's iteration, for what may be done so often in each. It wraps.
+/// Returns the number of the current iteration, for budgets per iteration. It wraps.
 pub fn iteration() -> u64 {
     with(|event_loop| event_loop.iterations.get()).unwrap_or_default()
 }
 
-/// The error of what needs the loop while the thread is torn down.
+/// Returns the error for operations that need the loop while the thread is torn down.
 pub fn gone() -> io::Error {
     io::Error::other("the thread's event loop is gone")
 }

@@ -1,7 +1,7 @@
-//! Operating system errors in the form people search for: `Connection refused (ECONNREFUSED)`.
+//! Operating system errors with their errno names: `Connection refused (ECONNREFUSED)`.
 //!
 //! Rust prints `Connection refused (os error 111)`, where the number differs between systems. Error
-//! texts in Uptick carry the errno name instead.
+//! texts in Uptick catch_and_log the errno name instead.
 
 use std::io::{Error, ErrorKind};
 
@@ -12,11 +12,11 @@ macro_rules! errno_names {
     ($($constant:ident)*) => { [$((Errno::$constant, concat!("E", stringify!($constant)))),*] };
 }
 
-/// The two whose constant cannot be spelled like the C name.
+/// Errno names that differ from the name of the constant.
 const RENAMED: &[(Errno, &str)] = &[(Errno::ACCESS, "EACCES"), (Errno::TOOBIG, "E2BIG")];
 
-/// Where two names share a number (EAGAIN and EWOULDBLOCK, EOPNOTSUPP and ENOTSUP), the first one
-/// listed is used.
+/// Errno names that exist on all systems. If two names share a number (EAGAIN and EWOULDBLOCK, EOPNOTSUPP and ENOTSUP), the
+/// first one listed is used.
 const COMMON: &[(Errno, &str)] = &errno_names![
     ADDRINUSE ADDRNOTAVAIL AFNOSUPPORT AGAIN ALREADY BADF BADMSG BUSY CANCELED CHILD CONNABORTED
     CONNREFUSED CONNRESET DEADLK DESTADDRREQ DOM DQUOT EXIST FAULT FBIG HOSTDOWN HOSTUNREACH IDRM
@@ -27,7 +27,7 @@ const COMMON: &[(Errno, &str)] = &errno_names![
     TIMEDOUT TOOMANYREFS TXTBSY USERS WOULDBLOCK XDEV
 ];
 
-/// What only some systems have.
+/// Errno names that exist only on some systems.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const PLATFORM: &[(Errno, &str)] = &errno_names![
     BADFD COMM ISNAM KEYEXPIRED KEYREJECTED KEYREVOKED MEDIUMTYPE MULTIHOP NODATA NOKEY NOLINK
@@ -37,11 +37,11 @@ const PLATFORM: &[(Errno, &str)] = &errno_names![
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const PLATFORM: &[(Errno, &str)] = &[];
 
-/// The errno name of an I/O error, like `"ECONNREFUSED"`.
+/// Returns the errno name of an I/O error, such as `"ECONNREFUSED"`.
 ///
-/// An error that carries no code of the operating system (one made from an [`ErrorKind`]) has the
-/// name of the only errno that means that kind. It is `None` where there is no such errno or more
-/// than one (`PermissionDenied` is EACCES or EPERM), and for a code that this module does not know.
+/// An error without a code of the operating system (one created from an [`ErrorKind`]) has the
+/// name of the only errno of that kind. The result is `None` if there is no such errno or more
+/// than one (`PermissionDenied` is EACCES or EPERM), and for an unknown code.
 ///
 /// # Examples
 ///
@@ -62,9 +62,9 @@ pub fn name(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// What an I/O error says, with its errno name: `Connection refused (ECONNREFUSED)`.
+/// Returns the text of an I/O error with its errno name: `Connection refused (ECONNREFUSED)`.
 ///
-/// An error without a [`name`] is described by its own text alone.
+/// The text of an error without a [`name`] is returned unchanged.
 ///
 /// # Examples
 ///
@@ -91,7 +91,7 @@ pub fn describe(error: &Error) -> String {
     text
 }
 
-/// The error that an `io::Error` wrapped around another `io::Error` shows as its own.
+/// Returns the innermost of nested `io::Error`s.
 fn innermost(error: &Error) -> &Error {
     let mut error = error;
     while let Some(inner) = error
@@ -217,7 +217,7 @@ mod tests {
         );
     }
 
-    /// The kinds come from the standard library's own reading of the codes.
+    /// The standard library maps each code to its kind.
     #[test]
     fn the_names_of_kinds_agree_with_the_names_of_codes() {
         for &(code, expected) in [RENAMED, COMMON, PLATFORM].into_iter().flatten() {

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use crate::errno;
 
-/// What can go wrong with the loop itself.
+/// Errors of the event loop.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `run` was called from a callback of the loop that is running.
-    #[error("running the event loop failed: it is running already")]
+    /// `run` was called from a callback of the running loop.
+    #[error("running the event loop failed: it is already running")]
     AlreadyRunning,
-    /// This thread has a loop already.
-    #[error("installing an event loop failed: this thread has one already")]
+    /// This thread already has a loop.
+    #[error("installing an event loop failed: this thread already has one")]
     AlreadyInstalled,
-    /// The poller does not work.
+    /// The poller failed.
     #[error("{what} failed: {}", errno::describe(.source))]
     Poll {
-        /// What was being done.
+        /// The operation that failed.
         what: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A descriptor cannot be watched.
@@ -28,11 +28,11 @@ pub enum Error {
     Watch {
         /// The descriptor.
         fd: i32,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A descriptor is watched already, in the same direction.
-    #[error("watching file descriptor {fd} failed: it is watched already (EEXIST)")]
+    /// The descriptor is already watched in the same direction.
+    #[error("watching file descriptor {fd} failed: it is already watched (EEXIST)")]
     AlreadyWatched {
         /// The descriptor.
         fd: i32,
@@ -42,34 +42,34 @@ pub enum Error {
     Signal {
         /// The signal's number.
         signal: i32,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// The loop is gone: its thread has ended.
     #[error("using an event loop failed: its thread has ended")]
     LoopGone,
-    /// Too much waits to be taken in by the loop.
-    #[error("posting to an event loop failed: {limit} calls wait already")]
+    /// The loop's queue of posted callbacks is full.
+    #[error("posting to an event loop failed: {limit} callbacks are already queued")]
     PostQueueFull {
-        /// How many may wait.
+        /// The maximum number of queued callbacks.
         limit: usize,
     },
-    /// Too many blocking jobs are under way.
-    #[error("starting a blocking job failed: {limit} are under way already")]
+    /// Too many blocking jobs are pending.
+    #[error("starting a blocking job failed: {limit} jobs are already pending")]
     TooManyJobs {
-        /// How many there may be.
+        /// The maximum number of pending jobs.
         limit: usize,
     },
-    /// No thread can be started for blocking jobs.
+    /// No thread could be started for blocking jobs.
     #[error("starting a thread for a blocking job failed: {}", errno::describe(.source))]
     NoThread {
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// A task, or the job it waited for, panicked.
+    /// A task or a blocking job panicked.
     #[error("a task panicked: {message}")]
     TaskPanicked {
-        /// What the panic said.
+        /// The panic message.
         message: Arc<str>,
     },
     /// A task was cancelled, or its loop is gone.

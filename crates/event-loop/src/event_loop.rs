@@ -1,4 +1,4 @@
-//! The loop of a thread: what is on it, and how it is run.
+//! The event loop of a thread: its state, and the functions to run it.
 
 mod iteration;
 mod time;
@@ -19,78 +19,79 @@ use crate::clock::{Clock, SystemClock};
 use crate::deadlines::Wheel;
 use crate::driver::{DeadlineId, Driver};
 use crate::error::Error;
-use crate::handle::{LoopHandle, Remote};
+use crate::handle::{LoopHandle, SharedLoopState};
 use crate::histogram::Histogram;
-use crate::lags::Lags;
-use crate::panic::contain;
+use crate::lag_history::LagHistory;
+use crate::panic::catch_and_log;
 use crate::poller::{MioPoller, Poller, Readiness};
 use crate::table::Table;
-use crate::task::Abandon;
-use crate::timer::{Expiring, TimerEntry};
+use crate::task::AbandonFuture;
+use crate::timer::{DueTimeout, TimerEntry};
 use crate::timers::Timers;
 use crate::token::{DriverId, Token};
 pub(crate) use time::nanoseconds;
 
 thread_local! {
-    static CURRENT: OnceCell<Rc<Inner>> = const { OnceCell::new() };
+    static CURRENT: OnceCell<Rc<LoopState>> = const { OnceCell::new() };
 }
 
-/// Something to be run in the next iteration.
+/// A callback or a task that runs in the next iteration.
 pub(crate) enum Tick {
     Call(Box<dyn FnOnce()>),
     Task(Runnable),
 }
 
-pub(crate) struct Inner {
+/// The state of a thread's loop.
+pub(crate) struct LoopState {
     poller: RefCell<Box<dyn Poller>>,
     clock: Box<dyn Clock>,
     start: Instant,
-    /// The clock as it was last read: nanoseconds since the loop was made.
+    /// The loop's time: the clock as last read, in nanoseconds since the loop was created.
     pub(crate) elapsed: Cell<u64>,
-    /// The time up to which readiness has been looked at and handled. Nothing that is later expires.
-    seen: Cell<u64>,
-    /// How many waits in a row have left readiness unreported.
+    /// The time up to which readiness was polled and handled. Nothing expires that is due later.
+    handled_until: Cell<u64>,
+    /// The number of consecutive waits that may have left readiness unreported.
     full_waits: Cell<u32>,
-    pub(crate) lags: RefCell<Lags>,
+    pub(crate) lags: RefCell<LagHistory>,
     pub(crate) ticks: RefCell<VecDeque<Tick>>,
     pub(crate) timers: RefCell<Timers<TimerEntry>>,
-    /// Timeouts that are due at a time, until readiness has been looked at after it.
-    pub(crate) expiring: RefCell<Vec<Expiring>>,
+    /// Due timeouts that wait until readiness was polled.
+    pub(crate) due_timeouts: RefCell<Vec<DueTimeout>>,
     deadlines: RefCell<Wheel>,
     drivers: RefCell<Vec<&'static dyn Driver>>,
     events: RefCell<Vec<(Token, Readiness)>>,
     pub(crate) flush: RefCell<Vec<Token>>,
     pub(crate) ready: RefCell<Vec<(Token, Readiness)>>,
     pub(crate) reap: RefCell<Vec<Token>>,
-    /// How many things `run` waits for, beside ticks and timers.
+    /// The number of holds on the loop: work that `run` waits for besides ticks and timers.
     pub(crate) holds: Cell<usize>,
     pub(crate) jobs: Cell<usize>,
-    /// The futures of tasks, to be dropped when the thread ends.
-    pub(crate) tasks: RefCell<Table<Weak<dyn Abandon>>>,
-    /// How many iterations have begun.
+    /// The futures of all tasks. They are dropped when the thread ends.
+    pub(crate) tasks: RefCell<Table<Weak<dyn AbandonFuture>>>,
+    /// The number of iterations that have begun.
     pub(crate) iterations: Cell<u64>,
     stopping: Cell<bool>,
     running: Cell<bool>,
-    /// Whom to wake when something is put on the loop between its iterations.
-    host: Cell<Option<Waker>>,
-    pub(crate) remote: Arc<Remote>,
+    /// The waker of the host, woken when something is added to the loop between iterations.
+    host_waker: Cell<Option<Waker>>,
+    pub(crate) remote: Arc<SharedLoopState>,
     descriptor: OnceCell<OwnedFd>,
 }
 
-/// Runs `f` on this thread's loop, which is made on first use. `None` while the thread is being torn down.
+/// Calls `f` with this thread's loop, which is created on first use. Returns `None` while the thread is torn down.
 #[inline]
-pub(crate) fn with<R>(f: impl FnOnce(&Inner) -> R) -> Option<R> {
+pub(crate) fn with<R>(f: impl FnOnce(&LoopState) -> R) -> Option<R> {
     CURRENT
-        .try_with(|current| f(current.get_or_init(|| Rc::new(Inner::with_system_poller()))))
+        .try_with(|current| f(current.get_or_init(|| Rc::new(LoopState::with_system_poller()))))
         .ok()
 }
 
-/// This thread's event loop, for those who embed it; everything else is a function of this crate.
+/// This thread's event loop, for programs that embed it. All other operations are functions of this crate.
 ///
-/// There is one loop in each thread, made on first use.
+/// Each thread has one loop, created on first use.
 ///
 /// # Examples
-/// Hosted by another loop: wait until the descriptor is readable or the time is over, then run one iteration.
+/// Inside another loop: wait until the descriptor is readable or the timeout has elapsed, then run one iteration.
 /// ```
 /// use std::time::Duration;
 /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -107,17 +108,17 @@ pub(crate) fn with<R>(f: impl FnOnce(&Inner) -> R) -> Option<R> {
 /// ```
 #[derive(Clone)]
 pub struct EventLoop {
-    inner: Rc<Inner>,
+    inner: Rc<LoopState>,
 }
 
 impl EventLoop {
-    /// The loop of this thread.
+    /// Returns this thread's loop.
     ///
     /// # Panics
-    /// In a destructor of a thread-local value, after the loop of the thread that ends is gone.
+    /// Panics in a destructor of a thread-local value if the ending thread's loop is already gone.
     pub fn current() -> EventLoop {
         let inner = CURRENT.with(|current| {
-            Rc::clone(current.get_or_init(|| Rc::new(Inner::with_system_poller())))
+            Rc::clone(current.get_or_init(|| Rc::new(LoopState::with_system_poller())))
         });
         EventLoop { inner }
     }
@@ -125,7 +126,7 @@ impl EventLoop {
     pub(crate) fn try_current() -> Result<EventLoop, Error> {
         CURRENT
             .try_with(|current| {
-                let inner = current.get_or_init(|| Rc::new(Inner::with_system_poller()));
+                let inner = current.get_or_init(|| Rc::new(LoopState::with_system_poller()));
                 EventLoop {
                     inner: Rc::clone(inner),
                 }
@@ -133,39 +134,39 @@ impl EventLoop {
             .map_err(|_| Error::LoopGone)
     }
 
-    /// Gives this thread a loop with a poller and a clock of one's own, for tests as a rule.
+    /// Installs a loop with a custom poller and clock on this thread. It is mostly for tests.
     ///
     /// # Errors
-    /// [`Error::AlreadyInstalled`] when the thread has a loop.
+    /// [`Error::AlreadyInstalled`] if the thread has a loop.
     pub fn install(
         poller: impl Poller + 'static,
         clock: impl Clock + 'static,
     ) -> Result<EventLoop, Error> {
-        let inner = Rc::new(Inner::new(Box::new(poller), Box::new(clock)));
+        let inner = Rc::new(LoopState::new(Box::new(poller), Box::new(clock)));
         CURRENT
             .with(|current| current.set(Rc::clone(&inner)))
             .map_err(|_| Error::AlreadyInstalled)?;
         Ok(EventLoop { inner })
     }
 
-    /// Runs one iteration that waits for at most `timeout`; `None` waits until something happens.
-    /// Gives whether to go on: there is something left to wait for, and [`stop`] was not called.
+    /// Runs one iteration that waits for at most `timeout`; with `None` it waits until an event occurs.
+    /// Returns `true` if work is still pending and [`stop`] was not called.
     ///
     /// # Errors
-    /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails.
+    /// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] if the poller fails.
     pub fn run_once(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         let _running = self.inner.enter()?;
         let result = self.inner.iterate(timeout);
-        self.inner.note_lag();
+        self.inner.record_lag();
         result?;
         let stopped = self.inner.stopping.replace(false);
         Ok(!stopped && self.inner.is_alive())
     }
 
-    /// Runs until nothing is left to wait for, or until [`stop`].
+    /// Runs until no work is pending, or until [`stop`].
     ///
     /// # Errors
-    /// As [`run_once`](EventLoop::run_once).
+    /// The same as [`run_once`](EventLoop::run_once).
     pub fn run(&self) -> Result<(), Error> {
         let _running = self.inner.enter()?;
         self.inner.remote.forget_stop();
@@ -175,39 +176,39 @@ impl EventLoop {
                 break;
             }
         }
-        self.inner.note_lag();
+        self.inner.record_lag();
         Ok(())
     }
 
-    /// Whether there is anything left to wait for.
+    /// Returns `true` if any work is pending.
     pub fn is_alive(&self) -> bool {
         self.inner.is_alive()
     }
 
-    /// How long the next iteration would wait: zero when something is to be done at once or nothing is waited for,
-    /// `None` without end.
+    /// Returns the time for which the next iteration would wait: zero if it would not wait, or if no work is pending;
+    /// `None` if it would wait without a limit.
     pub fn timeout(&self) -> Option<Duration> {
         self.inner.read_clock();
         self.inner.timeout(None)
     }
 
-    /// Has `waker` woken once, when code of this thread puts something on the loop between two iterations: a tick, a
-    /// timer, a write, a task that another executor wakes. The host then asks for [`timeout`](EventLoop::timeout) anew.
+    /// Sets the waker that is woken once when code of this thread adds something to the loop between two iterations: a tick, a
+    /// timer, a write, a task woken by another executor. The host then calls [`timeout`](EventLoop::timeout) again.
     ///
-    /// It takes the place of the waker before; `None` takes it away. What other threads do shows in the
-    /// [`descriptor`](EventLoop::descriptor). Default: none.
+    /// It replaces the previous waker; `None` removes it. Posts from other threads make the
+    /// [`descriptor`](EventLoop::descriptor) readable instead. Default: none.
     pub fn set_waker(&self, waker: Option<Waker>) {
-        // The waker before is dropped after the change: it may use the loop.
-        drop(self.inner.host.replace(waker));
+        // The previous waker is dropped after the change: it may use the loop.
+        drop(self.inner.host_waker.replace(waker));
     }
 
-    /// A descriptor that becomes readable when the loop has I/O to do, for the poller of a host.
+    /// Returns a descriptor that becomes readable when the loop has I/O to handle, for the poller of a host.
     ///
-    /// Neither timers nor what is put on the loop between two iterations show in it: wait no longer than
+    /// Timers, and work added between two iterations, do not make it readable: wait no longer than
     /// [`timeout`](EventLoop::timeout), and see [`set_waker`](EventLoop::set_waker).
     ///
     /// # Errors
-    /// [`Error::Poll`] when the poller has none or the system gives no further descriptor.
+    /// [`Error::Poll`] if the poller has no descriptor or the system has none left.
     pub fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
         if let Some(fd) = self.inner.descriptor.get() {
             return Ok(fd.as_fd());
@@ -221,31 +222,31 @@ impl EventLoop {
     }
 }
 
-/// Runs this thread's loop until nothing is left to wait for, or until [`stop`].
+/// Runs this thread's loop until no work is pending, or until [`stop`].
 ///
-/// Ticks, timers, watches, tasks and jobs are waited for, and what other crates put on the loop: servers,
-/// connections. Listeners of signals and [`LoopHandle`]s are not; [`keep_alive`](crate::keep_alive) is for a program that has nothing
-/// else. It may be called again afterwards.
+/// Pending work is: ticks, timers, watches, tasks, jobs, and the objects of other crates, such as servers and
+/// connections. Signal listeners and [`LoopHandle`]s do not count; a program that has nothing else uses [`keep_alive`](crate::keep_alive).
+/// It may be called again after it has returned.
 ///
 /// # Errors
-/// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] when the poller fails, [`Error::LoopGone`]
+/// [`Error::AlreadyRunning`] inside a callback of the loop, [`Error::Poll`] if the poller fails, [`Error::LoopGone`]
 /// while the thread is torn down.
 pub fn run() -> Result<(), Error> {
     EventLoop::try_current()?.run()
 }
 
-/// Has the running loop finish its current iteration and return from [`run`]; nothing happens when it does not run.
+/// Stops the running loop: it finishes its current iteration and returns from [`run`]. Does nothing if the loop is not running.
 pub fn stop() {
     with(|event_loop| event_loop.stopping.set(event_loop.running.get()));
 }
 
-/// The time, as read at the beginning of this iteration's events: cheap, and the same for all callbacks.
+/// Returns the loop's time, as read at the beginning of this iteration's events. It is cheap and the same for all callbacks.
 pub fn now() -> Instant {
     with(|event_loop| {
         if !event_loop.running.get() {
             event_loop.read_clock();
         }
-        // A clock at its end must not overflow the instant.
+        // The end of the clock's range must not overflow the instant.
         let elapsed = Duration::from_nanos(event_loop.elapsed.get());
         let start = event_loop.start;
         start.checked_add(elapsed).unwrap_or(start)
@@ -253,11 +254,11 @@ pub fn now() -> Instant {
     .unwrap_or_else(Instant::now)
 }
 
-/// Returns for how long callbacks have kept this thread's loop busy between two waits for events: the time that other events, timers
-/// included, had to wait at most.
+/// Returns a histogram of the event loop lag: the time for which callbacks kept this thread's loop busy between two waits for events, which
+/// is the longest delay of other events and timers.
 ///
-/// It is measured only while timers or deadlines are pending, of connections as a rule. No clock is read for it: where no timer is pending, the
-/// times are those of the system's coarse clock, which moves in steps of 1 ms to 10 ms.
+/// It is measured only while timers or deadlines are pending, which connections usually have. It reads no additional clock: if no timer is
+/// pending, the times are from the system's coarse clock, which has a resolution of 1 ms to 10 ms.
 ///
 /// # Examples
 /// ```
@@ -276,9 +277,9 @@ pub fn lag() -> Histogram {
     with(|event_loop| event_loop.lags.borrow().histogram()).unwrap_or_default()
 }
 
-/// Has `callback` called in the next iteration, before timers and I/O, in the order of the calls.
+/// Calls `callback` in the next iteration, before timers and I/O, in the order of the calls.
 ///
-/// Only ticks that were queued when an iteration began run in it.
+/// An iteration runs only the ticks that were queued before it began.
 ///
 /// # Examples
 /// ```
@@ -305,26 +306,26 @@ fn with_tick(tick: Tick) -> Result<(), Tick> {
     tick.map_or(Ok(()), Err)
 }
 
-/// A handle to this thread's loop that other threads may use.
+/// Returns a handle to this thread's loop for use on other threads.
 pub fn handle() -> LoopHandle {
     let remote = with(|event_loop| Arc::clone(&event_loop.remote));
-    LoopHandle::new(remote.unwrap_or_else(|| Arc::new(Remote::gone())))
+    LoopHandle::new(remote.unwrap_or_else(|| Arc::new(SharedLoopState::gone())))
 }
 
-/// Takes the flags back when running ends, also by an error or a panic.
-struct Running<'a> {
+/// Resets the flags when running ends, including by an error or a panic.
+struct RunGuard<'a> {
     running: &'a Cell<bool>,
     stopping: &'a Cell<bool>,
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
         self.running.set(false);
         self.stopping.set(false);
     }
 }
 
-impl Inner {
+impl LoopState {
     fn with_system_poller() -> Self {
         match MioPoller::new() {
             Ok(poller) => Self::new(Box::new(poller), Box::new(SystemClock::new())),
@@ -339,19 +340,19 @@ impl Inner {
     }
 
     fn new(poller: Box<dyn Poller>, clock: Box<dyn Clock>) -> Self {
-        let remote = Arc::new(Remote::new(poller.waker()));
+        let remote = Arc::new(SharedLoopState::new(poller.waker()));
         let elapsed = nanoseconds(clock.elapsed());
-        Inner {
+        LoopState {
             poller: RefCell::new(poller),
             start: Instant::now(),
             clock,
             elapsed: Cell::new(elapsed),
-            seen: Cell::new(elapsed),
+            handled_until: Cell::new(elapsed),
             full_waits: Cell::new(0),
-            lags: RefCell::new(Lags::new()),
+            lags: RefCell::new(LagHistory::new()),
             ticks: RefCell::default(),
             timers: RefCell::new(Timers::new()),
-            expiring: RefCell::default(),
+            due_timeouts: RefCell::default(),
             deadlines: RefCell::new(Wheel::new()),
             drivers: RefCell::default(),
             events: RefCell::default(),
@@ -364,7 +365,7 @@ impl Inner {
             iterations: Cell::new(0),
             stopping: Cell::new(false),
             running: Cell::new(false),
-            host: Cell::new(None),
+            host_waker: Cell::new(None),
             remote,
             descriptor: OnceCell::new(),
         }
@@ -379,7 +380,7 @@ impl Inner {
         let id = DriverId::from_index(u8::try_from(drivers.len()).unwrap_or(u8::MAX));
         if id == DriverId::NONE {
             tracing::error!(
-                "registering a driver failed: the loop has {} already",
+                "registering a driver failed: the loop already has {}",
                 drivers.len()
             );
         } else {
@@ -401,7 +402,7 @@ impl Inner {
         self.deadlines.borrow_mut().disarm(id.index());
     }
 
-    /// To be called when there is more to do, or less to wait for, than the host of the loop knows of.
+    /// Wakes the host of the loop, if any, after a change of the pending work between two iterations.
     #[inline]
     pub(crate) fn changed(&self) {
         if !self.running.get() {
@@ -411,17 +412,17 @@ impl Inner {
 
     #[cold]
     fn wake_host(&self) {
-        if let Some(host) = self.host.take() {
+        if let Some(host) = self.host_waker.take() {
             host.wake();
         }
     }
 
-    fn enter(&self) -> Result<Running<'_>, Error> {
+    fn enter(&self) -> Result<RunGuard<'_>, Error> {
         if self.running.replace(true) {
             return Err(Error::AlreadyRunning);
         }
         self.read_clock();
-        Ok(Running {
+        Ok(RunGuard {
             running: &self.running,
             stopping: &self.stopping,
         })
@@ -431,30 +432,30 @@ impl Inner {
         self.holds.get() > 0
             || !self.timers.borrow().is_empty()
             || self.has_work()
-            || self.remote.has_arrivals()
+            || self.remote.has_incoming()
     }
 
-    /// Whether there is something to do without waiting.
+    /// Returns `true` if there is work that needs no wait.
     fn has_work(&self) -> bool {
         !self.ticks.borrow().is_empty()
             || !self.ready.borrow().is_empty()
             || !self.flush.borrow().is_empty()
             || !self.reap.borrow().is_empty()
-            || !self.expiring.borrow().is_empty()
+            || !self.due_timeouts.borrow().is_empty()
     }
 }
 
-impl Drop for Inner {
+impl Drop for LoopState {
     fn drop(&mut self) {
-        // From here on a task that is woken on this thread is dropped: see `Remote::schedule`.
-        let arrivals = self.remote.close();
-        // Local futures have to be dropped on this thread, whoever holds their wakers.
+        // From now on a task that is woken on this thread is dropped: see `SharedLoopState::schedule`.
+        let incoming = self.remote.close();
+        // Local futures must be dropped on this thread, even if other threads hold their wakers.
         for (_, future) in self.tasks.take().iter() {
             if let Some(future) = future.upgrade() {
-                contain("task", || future.abandon());
+                catch_and_log("task", || future.abandon());
             }
         }
-        drop(arrivals);
+        drop(incoming);
     }
 }
 

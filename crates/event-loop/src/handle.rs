@@ -1,4 +1,4 @@
-//! The only way into a loop from another thread.
+//! Access to a loop from other threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,12 +11,12 @@ use async_task::Runnable;
 use crate::error::Error;
 use crate::poller::{NoWake, Wake};
 
-/// How many calls may wait to be taken in by a loop: 65,536.
+/// The maximum number of posted callbacks that a loop queues: 65,536.
 pub const POST_LIMIT: usize = 65_536;
 
-/// A handle to a loop that may go to other threads.
+/// A handle to a loop for use on other threads.
 ///
-/// It does not keep the loop running: a loop that has nothing else to wait for ends. See [`keep_alive`](crate::keep_alive).
+/// It does not keep the loop running: [`run`](crate::run) returns if no other work is pending. See [`keep_alive`](crate::keep_alive).
 ///
 /// # Examples
 /// ```
@@ -34,48 +34,48 @@ pub const POST_LIMIT: usize = 65_536;
 /// ```
 #[derive(Clone)]
 pub struct LoopHandle {
-    remote: Arc<Remote>,
+    remote: Arc<SharedLoopState>,
 }
 
 type Call = Box<dyn FnOnce() + Send>;
 
-/// What other threads see of a loop.
-pub(crate) struct Remote {
-    inbox: Mutex<Inbox>,
-    /// Set with the first thing put into an empty inbox, so that one wake-up serves all.
+/// The state of a loop that is shared with other threads.
+pub(crate) struct SharedLoopState {
+    inbox: Mutex<LoopInbox>,
+    /// Set when the loop was notified of new messages, so that one wake-up serves several.
     notified: AtomicBool,
     wake: Arc<dyn Wake>,
     thread: ThreadId,
 }
 
-struct Inbox {
+struct LoopInbox {
     calls: VecDeque<Call>,
     tasks: VecDeque<Runnable>,
     stop: bool,
     closed: bool,
 }
 
-/// What came from other threads since the last look.
+/// Callbacks posted and tasks woken by other threads, not yet run.
 #[derive(Default)]
-pub(crate) struct Arrivals {
+pub(crate) struct Incoming {
     pub(crate) calls: VecDeque<Call>,
     pub(crate) tasks: VecDeque<Runnable>,
     pub(crate) stop: bool,
 }
 
 impl LoopHandle {
-    pub(crate) fn new(remote: Arc<Remote>) -> Self {
+    pub(crate) fn new(remote: Arc<SharedLoopState>) -> Self {
         LoopHandle { remote }
     }
 
-    /// Has the loop call `f` on its own thread, as a tick.
+    /// Queues `f` to be called on the loop's own thread, as a tick.
     ///
     /// # Errors
-    /// [`Error::LoopGone`] when the loop's thread has ended, [`Error::PostQueueFull`] when it is too far behind; `f` is
-    /// dropped then.
+    /// [`Error::LoopGone`] if the loop's thread has ended, [`Error::PostQueueFull`] if the queue is full. `f` is
+    /// dropped in both cases.
     ///
     /// # Limits
-    /// [`POST_LIMIT`] calls wait.
+    /// [`POST_LIMIT`] callbacks are queued.
     pub fn post(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         let mut inbox = self.remote.inbox();
         if inbox.closed {
@@ -90,19 +90,19 @@ impl LoopHandle {
         Ok(())
     }
 
-    /// Has the loop end its current iteration and return from `run`; nothing happens when it is not running.
+    /// Stops the loop: it ends its current iteration and returns from `run`. Does nothing if the loop is not running.
     ///
-    /// To stop a loop that may not have begun to run, post the stop: `handle.post(stop)`.
+    /// To stop a loop that may not be running yet, post the stop: `handle.post(stop)`.
     pub fn stop(&self) {
         self.remote.inbox().stop = true;
         self.remote.notify();
     }
 }
 
-impl Remote {
+impl SharedLoopState {
     pub(crate) fn new(wake: Arc<dyn Wake>) -> Self {
-        Remote {
-            inbox: Mutex::new(Inbox {
+        SharedLoopState {
+            inbox: Mutex::new(LoopInbox {
                 calls: VecDeque::new(),
                 tasks: VecDeque::new(),
                 stop: false,
@@ -114,9 +114,9 @@ impl Remote {
         }
     }
 
-    /// What there is to see when the loop is gone.
+    /// Creates the shared state of a loop that is gone.
     pub(crate) fn gone() -> Self {
-        let remote = Remote::new(Arc::new(NoWake));
+        let remote = SharedLoopState::new(Arc::new(NoWake));
         remote.inbox().closed = true;
         remote
     }
@@ -125,13 +125,13 @@ impl Remote {
         thread::current().id() == self.thread
     }
 
-    /// Takes in a task that was woken on another thread.
+    /// Queues a task that was woken on another thread.
     pub(crate) fn schedule(&self, task: Runnable) {
         let mut inbox = self.inbox();
         if inbox.closed {
             drop(inbox);
             if !self.is_local() {
-                // A local task may be dropped on its own thread only, which has ended. Its future is gone already.
+                // A local task may be dropped only on its own thread, which has ended. Its future is already gone.
                 std::mem::forget(task);
             }
             return;
@@ -142,30 +142,30 @@ impl Remote {
     }
 
     #[inline]
-    pub(crate) fn has_arrivals(&self) -> bool {
+    pub(crate) fn has_incoming(&self) -> bool {
         self.notified.load(Ordering::Acquire)
     }
 
-    pub(crate) fn take_arrivals(&self) -> Arrivals {
+    pub(crate) fn take_incoming(&self) -> Incoming {
         self.notified.store(false, Ordering::Release);
         let mut inbox = self.inbox();
-        Arrivals {
+        Incoming {
             calls: std::mem::take(&mut inbox.calls),
             tasks: std::mem::take(&mut inbox.tasks),
             stop: std::mem::take(&mut inbox.stop),
         }
     }
 
-    /// Forgets a [`stop`](LoopHandle::stop) that came while the loop did not run.
+    /// Discards a [`stop`](LoopHandle::stop) that was requested while the loop was not running.
     pub(crate) fn forget_stop(&self) {
-        if self.has_arrivals() {
+        if self.has_incoming() {
             self.inbox().stop = false;
         }
     }
 
-    pub(crate) fn close(&self) -> Arrivals {
+    pub(crate) fn close(&self) -> Incoming {
         self.inbox().closed = true;
-        self.take_arrivals()
+        self.take_incoming()
     }
 
     fn notify(&self) {
@@ -174,7 +174,7 @@ impl Remote {
         }
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    fn inbox(&self) -> MutexGuard<'_, LoopInbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

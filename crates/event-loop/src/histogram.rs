@@ -24,9 +24,9 @@ const BOUNDS: [u64; BUCKETS] = [
     10_000_000_000,
 ];
 
-/// How many durations were observed, by buckets with fixed bounds from 0.1 ms to 10 s.
+/// A histogram of durations, in buckets with fixed bounds from 0.1 ms to 10 s.
 ///
-/// All histograms have the same bounds, so that those of several loops can be added. Counts only grow.
+/// All histograms have the same bounds, so that the histograms of several loops can be added. Counts only grow.
 ///
 /// # Examples
 /// In the text format of Prometheus:
@@ -45,14 +45,14 @@ const BOUNDS: [u64; BUCKETS] = [
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// The durations up to each bound and above the one before; the last are above all bounds.
+    /// The number of durations in each bucket: up to its bound, and above the previous one. The last bucket has no bound.
     counts: [u64; BUCKETS + 1],
     /// The sum of the durations in nanoseconds.
     sum: u64,
 }
 
 impl Histogram {
-    /// Creates a histogram without durations.
+    /// Creates an empty histogram.
     pub const fn new() -> Self {
         Histogram {
             counts: [0; BUCKETS + 1],
@@ -60,8 +60,8 @@ impl Histogram {
         }
     }
 
-    /// Creates a histogram of the [`counts`](Histogram::counts) and the [`sum`](Histogram::sum) of another one, for those that come from
-    /// another process. Missing counts are zero, and those beyond the last are left out.
+    /// Creates a histogram from the [`counts`](Histogram::counts) and the [`sum`](Histogram::sum) of another one, such as one of
+    /// another process. Missing counts are zero, and surplus counts are ignored.
     pub fn from_parts(counts: &[u64], sum: Duration) -> Self {
         let mut histogram = Histogram::new();
         for (count, from) in histogram.counts.iter_mut().zip(counts) {
@@ -71,7 +71,7 @@ impl Histogram {
         histogram
     }
 
-    /// Counts a duration.
+    /// Adds a duration.
     pub fn observe(&mut self, time: Duration) {
         self.observe_nanoseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -99,7 +99,7 @@ impl Histogram {
         self.sum = self.sum.saturating_add(other.sum);
     }
 
-    /// Returns the bounds of the buckets in seconds. The last bucket has none.
+    /// Returns the upper bounds of the buckets in seconds. The last bucket has none.
     pub fn bounds() -> impl Iterator<Item = f64> {
         BOUNDS.into_iter().map(|bound| bound as f64 / 1e9)
     }
@@ -136,7 +136,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_duration_is_counted_by_its_bound_and_all_above() {
+    fn a_duration_is_counted_at_its_bound_and_all_higher_ones() {
         let mut times = Histogram::new();
         for time in [
             Duration::ZERO,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_add_up_also_those_of_other_processes() {
+    fn histograms_add_up_including_those_of_other_processes() {
         let mut times = Histogram::new();
         times.observe(3 * MS);
         let copy = Histogram::from_parts(times.counts(), times.sum());

@@ -1,4 +1,4 @@
-//! Work that blocks, on a pool of threads.
+//! Blocking jobs on a thread pool.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use crate::event_loop::with;
 use crate::pool;
 use crate::task::{JoinHandle, spawn};
 
-/// How many blocking jobs of a loop may be under way: 4,096.
+/// The maximum number of pending blocking jobs of a loop: 4,096.
 pub const JOB_LIMIT: usize = 4096;
 
-/// Runs `f` on a pool of threads and gives its result on the loop; [`run`](crate::run) waits for it.
+/// Runs `f` on a thread pool and returns its result on the loop. [`run`](crate::run) waits for it.
 ///
-/// For what has no non-blocking form: files, name look-ups, long computations. The threads of the pool
-/// are shared by all loops of the process, and end when there is nothing to do.
+/// It is for operations that have no non-blocking form: files, name lookups, long computations. The threads of the pool
+/// are shared by all loops of the process, and end when they are idle.
 ///
 /// # Errors
-/// The handle gives [`Error::TooManyJobs`] over the limit, [`Error::NoThread`] when no thread can be started, [`Error::TaskPanicked`] when `f` panicked.
+/// The job returns [`Error::TooManyJobs`] over the limit, [`Error::NoThread`] if no thread can be started, [`Error::TaskPanicked`] if `f` panicked.
 ///
 /// # Limits
-/// [`JOB_LIMIT`] jobs of one loop are under way at a time, and [`THREAD_LIMIT`](crate::THREAD_LIMIT) threads run those of all loops.
+/// A loop has at most [`JOB_LIMIT`] pending jobs, and [`THREAD_LIMIT`](crate::THREAD_LIMIT) threads run the jobs of all loops.
 ///
 /// # Examples
 /// ```
@@ -39,13 +39,13 @@ pub fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
     }))
 }
 
-/// The result of a blocking job, to be awaited; dropping it lets the job go on.
+/// A future for the result of a blocking job. The job continues if the future is dropped.
 #[derive(Debug)]
 pub struct BlockingJob<T>(JoinHandle<Result<T, Error>>);
 
 impl<T> BlockingJob<T> {
-    /// Gives the job up: it does not begin if it has not, and if it has, it goes on and nobody waits for it, nor does
-    /// [`run`](crate::run).
+    /// Cancels the job. A job that has not started does not run; a running job continues, but [`run`](crate::run) no longer
+    /// waits for it.
     pub fn cancel(self) {
         self.0.cancel();
     }
@@ -64,7 +64,7 @@ impl<T> Future for BlockingJob<T> {
     }
 }
 
-/// A place among the jobs under way.
+/// One of the loop's pending jobs.
 struct JobSlot;
 
 impl JobSlot {
@@ -96,7 +96,7 @@ mod tests {
     use crate::{add_timer, run};
 
     #[test]
-    fn the_loop_does_not_wait_for_a_job_that_was_given_up() {
+    fn the_loop_does_not_wait_for_a_cancelled_job() {
         let (end, ended) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
         let job = spawn_blocking(move || {

@@ -6,16 +6,16 @@ use std::marker::PhantomData;
 use crate::driver;
 use crate::local::UseRemoteOrLoopHandle;
 
-/// Keeps this thread's loop running until it is dropped; made by [`keep_alive`].
+/// A guard that keeps this thread's loop running until it is dropped; created by [`keep_alive`].
 #[must_use = "the loop is kept running only until this is dropped"]
 pub struct KeepAlive {
-    /// It holds the loop of the thread that made it.
+    /// The guard holds the loop of the thread that created it.
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
-/// Keeps this thread's loop running, though nothing else does: for a program that waits for signals or for posts of other threads only.
+/// Keeps this thread's loop running even if no other work is pending, for a program that only waits for signals or posts of other threads.
 ///
-/// [`stop`](crate::stop) ends the loop nevertheless.
+/// [`stop`](crate::stop) still ends the loop.
 ///
 /// # Examples
 /// ```

@@ -3,41 +3,41 @@
 use crate::driver::{self, DeadlineId, Timestamp};
 use crate::token::Token;
 
-/// A deadline of one thing, armed again only for an earlier time: for limits that count from the last activity.
+/// The deadline of one object, armed again only for an earlier time. It is for timeouts that count from the last activity.
 ///
-/// Activity moves the end of a limit, but not the deadline. So the deadline may expire early: then its owner calls
-/// [`expired`](LazyDeadline::expired), looks at its limits ([`Timestamp::is_over`]), and arms again for what is left.
+/// Activity moves the end of a timeout, but not the deadline. So the deadline may expire early: its owner then calls
+/// [`expired`](LazyDeadline::expired), checks its timeouts ([`Timestamp::is_over`]), and arms again for the remaining time.
 ///
-/// It takes eight bytes. It does not disarm itself when it is dropped: its owner calls [`cancel`](LazyDeadline::cancel) when
-/// the thing goes.
+/// It takes eight bytes. Dropping it does not disarm it: the owner calls [`cancel`](LazyDeadline::cancel) before the
+/// object is dropped.
 #[derive(Debug, Default)]
 pub struct LazyDeadline {
     id: Option<DeadlineId>,
-    /// The time for which it is armed.
+    /// The time for which the deadline is armed.
     at: Timestamp,
 }
 
 impl LazyDeadline {
-    /// Arms the deadline for `at`, unless it is armed for that time or an earlier one; see
-    /// [`arm_deadline`](driver::arm_deadline). `token` is called only to arm it; without a token it stays unarmed.
+    /// Arms the deadline for `at`, unless it is already armed for that time or an earlier one; see
+    /// [`arm_deadline`](driver::arm_deadline). `token` is called only to arm it; if it returns `None`, the deadline stays unarmed.
     ///
-    /// Cost while it is armed: a comparison.
+    /// Cost if it is already armed: a comparison.
     #[inline]
     pub fn arm(&mut self, token: impl FnOnce() -> Option<Token>, at: Timestamp) {
         if self.id.is_none() || at.is_before(self.at) {
-            self.arm_anew(token, at);
+            self.rearm(token, at);
         }
     }
 
     #[cold]
-    fn arm_anew(&mut self, token: impl FnOnce() -> Option<Token>, at: Timestamp) {
+    fn rearm(&mut self, token: impl FnOnce() -> Option<Token>, at: Timestamp) {
         self.cancel();
         self.at = at;
         let at = driver::elapsed().saturating_add(at.left());
         self.id = token().and_then(|token| driver::arm_deadline(token, at));
     }
 
-    /// Notes that the deadline has expired; to be called first in [`Driver::expired`](driver::Driver::expired).
+    /// Records that the deadline has expired. Call it first in [`Driver::expired`](driver::Driver::expired).
     #[inline]
     pub fn expired(&mut self) {
         self.id = None;
@@ -61,7 +61,7 @@ mod tests {
     use crate::{EventLoop, ManualClock, Readiness, ScriptedPoller, Table};
 
     thread_local! {
-        /// The tenths of a second at which deadlines have expired.
+        /// The times at which deadlines have expired, in tenths of a second.
         static EXPIRED: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
     }
 
@@ -100,14 +100,14 @@ mod tests {
             }
         }
 
-        /// Arms the deadline for a time `seconds` from now.
+        /// Arms the deadline for `seconds` from now.
         fn arm(&mut self, seconds: u64) {
             let at = Timestamp::now().after(Duration::from_secs(seconds));
             let token = self.token;
             self.deadline.arm(|| Some(token), at);
         }
 
-        /// Lets time pass, in steps of a tenth of a second.
+        /// Advances the clock, in steps of a tenth of a second.
         fn pass(&self, seconds: u64) {
             for _ in 0..10 * seconds {
                 self.clock.advance(Duration::from_millis(100));
@@ -115,7 +115,7 @@ mod tests {
             }
         }
 
-        /// Returns the whole seconds at which the deadline has expired.
+        /// Returns the times at which the deadline has expired, in whole seconds.
         fn expired(&self) -> Vec<u128> {
             EXPIRED.with_borrow(|all| all.iter().map(|tenths| tenths / 10).collect())
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_nothing_is_armed() {
+    fn no_deadline_is_armed_without_a_token() {
         let mut fixture = Fixture::new();
         fixture.deadline.arm(|| None, Timestamp::now());
         fixture.arm(3);

@@ -16,7 +16,7 @@ mod handle;
 mod histogram;
 mod job;
 mod keep_alive;
-mod lags;
+mod lag_history;
 mod lazy_deadline;
 mod local;
 mod panic;
@@ -38,7 +38,7 @@ pub use signal_hook::consts::signal::{
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 
-/// The names that a program with this crate uses: `use uptick_event_loop::prelude::*`.
+/// The names that most programs need: `use uptick_event_loop::prelude::*`.
 pub mod prelude {
     pub use crate::{
         Error, LoopHandle, SIGHUP, SIGINT, SIGTERM, Timer, add_periodic_timer, add_read_stream,
@@ -64,7 +64,7 @@ pub use task::{JoinHandle, block_on, spawn};
 pub use timer::{Sleep, Timer, add_periodic_timer, add_timer, cancel_timer, sleep};
 pub use watch::{add_read_stream, add_write_stream, remove_read_stream, remove_write_stream};
 
-// For the other crates of the project: public, but not in the documentation, and not covered by semantic versioning.
+// For the other crates of the project: public, but undocumented and not covered by semantic versioning.
 #[doc(hidden)]
 pub use local::UseRemoteOrLoopHandle;
 #[doc(hidden)]

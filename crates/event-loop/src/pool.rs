@@ -1,4 +1,4 @@
-//! A pool of threads for jobs that block. Threads start when all others are busy, and end after a time without a job.
+//! A thread pool for blocking jobs. A thread starts when all others are busy, and ends when it has been idle for a while.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-/// The number of threads of the process that run blocking jobs: at most 500. Further jobs wait.
+/// The maximum number of threads of the process that run blocking jobs: 500. Further jobs are queued.
 pub const THREAD_LIMIT: usize = 500;
 
-/// How long a thread waits for the next job before it ends.
+/// The time that a thread waits for the next job before it ends.
 const IDLE_TIME: Duration = Duration::from_secs(1);
 
 static POOL: Pool = Pool::new(THREAD_LIMIT, IDLE_TIME);
@@ -20,13 +20,13 @@ static POOL: Pool = Pool::new(THREAD_LIMIT, IDLE_TIME);
 type Job = Box<dyn FnOnce() + Send>;
 
 struct Pool {
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     job_added: Condvar,
     max_threads: usize,
     idle_time: Duration,
 }
 
-struct State {
+struct PoolState {
     jobs: VecDeque<Job>,
     threads: usize,
     idle_threads: usize,
@@ -35,10 +35,10 @@ struct State {
 /// Runs `f` on a thread of the pool. It does not run if the future is dropped before a thread has taken it.
 ///
 /// # Errors
-/// Those of starting a thread, if there is none.
+/// The error of starting a thread, if no thread is running.
 ///
 /// # Panics
-/// If `f` does.
+/// Panics if `f` panics.
 pub(crate) async fn run<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
@@ -52,14 +52,14 @@ pub(crate) async fn run<T: Send + 'static>(
     match receiver.await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(panic)) => resume_unwind(panic),
-        Err(oneshot::Canceled) => Err(io::Error::other("its thread has ended")),
+        Err(oneshot::Canceled) => Err(io::Error::other("the thread has ended")),
     }
 }
 
 impl Pool {
     const fn new(max_threads: usize, idle_time: Duration) -> Pool {
         Pool {
-            state: Mutex::new(State {
+            state: Mutex::new(PoolState {
                 jobs: VecDeque::new(),
                 threads: 0,
                 idle_threads: 0,
@@ -70,7 +70,7 @@ impl Pool {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,7 +86,7 @@ impl Pool {
                     state.jobs.pop_back();
                     return Err(error);
                 }
-                // Another thread takes the job when it is done with its own.
+                // Another thread takes the job when it has finished its own.
                 Err(error) => tracing::warn!("starting a thread for blocking jobs failed: {error}"),
             }
         }
@@ -95,10 +95,10 @@ impl Pool {
         Ok(())
     }
 
-    /// Runs jobs until there have been none for a while.
+    /// Runs jobs until the thread has been idle for the idle time.
     fn work(&self) {
         while let Some(job) = self.next_job() {
-            // A panic of `f` is the future's; this one is of a value that is dropped here.
+            // A panic of `f` was caught and passed to the future. This one is of a value that is dropped here.
             let _ = catch_unwind(AssertUnwindSafe(job));
         }
     }
@@ -128,22 +128,22 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
     fn pool(max_threads: usize, idle_time: Duration) -> &'static Pool {
         Box::leak(Box::new(Pool::new(max_threads, idle_time)))
     }
 
     #[test]
-    fn jobs_over_the_limit_of_threads_wait_and_all_are_run() {
-        let pool = pool(2, PATIENCE);
+    fn jobs_over_the_thread_limit_are_queued_and_all_run() {
+        let pool = pool(2, TEST_TIMEOUT);
         let (done, results) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let released = std::sync::Arc::new(Mutex::new(released));
         for number in 0..10 {
             let (done, released) = (done.clone(), released.clone());
             pool.add(Box::new(move || {
-                released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+                released.lock().unwrap().recv_timeout(TEST_TIMEOUT).unwrap();
                 done.send(number).unwrap();
             }))
             .unwrap();
@@ -153,7 +153,7 @@ mod tests {
             release.send(()).unwrap();
         }
         let mut numbers: Vec<i32> = (0..10)
-            .map(|_| results.recv_timeout(PATIENCE).unwrap())
+            .map(|_| results.recv_timeout(TEST_TIMEOUT).unwrap())
             .collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..10).collect::<Vec<_>>());
@@ -161,12 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_outlives_a_job_that_panics() {
-        let pool = pool(1, PATIENCE);
+    fn a_thread_survives_a_job_that_panics() {
+        let pool = pool(1, TEST_TIMEOUT);
         let (done, result) = mpsc::channel();
         pool.add(Box::new(|| panic!("on purpose"))).unwrap();
         pool.add(Box::new(move || done.send(()).unwrap())).unwrap();
-        result.recv_timeout(PATIENCE).unwrap();
+        result.recv_timeout(TEST_TIMEOUT).unwrap();
         assert_eq!(pool.state().threads, 1);
     }
 
@@ -176,7 +176,7 @@ mod tests {
         for _ in 0..2 {
             let (done, result) = mpsc::channel();
             pool.add(Box::new(move || done.send(()).unwrap())).unwrap();
-            result.recv_timeout(PATIENCE).unwrap();
+            result.recv_timeout(TEST_TIMEOUT).unwrap();
             while pool.state().threads > 0 {
                 thread::yield_now();
             }

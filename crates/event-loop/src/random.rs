@@ -1,4 +1,4 @@
-//! Random times, so that many things do not happen at once. They are not for secrets.
+//! Random durations, to spread events over time. They are not suitable for secrets.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::event_loop::nanoseconds;
 
 thread_local! {
-    /// The state of the generator (SplitMix64), which begins with a number of the system.
+    /// The state of the generator (SplitMix64), seeded by the system.
     static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0_u8));
 }
 
-/// Returns a random duration in a range, for delays of many peers or tasks that must not end at the same time. An empty range is its
-/// start.
+/// Returns a random duration in a range, for the delays of many peers or tasks that should not end at the same time. For an empty range
+/// it returns the start.
 ///
-/// It is fast and not cryptographic: whoever sees some of the durations can foresee others.
+/// It is fast and not cryptographic: an observer of some of the durations can predict others.
 ///
 /// # Examples
 /// ```
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_range_is_its_start() {
+    fn an_empty_range_returns_its_start() {
         let second = Duration::from_secs(1);
         assert_eq!(jitter(second..=second), second);
         let reversed = RangeInclusive::new(second, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A table whose things are shared: an event holds its thing while callbacks run, and no table stays borrowed.
+//! A table of shared values: an event holds its value while callbacks run, and no table stays borrowed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,51 +6,51 @@ use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use crate::chunks::{CHUNK, Chunks, Slots, Vacancy, next_generation};
+use crate::chunks::{CHUNK, ChunkSlots, SlotChunks, Vacancy, next_generation};
 use crate::table::Id;
 use crate::token::Token;
 
-/// Slots by [`Id`], each with a `T` that can be held while the table changes.
+/// A table of values by [`Id`]. A value can be held while the table changes.
 ///
-/// A slot's `T` is made once, by [`Default`], and used again: the owner of the table fills it after
-/// [`insert`](SharedTable::insert) and empties it around [`remove`](SharedTable::remove). A removed id finds nothing at once,
-/// but its slot is used again only after the iteration of the loop, when nothing holds it any more: the driver calls
+/// The `T` of a slot is created once, by [`Default`], and reused: the owner of the table initializes it after
+/// [`insert`](SharedTable::insert) and clears it around [`remove`](SharedTable::remove). A removed id is invalid at once,
+/// but its slot is reused only after the iteration of the loop, when nothing holds it any more: the driver calls
 /// [`reuse`](SharedTable::reuse) from [`Driver::reap`](crate::driver::Driver::reap).
 ///
-/// Slots come in chunks of 64. A chunk without things gives its memory back unless it is the only one with room.
+/// Slots are allocated in chunks of 64. An empty chunk releases its memory, unless it is the only chunk with free slots.
 ///
 /// # Limits
-/// 2³² slots; a slot is reused 2³² times before an id of its first thing would match again.
+/// 2³² slots. A slot is reused 2³² times before its first id would match again.
 pub struct SharedTable<T> {
-    chunks: RefCell<Chunks<SharedSlots<T>>>,
+    chunks: RefCell<SlotChunks<SharedSlots<T>>>,
     len: Cell<usize>,
 }
 
-struct Slot<T> {
+struct SharedSlot<T> {
     generation: Cell<NonZeroU32>,
-    /// Whether the generation is that of a thing; the next thing's otherwise, which no id names yet.
+    /// `true` if the generation belongs to a value. Otherwise the next value gets it, and no id has it yet.
     taken: Cell<bool>,
     value: T,
 }
 
-/// The slots of a chunk; `None` until its first thing.
-type SharedSlots<T> = Option<Rc<[Slot<T>]>>;
+/// The slots of a chunk; `None` until the first insertion.
+type SharedSlots<T> = Option<Rc<[SharedSlot<T>]>>;
 
-impl<T> Slots for SharedSlots<T> {
+impl<T> ChunkSlots for SharedSlots<T> {
     fn newest(&self) -> Option<NonZeroU32> {
         let slots = self.iter().flat_map(|slots| slots.iter());
         slots.map(|slot| slot.generation.get()).max()
     }
 }
 
-/// A thing of a [`SharedTable`], held: it stays in its place for as long, also when it is removed meanwhile.
+/// A reference to a value of a [`SharedTable`]. The value stays in its slot while it is held, even if it is removed.
 pub struct Held<T> {
-    slots: Rc<[Slot<T>]>,
+    slots: Rc<[SharedSlot<T>]>,
     id: Id,
 }
 
 impl<T> Held<T> {
-    /// Returns the id under which the thing was found.
+    /// Returns the id of the value.
     #[inline]
     pub fn id(&self) -> Id {
         self.id
@@ -73,25 +73,25 @@ impl<T> fmt::Debug for Held<T> {
 }
 
 impl<T: Default> SharedTable<T> {
-    /// Makes an empty table; it allocates with the first thing.
+    /// Creates an empty table. It allocates with the first insertion.
     pub const fn new() -> Self {
         SharedTable {
-            chunks: RefCell::new(Chunks::new()),
+            chunks: RefCell::new(SlotChunks::new()),
             len: Cell::new(0),
         }
     }
 
-    /// Returns the number of things.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len.get()
     }
 
-    /// Returns whether there are no things.
+    /// Returns `true` if the table has no values.
     pub fn is_empty(&self) -> bool {
         self.len.get() == 0
     }
 
-    /// Takes a free slot, whose value the caller fills; `None` when all 2³² slots are taken.
+    /// Takes a free slot, whose value the caller initializes. Returns `None` if all 2³² slots are taken.
     pub fn insert(&self) -> Option<Held<T>> {
         let mut chunks = self.chunks.borrow_mut();
         let Vacancy {
@@ -100,7 +100,7 @@ impl<T: Default> SharedTable<T> {
             generation,
         } = chunks.take()?;
         let slots = slots.get_or_insert_with(|| {
-            let slot = |_| Slot {
+            let slot = |_| SharedSlot {
                 generation: Cell::new(generation),
                 taken: Cell::new(false),
                 value: T::default(),
@@ -117,7 +117,7 @@ impl<T: Default> SharedTable<T> {
         Some(held)
     }
 
-    /// Makes an id find nothing from now on; `false` if it finds nothing already.
+    /// Invalidates an id. Returns `false` if it is already invalid.
     pub fn remove(&self, id: Id) -> bool {
         let removed = self.with(id, |slot| {
             slot.taken.set(false);
@@ -129,12 +129,12 @@ impl<T: Default> SharedTable<T> {
         removed.is_some()
     }
 
-    /// Frees the slot of a token whose thing was removed, for the next thing.
+    /// Frees the slot of a token whose value was removed.
     pub fn reuse(&self, token: Token) {
         self.chunks.borrow_mut().free(token.index());
     }
 
-    /// Holds the thing under an id.
+    /// Returns a reference to the value of an id.
     #[inline]
     pub fn get(&self, id: Id) -> Option<Held<T>> {
         let chunks = self.chunks.borrow();
@@ -147,13 +147,13 @@ impl<T: Default> SharedTable<T> {
         })
     }
 
-    /// Calls `f` with the thing under an id; `f` uses no table.
+    /// Calls `f` with the value of an id. `f` must not use the table.
     #[inline]
     pub fn look<R>(&self, id: Id, f: impl FnOnce(&T) -> R) -> Option<R> {
         self.with(id, |slot| f(&slot.value))
     }
 
-    /// Holds the thing behind a token that the loop passes to a driver.
+    /// Returns a reference to the value of a token that the loop passes to a driver.
     #[inline]
     pub fn find(&self, token: Token) -> Option<Held<T>> {
         let index = token.index();
@@ -168,7 +168,7 @@ impl<T: Default> SharedTable<T> {
         })
     }
 
-    /// Returns the ids of all things.
+    /// Returns the ids of all values.
     pub fn ids(&self) -> Vec<Id> {
         let chunks = self.chunks.borrow();
         let slots = chunks.iter().flat_map(|(first, slots)| {
@@ -182,7 +182,7 @@ impl<T: Default> SharedTable<T> {
     }
 
     #[inline]
-    fn with<R>(&self, id: Id, f: impl FnOnce(&Slot<T>) -> R) -> Option<R> {
+    fn with<R>(&self, id: Id, f: impl FnOnce(&SharedSlot<T>) -> R) -> Option<R> {
         let chunks = self.chunks.borrow();
         let (slots, position) = chunks.get(id.index())?;
         let slot = slots.as_ref()?.get(position)?;
@@ -210,7 +210,7 @@ mod tests {
     use crate::token::DriverId;
 
     #[test]
-    fn a_removed_id_finds_nothing_at_once_and_its_slot_waits_for_reuse() {
+    fn a_removed_id_is_invalid_at_once_and_its_slot_waits_for_reuse() {
         let table: SharedTable<Cell<u32>> = SharedTable::new();
         let first = table.insert().unwrap();
         first.set(1);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn emptied_chunks_give_their_memory_back_and_keep_their_generations() {
+    fn empty_chunks_release_their_memory_and_keep_their_generations() {
         let table: SharedTable<Cell<u32>> = SharedTable::new();
         let ids: Vec<Id> = (0..10 * CHUNK)
             .map(|_| table.insert().unwrap().id())

@@ -1,4 +1,4 @@
-//! Signals as callbacks on the loop.
+//! Signal listeners on the loop.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use signal_hook::consts::{FORBIDDEN, SIGPIPE};
 use signal_hook::low_level;
 
 use crate::error::Error;
-use crate::panic::contain;
+use crate::panic::catch_and_log;
 use crate::watch::{add_background_read_stream, remove_read_stream};
 
-/// Names a signal listener, for [`remove_signal`].
+/// The identifier of a signal listener, for [`remove_signal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignalId {
     signal: i32,
@@ -26,17 +26,17 @@ pub struct SignalId {
 
 type Callback = Rc<RefCell<dyn FnMut(i32)>>;
 
-/// The listeners of this thread to one signal.
-struct Listeners {
-    /// Unhooked before its pipe is closed, also when the thread ends.
-    _hook: Hook,
+/// The listeners of this thread for one signal.
+struct SignalListeners {
+    /// The handler, removed before its pipe is closed, also when the thread ends.
+    _handler: PipeHandler,
     pipe: Rc<UnixStream>,
     callbacks: Vec<(u64, Callback)>,
 }
 
 #[derive(Default)]
 struct Signals {
-    by_signal: HashMap<i32, Listeners>,
+    by_signal: HashMap<i32, SignalListeners>,
     serial: u64,
 }
 
@@ -46,17 +46,17 @@ thread_local! {
 
 /// Calls `callback` on the loop, with the signal's number, whenever the process receives the signal.
 ///
-/// A signal may have many listeners, in many threads; they run in the order in which they were added. Signals that
-/// come in quick succession may be reported once. A listener does not keep the loop running: [`run`](crate::run) returns when
-/// nothing else is left. A program that waits for nothing but signals holds a [`keep_alive`](crate::keep_alive). After the last
-/// listener of the process is removed, or its thread has ended, the signal's default action is back;
-/// `SIGPIPE` is ignored then, as in all Rust programs.
+/// A signal may have many listeners, in many threads. They run in the order in which they were added. Signals in
+/// quick succession may be reported once. A listener does not keep the loop running: [`run`](crate::run) returns if no other work is
+/// pending. A program that waits only for signals holds a [`keep_alive`](crate::keep_alive) guard. After the last
+/// listener of the process is removed, or its thread has ended, the signal's default action is restored;
+/// `SIGPIPE` is then ignored, as in all Rust programs.
 ///
-/// To shut a server down by signals, see `shutdown_on` of the servers, and [`add_shutdown_signals`].
+/// To shut down a server on a signal, see `shutdown_on` of the servers, and [`add_shutdown_signals`].
 ///
 /// # Errors
 /// [`Error::Signal`] for signals that cannot be caught or must not be (`SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE`,
-/// `SIGSEGV`), for numbers that are no standard signal (`EINVAL`) and when no descriptor is left (`EMFILE`);
+/// `SIGSEGV`), for numbers of no standard signal (`EINVAL`), and if no file descriptor is left (`EMFILE`);
 /// [`Error::LoopGone`] while the thread is torn down.
 ///
 /// # Examples
@@ -64,7 +64,7 @@ thread_local! {
 /// use uptick_event_loop::{SIGUSR1, add_signal, remove_signal, run};
 ///
 /// let id = add_signal(SIGUSR1, |signal| println!("received signal {signal}"))?;
-/// run()?; // returns at once: nothing else is on the loop
+/// run()?; // returns at once: no other work is pending
 /// remove_signal(id);
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
@@ -83,11 +83,11 @@ pub fn add_signal<R>(
         .try_with(|signals| signals.borrow().by_signal.contains_key(&signal))
         .map_err(|_| Error::LoopGone)?;
     if !known {
-        let (pipe, hook) = Hook::new(signal).map_err(fail)?;
+        let (pipe, handler) = PipeHandler::new(signal).map_err(fail)?;
         let pipe = Rc::new(pipe);
         add_background_read_stream(Rc::clone(&pipe), move || deliver(signal))?;
-        let listeners = Listeners {
-            _hook: hook,
+        let listeners = SignalListeners {
+            _handler: handler,
             pipe,
             callbacks: Vec::new(),
         };
@@ -103,7 +103,7 @@ pub fn add_signal<R>(
     }))
 }
 
-/// Removes a signal listener; nothing happens when there is none of that id.
+/// Removes a signal listener. Does nothing if there is no listener with this id.
 pub fn remove_signal(id: SignalId) {
     let removed = SIGNALS.try_with(|signals| {
         let signals = &mut *signals.borrow_mut();
@@ -131,13 +131,13 @@ pub fn remove_signal(id: SignalId) {
     drop(callback);
 }
 
-/// Calls `shutdown` with `deadline` when the first of the signals is received, and with zero at each one after that.
+/// Calls `shutdown` with `deadline` when the first of the signals is received, and with zero for each further signal.
 ///
-/// It adds a listener to each of the signals, as [`add_signal`], and returns their ids. `shutdown_on` of the servers is built on it, and
+/// It adds a listener for each of the signals, like [`add_signal`], and returns their ids. `shutdown_on` of the servers uses it, and
 /// removes the listeners when the server has closed.
 ///
 /// # Errors
-/// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`; no listener is left then.
+/// [`Error::Signal`] if a signal cannot be listened to, such as `SIGKILL`. No listener is added in that case.
 ///
 /// # Examples
 /// ```
@@ -160,7 +160,7 @@ pub fn add_shutdown_signals(
     for signal in signals {
         let state = Rc::clone(&state);
         let added = add_signal(signal, move |_| {
-            // It runs already if it runs the loop itself, which it may not.
+            // The state is borrowed only if `shutdown` runs the loop itself, which is an error.
             if let Ok(mut state) = state.try_borrow_mut() {
                 let deadline = std::mem::take(&mut state.0);
                 (state.1)(deadline);
@@ -196,8 +196,8 @@ fn deliver(signal: i32) {
             })
         });
         if still_there {
-            contain("signal", || {
-                // It runs already if it runs the loop itself, which it may not.
+            catch_and_log("signal", || {
+                // The callback is borrowed only if it runs the loop itself, which is an error.
                 if let Ok(mut callback) = callback.try_borrow_mut() {
                     callback(signal);
                 }
@@ -206,46 +206,48 @@ fn deliver(signal: i32) {
     }
 }
 
-/// How many loops listen to each signal, for the process. The entries stay: what a signal handler reads is never freed.
-static LISTENING: Mutex<Vec<(i32, Arc<AtomicUsize>)>> = Mutex::new(Vec::new());
+/// The number of loops of the process that listen for each signal. Entries are never removed: a signal handler reads the counts.
+static LISTENER_COUNTS: Mutex<Vec<(i32, Arc<AtomicUsize>)>> = Mutex::new(Vec::new());
 
-/// Writes a byte into a pipe whenever the process gets a signal.
-struct Hook {
+/// A signal handler that writes a byte to a pipe whenever the process receives the signal.
+struct PipeHandler {
     id: SigId,
     count: Arc<AtomicUsize>,
 }
 
-impl Hook {
-    fn new(signal: i32) -> io::Result<(UnixStream, Hook)> {
+impl PipeHandler {
+    fn new(signal: i32) -> io::Result<(UnixStream, PipeHandler)> {
         if FORBIDDEN.contains(&signal) || low_level::signal_name(signal).is_none() {
             return Err(rustix::io::Errno::INVAL.into());
         }
-        let count = listening(signal)?;
+        let count = listener_count(signal)?;
         let (ours, handlers) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         handlers.set_nonblocking(true)?;
         let id = low_level::pipe::register(signal, handlers)?;
         count.fetch_add(1, Ordering::SeqCst);
-        Ok((ours, Hook { id, count }))
+        Ok((ours, PipeHandler { id, count }))
     }
 }
 
-impl Drop for Hook {
+impl Drop for PipeHandler {
     fn drop(&mut self) {
         low_level::unregister(self.id);
         self.count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// The count of a signal's loops. With the first one comes a handler that does what the system would do by default
-/// whenever the count is zero, because handlers cannot be taken out of the process safely.
-fn listening(signal: i32) -> io::Result<Arc<AtomicUsize>> {
-    let mut all = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+/// Returns the number of loops that listen for a signal. The first call installs a handler that emulates the signal's default action
+/// while the count is zero, because a handler cannot be removed from the process safely.
+fn listener_count(signal: i32) -> io::Result<Arc<AtomicUsize>> {
+    let mut all = LISTENER_COUNTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     if let Some((_, count)) = all.iter().find(|(known, _)| *known == signal) {
         return Ok(Arc::clone(count));
     }
     let count = Arc::new(AtomicUsize::new(0));
-    // Rust programs ignore it; by default it would end them when a peer has gone.
+    // Rust programs ignore SIGPIPE; its default action would end them when a peer has closed its end.
     if signal != SIGPIPE {
         restore_default_when_unused(signal, Arc::clone(&count))?;
     }
@@ -257,7 +259,7 @@ fn listening(signal: i32) -> io::Result<Arc<AtomicUsize>> {
 fn restore_default_when_unused(signal: i32, count: Arc<AtomicUsize>) -> io::Result<()> {
     let action = move || {
         if count.load(Ordering::SeqCst) == 0 {
-            // What it says cannot be told from inside a signal handler.
+            // A signal handler cannot report the error.
             let _ = low_level::emulate_default_handler(signal);
         }
     };

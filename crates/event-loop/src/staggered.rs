@@ -1,6 +1,6 @@
-//! Calls for many things, each at a random moment of a window of time.
+//! Callbacks for many items, each at a random time within a window.
 //!
-//! Cost: one timer for all of them. The items lie in one list, sorted by their moments.
+//! Cost: one timer for all items, which are in one list, sorted by time.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use crate::driver;
 use crate::event_loop::nanoseconds;
-use crate::panic::contain;
+use crate::panic::catch_and_log;
 use crate::random;
 use crate::timer::{Timer, add_timer};
 
-/// The largest number of calls in one iteration of the loop.
+/// The maximum number of calls in one iteration of the loop.
 const BATCH: usize = 256;
 
-/// Calls a callback with each of many items, each at a random moment within a window of time: to close or to wake many things without a
-/// burst.
+/// A schedule that calls a callback with each of many items, at a random time within a window, for example to close many connections without
+/// a burst.
 ///
-/// Clones are the same; the calls continue when all are dropped. With a window of zero the calls are made as soon as possible. A panic
-/// of the callback is logged, and the other items follow.
+/// Clones share the schedule. The calls continue when all clones are dropped. With a window of zero the calls are made as soon as possible. A
+/// panic of the callback is logged, and the calls for the other items continue.
 ///
 /// # Limits
-/// 256 calls in one iteration of the loop; the others follow in the next.
+/// 256 calls in one iteration of the loop; the next iterations make the others.
 ///
 /// # Examples
 /// ```
@@ -36,11 +36,11 @@ const BATCH: usize = 256;
 /// # Ok::<(), uptick_event_loop::Error>(())
 /// ```
 pub struct Staggered<T: 'static> {
-    state: Rc<State<T>>,
+    state: Rc<StaggeredState<T>>,
 }
 
-struct State<T> {
-    /// The items with their moments, the earliest last.
+struct StaggeredState<T> {
+    /// The items with their times, the earliest last.
     waiting: RefCell<Vec<(u64, T)>>,
     call: Box<dyn Fn(T)>,
     /// The end of the window.
@@ -49,17 +49,17 @@ struct State<T> {
 }
 
 impl<T: 'static> Staggered<T> {
-    /// Starts the calls. The window counts from now.
+    /// Schedules the calls. The window counts from now.
     pub fn new(
         items: impl IntoIterator<Item = T>,
         window: Duration,
         call: impl Fn(T) + 'static,
     ) -> Self {
         let (now, window) = (now(), nanoseconds(window));
-        let moment = |item| (now.saturating_add(random::below(window)), item);
-        let mut waiting: Vec<_> = items.into_iter().map(moment).collect();
+        let scheduled = |item| (now.saturating_add(random::below(window)), item);
+        let mut waiting: Vec<_> = items.into_iter().map(scheduled).collect();
         waiting.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
-        let state = Rc::new(State {
+        let state = Rc::new(StaggeredState {
             waiting: RefCell::new(waiting),
             call: Box::new(call),
             end: Cell::new(now.saturating_add(window)),
@@ -69,19 +69,19 @@ impl<T: 'static> Staggered<T> {
         Staggered { state }
     }
 
-    /// Adds an item, whose call is made at a random moment of the rest of the window.
+    /// Adds an item, whose call is made at a random time within the rest of the window.
     pub fn add(&self, item: T) {
         let now = now();
         let at = now.saturating_add(random::below(self.state.end.get().saturating_sub(now)));
         {
             let mut waiting = self.state.waiting.borrow_mut();
-            let place = waiting.partition_point(|(other, _)| *other > at);
-            waiting.insert(place, (at, item));
+            let position = waiting.partition_point(|(other, _)| *other > at);
+            waiting.insert(position, (at, item));
         }
         self.state.arm(now);
     }
 
-    /// Shortens what is left of the window; a longer one changes nothing.
+    /// Shortens the rest of the window to `window`. Does nothing if the rest is shorter.
     pub fn end_within(&self, window: Duration) {
         let (now, window) = (now(), nanoseconds(window));
         let left = self.state.end.get().saturating_sub(now);
@@ -96,28 +96,28 @@ impl<T: 'static> Staggered<T> {
         self.state.arm(now);
     }
 
-    /// Drops the items whose calls were not made.
+    /// Drops the items whose calls are still pending.
     pub fn cancel(&self) {
         if let Some(timer) = self.state.timer.take() {
             timer.cancel();
         }
-        // They may use this as they are dropped.
+        // The items' destructors may use this schedule.
         let items = self.state.waiting.take();
         drop(items);
     }
 
-    /// Returns the number of calls that are still to be made.
+    /// Returns the number of pending calls.
     pub fn len(&self) -> usize {
         self.state.waiting.borrow().len()
     }
 
-    /// Returns whether all calls were made.
+    /// Returns `true` if all calls were made.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-impl<T: 'static> State<T> {
+impl<T: 'static> StaggeredState<T> {
     /// Arms the timer for the next item.
     fn arm(self: &Rc<Self>, now: u64) {
         let next = self.waiting.borrow().last().map(|(at, _)| *at);
@@ -141,7 +141,7 @@ impl<T: 'static> State<T> {
                 .pop_if(|(at, _)| *at <= now)
                 .map(|(_, item)| item);
             match due {
-                Some(item) => contain("staggered", || (self.call)(item)),
+                Some(item) => catch_and_log("staggered", || (self.call)(item)),
                 None => break,
             }
         }
@@ -198,7 +198,7 @@ mod tests {
             let called = Rc::clone(&self.called);
             Staggered::new(0..count, window, move |item| {
                 called.borrow_mut().push(item);
-                assert!(item != 3, "asked to");
+                assert!(item != 3, "a callback that panics");
             })
         }
 
@@ -292,7 +292,11 @@ mod tests {
         assert_eq!(fixture.count(), 10);
         staggered.add(20);
         fixture.turn();
-        assert_eq!(fixture.count(), 11, "behind the window, at once");
+        assert_eq!(
+            fixture.count(),
+            11,
+            "after the window, the call is made at once"
+        );
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! The table behind `Copy` handles: slots with generations, in chunks that are given back.
+//! The table behind `Copy` handles: slots with generations, in chunks that are released when they are empty.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-use crate::chunks::{CHUNK, Chunks, Slots, Vacancy, next_generation};
+use crate::chunks::{CHUNK, ChunkSlots, SlotChunks, Vacancy, next_generation};
 use crate::token::{DriverId, Token};
 
-/// Where a thing sits in a [`Table`], and under which generation: what a `Copy` handle holds.
+/// The identifier of a value in a [`Table`]: the index of its slot and its generation. `Copy` handles contain one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
     index: u32,
@@ -14,7 +14,7 @@ pub struct Id {
 }
 
 impl Id {
-    /// An id that finds nothing in any table: that of a handle of something that was never there.
+    /// An id that is invalid in every table.
     pub const NONE: Id = Id {
         index: u32::MAX,
         generation: NonZeroU32::MAX,
@@ -35,7 +35,7 @@ impl Id {
         self.generation
     }
 
-    /// The token under which the thing is known to the loop.
+    /// Returns the token that identifies the value on the loop.
     #[inline]
     pub fn token(self, driver: DriverId) -> Token {
         Token::new(driver, self.index, self.generation.get())
@@ -48,49 +48,49 @@ impl fmt::Debug for Id {
     }
 }
 
-/// Things by [`Id`]; an id whose thing was removed finds nothing, also when its slot is in use again.
+/// A table of values by [`Id`]. The id of a removed value stays invalid when its slot is reused.
 ///
-/// Slots come in chunks of 64, which do not move as the table grows, and a chunk without things gives its memory back
-/// unless it is the only one with room.
+/// Slots are allocated in chunks of 64, which do not move as the table grows. An empty chunk releases its memory,
+/// unless it is the only chunk with free slots.
 ///
 /// # Limits
-/// 2³² slots; a slot is reused 2³² times before an id of its first thing would match again.
+/// 2³² slots. A slot is reused 2³² times before its first id would match again.
 pub struct Table<T> {
-    chunks: Chunks<Vec<Slot<T>>>,
+    chunks: SlotChunks<Vec<TableSlot<T>>>,
     len: usize,
 }
 
-struct Slot<T> {
+struct TableSlot<T> {
     generation: NonZeroU32,
     value: Option<T>,
 }
 
-impl<T> Slots for Vec<Slot<T>> {
+impl<T> ChunkSlots for Vec<TableSlot<T>> {
     fn newest(&self) -> Option<NonZeroU32> {
         self.iter().map(|slot| slot.generation).max()
     }
 }
 
 impl<T> Table<T> {
-    /// Makes an empty table; it allocates with the first thing.
+    /// Creates an empty table. It allocates with the first insertion.
     pub const fn new() -> Self {
         Table {
-            chunks: Chunks::new(),
+            chunks: SlotChunks::new(),
             len: 0,
         }
     }
 
-    /// Returns the number of things.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns whether there are no things.
+    /// Returns `true` if the table has no values.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds a thing; `None`, and nothing added, when all 2³² slots are taken.
+    /// Inserts a value. Returns `None`, and drops the value, if all 2³² slots are taken.
     pub fn insert(&mut self, value: T) -> Option<Id> {
         let Vacancy {
             index,
@@ -105,7 +105,7 @@ impl<T> Table<T> {
                 slot.value = Some(value);
                 generation = slot.generation;
             }
-            None => slots.push(Slot {
+            None => slots.push(TableSlot {
                 generation,
                 value: Some(value),
             }),
@@ -114,7 +114,7 @@ impl<T> Table<T> {
         Some(Id { index, generation })
     }
 
-    /// Removes a thing and returns it.
+    /// Removes and returns a value.
     pub fn remove(&mut self, id: Id) -> Option<T> {
         let slot = self.slot_mut(id.index)?;
         if slot.generation != id.generation {
@@ -127,7 +127,7 @@ impl<T> Table<T> {
         Some(value)
     }
 
-    /// Returns the thing under an id.
+    /// Returns a reference to the value of an id.
     #[inline]
     pub fn get(&self, id: Id) -> Option<&T> {
         let slot = self.slot(id.index)?;
@@ -136,7 +136,7 @@ impl<T> Table<T> {
             .flatten()
     }
 
-    /// Returns the thing under an id, to change it.
+    /// Returns a mutable reference to the value of an id.
     #[inline]
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         let slot = self.slot_mut(id.index)?;
@@ -146,7 +146,7 @@ impl<T> Table<T> {
         slot.value.as_mut()
     }
 
-    /// Returns the id behind a token that the loop passes to a driver, unless its thing is gone.
+    /// Returns the id for a token that the loop passes to a driver, unless its value was removed.
     #[inline]
     pub fn find(&self, token: Token) -> Option<Id> {
         let index = token.index();
@@ -157,7 +157,7 @@ impl<T> Table<T> {
         })
     }
 
-    /// Returns the thing behind a token that the loop passes to a driver, to change it, and its id.
+    /// Returns the id and a mutable reference to the value for a token that the loop passes to a driver.
     #[inline]
     pub fn find_mut(&mut self, token: Token) -> Option<(Id, &mut T)> {
         let index = token.index();
@@ -172,12 +172,12 @@ impl<T> Table<T> {
         Some((id, slot.value.as_mut()?))
     }
 
-    /// Returns the ids of all things.
+    /// Returns the ids of all values.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         self.iter().map(|(id, _)| id)
     }
 
-    /// Returns all things with their ids.
+    /// Returns all values with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> + '_ {
         self.chunks.iter().flat_map(|(first, slots)| {
             slots.iter().zip(first..).filter_map(|(slot, index)| {
@@ -191,13 +191,13 @@ impl<T> Table<T> {
     }
 
     #[inline]
-    fn slot(&self, index: u32) -> Option<&Slot<T>> {
+    fn slot(&self, index: u32) -> Option<&TableSlot<T>> {
         let (slots, position) = self.chunks.get(index)?;
         slots.get(position)
     }
 
     #[inline]
-    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+    fn slot_mut(&mut self, index: u32) -> Option<&mut TableSlot<T>> {
         let (slots, position) = self.chunks.get_mut(index)?;
         slots.get_mut(position)
     }
@@ -222,7 +222,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn a_stale_id_finds_nothing_after_its_slot_is_reused() {
+    fn a_stale_id_stays_invalid_after_its_slot_is_reused() {
         let mut table = Table::new();
         let old = table.insert("old").unwrap();
         assert_eq!(table.remove(old), Some("old"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_finds_its_thing_until_the_thing_is_gone() {
+    fn a_token_finds_its_value_until_it_is_removed() {
         let mut table = Table::new();
         let id = table.insert(1).unwrap();
         let token = id.token(DriverId::from_index(3));
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn emptied_chunks_give_their_memory_back_and_keep_their_generations() {
+    fn empty_chunks_release_their_memory_and_keep_their_generations() {
         let mut table = Table::new();
         let ids: Vec<Id> = (0..10 * CHUNK).map(|n| table.insert(n).unwrap()).collect();
         for id in &ids {
@@ -266,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 0..600)) {
+        fn a_table_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), any::<u16>()), 0..600)) {
             let mut table = Table::new();
             let mut model: HashMap<Id, u16> = HashMap::new();
             let mut gone: Vec<Id> = Vec::new();

@@ -1,4 +1,4 @@
-//! Futures on the loop: they need not be `Send`, and run as ticks.
+//! Local tasks: futures that run as ticks of the loop and need not be `Send`.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::event_loop::{EventLoop, Tick, stop, with};
 use crate::panic;
 use crate::table::Id;
 
-/// Runs a future on this thread's loop; it first runs in the next iteration, and [`run`](crate::run) waits for it.
+/// Spawns a future on this thread's loop. It first runs in the next iteration, and [`run`](crate::run) waits for it.
 ///
 /// # Examples
 /// ```
@@ -49,11 +49,11 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandl
             remote.schedule(task);
         }
     };
-    let slot = Rc::new(Slot::new(AssertUnwindSafe(future).catch_unwind()));
-    let member = Member::new(Rc::downgrade(&slot) as Weak<dyn Abandon>);
+    let slot = Rc::new(TaskFuture::new(AssertUnwindSafe(future).catch_unwind()));
+    let registration = TaskRegistration::new(Rc::downgrade(&slot) as Weak<dyn AbandonFuture>);
     let future = poll_fn(move |context| {
-        // It is done when the task is.
-        let _member = &member;
+        // It lives as long as the task.
+        let _registration = &registration;
         Poll::Ready(match ready!(slot.poll(context)) {
             Some(Ok(value)) => Ok(value),
             Some(Err(payload)) => {
@@ -73,15 +73,15 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> JoinHandl
     }
 }
 
-/// A task's future, where its loop can reach it whoever holds the task: wakers may outlive the thread.
-struct Slot<F>(RefCell<Option<Pin<Box<F>>>>);
+/// A task's future, which the loop can drop even if wakers on other threads keep the task alive.
+struct TaskFuture<F>(RefCell<Option<Pin<Box<F>>>>);
 
-impl<F: Future> Slot<F> {
+impl<F: Future> TaskFuture<F> {
     fn new(future: F) -> Self {
-        Slot(RefCell::new(Some(Box::pin(future))))
+        TaskFuture(RefCell::new(Some(Box::pin(future))))
     }
 
-    /// Gives `None` when the future was abandoned.
+    /// Polls the future. Returns `None` if it was dropped with its loop.
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
         match self.0.borrow_mut().as_mut() {
             Some(future) => future.as_mut().poll(context).map(Some),
@@ -90,44 +90,44 @@ impl<F: Future> Slot<F> {
     }
 }
 
-/// Drops the future of a task whose loop ends.
-pub(crate) trait Abandon {
+/// Access to the future of a task, to drop it when its loop ends.
+pub(crate) trait AbandonFuture {
     fn abandon(&self);
 }
 
-impl<F> Abandon for Slot<F> {
+impl<F> AbandonFuture for TaskFuture<F> {
     fn abandon(&self) {
-        // It is borrowed while it runs, as when it ends the process.
+        // The future is borrowed while it is polled, for example when it ends the process.
         let future = self
             .0
             .try_borrow_mut()
             .ok()
             .and_then(|mut slot| slot.take());
-        // The task's end must not be a panic: it would end the process.
+        // A panic while the task is dropped would end the process.
         if let Err(message) = panic::catch(|| drop(future)) {
             tracing::error!("a task panicked as it was dropped: {message}");
         }
     }
 }
 
-impl<F> Drop for Slot<F> {
+impl<F> Drop for TaskFuture<F> {
     fn drop(&mut self) {
         self.abandon();
     }
 }
 
-/// A task's place on the loop: keeps it running while it exists.
-struct Member(Option<Id>);
+/// The entry of a task on its loop. It keeps the loop running while it exists.
+struct TaskRegistration(Option<Id>);
 
-impl Member {
-    fn new(future: Weak<dyn Abandon>) -> Self {
+impl TaskRegistration {
+    fn new(future: Weak<dyn AbandonFuture>) -> Self {
         driver::hold();
         let id = with(|event_loop| event_loop.tasks.borrow_mut().insert(future));
-        Member(id.flatten())
+        TaskRegistration(id.flatten())
     }
 }
 
-impl Drop for Member {
+impl Drop for TaskRegistration {
     fn drop(&mut self) {
         driver::release();
         if let Some(id) = self.0 {
@@ -136,11 +136,11 @@ impl Drop for Member {
     }
 }
 
-/// Runs the loop until the future is done, and gives what it returned.
+/// Runs the loop until the future completes, and returns its output.
 ///
 /// # Errors
-/// [`Error::TaskPanicked`] when it panicked, [`Error::TaskCancelled`] when the loop was stopped before it was done,
-/// and those of [`run`](crate::run).
+/// [`Error::TaskPanicked`] if the future panicked, [`Error::TaskCancelled`] if the loop was stopped before it completed,
+/// and the errors of [`run`](crate::run).
 ///
 /// # Examples
 /// ```
@@ -149,7 +149,7 @@ impl Drop for Member {
 /// ```
 pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T, Error> {
     let waiting = Rc::new(Cell::new(true));
-    let stop = StopWaiting(Rc::clone(&waiting));
+    let stop = StopOnDrop(Rc::clone(&waiting));
     let mut task = spawn(async move {
         let _stop = stop;
         future.await
@@ -166,10 +166,10 @@ pub fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> Result
     result
 }
 
-/// Stops the loop that waits for a future, however the future ends.
-struct StopWaiting(Rc<Cell<bool>>);
+/// A guard inside the future of [`block_on`] that stops the loop when the future completes or is dropped.
+struct StopOnDrop(Rc<Cell<bool>>);
 
-impl Drop for StopWaiting {
+impl Drop for StopOnDrop {
     fn drop(&mut self) {
         if self.0.get() {
             stop();
@@ -177,18 +177,18 @@ impl Drop for StopWaiting {
     }
 }
 
-/// The result of a spawned future, to be awaited; dropping it lets the task go on.
+/// A future for the output of a spawned task. The task continues if the handle is dropped.
 pub struct JoinHandle<T> {
     task: Option<async_task::FallibleTask<Result<T, Error>>>,
 }
 
 impl<T> JoinHandle<T> {
-    /// Drops the future at the next opportunity, wherever it is waiting.
+    /// Cancels the task: its future is dropped at the next opportunity.
     pub fn cancel(mut self) {
         drop(self.task.take());
     }
 
-    /// Whether the task is done.
+    /// Returns `true` if the task has completed.
     pub fn is_finished(&self) -> bool {
         self.task
             .as_ref()
@@ -205,7 +205,7 @@ impl<T> Drop for JoinHandle<T> {
 }
 
 impl<T> Future for JoinHandle<T> {
-    /// [`Error::TaskPanicked`] when the future panicked, [`Error::TaskCancelled`] when its loop is gone.
+    /// [`Error::TaskPanicked`] if the future panicked, [`Error::TaskCancelled`] if its loop is gone.
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -1,4 +1,4 @@
-//! Timers: callbacks after a time, once or again and again.
+//! Timers, one-shot and periodic.
 
 use std::fmt;
 use std::future::Future;
@@ -7,35 +7,36 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::event_loop::{Inner, nanoseconds, with};
+use crate::event_loop::{LoopState, nanoseconds, with};
 use crate::local::UseRemoteOrLoopHandle;
-use crate::panic::contain;
+use crate::panic::catch_and_log;
 use crate::table::Id;
 
-/// A timer of this thread's loop; a handle whose timer has fired or was cancelled does nothing.
+/// A handle to a timer of this thread's loop. Its methods do nothing if the timer has fired or was cancelled.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Timer {
     key: Option<Id>,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
 
+/// The callback of a timer, by its kind.
 pub(crate) enum TimerEntry {
     Once(Box<dyn FnOnce()>),
     Periodic(u64, Box<dyn FnMut(Timer)>),
     Timeout(Box<dyn FnOnce()>),
 }
 
-/// A timeout that is due: it stays in the table of timers, as one that runs, until it expires.
-pub(crate) struct Expiring {
+/// A due timeout. Until its callback is called, the timer table lists it as a running timer.
+pub(crate) struct DueTimeout {
     id: Id,
     due: u64,
     callback: Box<dyn FnOnce()>,
 }
 
 impl Timer {
-    /// Cancels the timer; nothing happens when it has fired or was cancelled.
+    /// Cancels the timer. Does nothing if it has fired or was cancelled.
     pub fn cancel(self) {
-        // The callback is dropped after the borrow: what it captured may use the loop.
+        // The callback is dropped after the borrow: its captured values may use the loop.
         let entry = self.key.and_then(|key| {
             with(|event_loop| {
                 let entry = event_loop.timers.borrow_mut().remove(key);
@@ -46,7 +47,7 @@ impl Timer {
         drop(entry);
     }
 
-    /// Whether the timer is still to fire.
+    /// Returns `true` if the timer is pending: a one-shot timer that has not fired, or a periodic timer, and not cancelled.
     pub fn is_pending(self) -> bool {
         let pending = |key| with(|event_loop| event_loop.timers.borrow().contains(key));
         self.key.and_then(pending).unwrap_or(false)
@@ -55,13 +56,13 @@ impl Timer {
 
 /// Calls `callback` once, after `interval`.
 ///
-/// Timers fire in the order of their deadlines, equal ones in the order in which they were added. The interval counts
-/// from the call, whatever ran before it in the same iteration, and a timer never fires before it is over. A timer of
-/// zero added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is logged
-/// and the loop goes on.
+/// Timers fire in the order of their deadlines, and timers with the same deadline in the order in which they were added. The interval counts
+/// from the call, regardless of earlier callbacks of the iteration, and a timer never fires before it has elapsed. A zero
+/// timer added by a tick fires in the same iteration, one added by a timer in the next. A panic in the callback is logged,
+/// and the loop continues.
 ///
 /// # Limits
-/// 2³² pending timers of a loop; one more is dropped, and its handle is that of a timer that has fired.
+/// 2³² pending timers of a loop. A further timer is dropped, and its handle behaves as if the timer had fired.
 ///
 /// # Examples
 /// ```
@@ -84,9 +85,9 @@ pub fn add_timer<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) 
 
 /// Calls `callback` every `interval` until the timer is cancelled.
 ///
-/// The first interval counts from the call. The next time is counted from the iteration in which the callback ran, so that a loop that was held up does not
-/// catch up in a burst. An interval under 1 ms counts as 1 ms. A panic in the callback is logged, and the timer stays
-/// armed: a callback that is to cancel it does so before anything that may panic.
+/// The first interval counts from the call, each further one from the iteration in which the callback ran, so that a delayed loop does
+/// not catch up in a burst. An interval under 1 ms counts as 1 ms. A panic in the callback is logged, and the timer stays
+/// armed: a callback that cancels the timer should do so before any code that may panic.
 ///
 /// # Examples
 /// ```
@@ -117,12 +118,12 @@ pub fn add_periodic_timer<R>(
     )
 }
 
-/// Cancels a timer; the same as [`Timer::cancel`].
+/// Cancels a timer. The same as [`Timer::cancel`].
 pub fn cancel_timer(timer: Timer) {
     timer.cancel();
 }
 
-/// Waits for a time, which counts from the call.
+/// Waits for a duration, which counts from the call.
 ///
 /// # Cancel safety
 /// Dropping the future cancels the timer.
@@ -139,7 +140,7 @@ pub fn sleep(time: Duration) -> Sleep {
     Sleep::new(|sender| add_timer(time, move || sender.send(())))
 }
 
-/// Calls `callback` once, after `interval`, as [`add_timer`], but in the place of [deadlines](super::driver::arm_deadline).
+/// Calls `callback` once, after `interval`, like [`add_timer`], but together with expired [deadlines](super::driver::arm_deadline).
 pub(crate) fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 'static) -> Timer {
     let callback = Box::new(move || {
         callback();
@@ -147,12 +148,12 @@ pub(crate) fn add_timeout<R>(interval: Duration, callback: impl FnOnce() -> R + 
     add(interval, TimerEntry::Timeout(callback))
 }
 
-/// Waits as [`sleep`], with [`add_timeout`].
+/// Waits like [`sleep`], with [`add_timeout`].
 pub(crate) fn timeout(time: Duration) -> Sleep {
     Sleep::new(|sender| add_timeout(time, move || sender.send(())))
 }
 
-/// A wait for a time; made by [`sleep`].
+/// A future that waits for a duration; created by [`sleep`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
     timer: Timer,
@@ -206,8 +207,8 @@ impl Timer {
     }
 }
 
-/// Runs the timers that are due, except those that are added meanwhile, and says whether there were any.
-pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
+/// Runs the due timers, except timers added in the meantime. Returns `true` if there were any.
+pub(crate) fn run_due(event_loop: &LoopState, now: u64) -> bool {
     let cut = event_loop.timers.borrow().cut();
     let mut any = false;
     let keep = |entry: &TimerEntry| !matches!(entry, TimerEntry::Once(_));
@@ -215,19 +216,19 @@ pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
         let due = event_loop.timers.borrow_mut().pop_due(now, cut, keep);
         any |= due.is_some();
         match due {
-            Some((_, TimerEntry::Once(callback))) => contain("timer", callback),
+            Some((_, TimerEntry::Once(callback))) => catch_and_log("timer", callback),
             Some((id, TimerEntry::Periodic(interval, mut callback))) => {
-                contain("timer", || callback(Timer::new(Some(id))));
+                catch_and_log("timer", || callback(Timer::new(Some(id))));
                 let entry = TimerEntry::Periodic(interval, callback);
                 let next = now.saturating_add(interval);
-                // What a timer captured that was cancelled meanwhile is dropped after the borrow.
+                // If the timer was cancelled in the meantime, its callback is dropped after the borrow.
                 let cancelled = event_loop.timers.borrow_mut().rearm(id, next, entry);
                 if let Err(cancelled) = cancelled {
-                    contain("timer", || drop(cancelled));
+                    catch_and_log("timer", || drop(cancelled));
                 }
             }
             Some((id, TimerEntry::Timeout(callback))) => {
-                event_loop.expiring.borrow_mut().push(Expiring {
+                event_loop.due_timeouts.borrow_mut().push(DueTimeout {
                     id,
                     due: now,
                     callback,
@@ -238,19 +239,19 @@ pub(crate) fn run_due(event_loop: &Inner, now: u64) -> bool {
     }
 }
 
-/// Runs the timeouts that were due by the time `seen`, unless they were cancelled since.
-pub(crate) fn run_expiring(event_loop: &Inner, seen: u64) {
-    if event_loop.expiring.borrow().is_empty() {
+/// Runs the timeouts that were due by `handled_until`, unless they were cancelled in the meantime.
+pub(crate) fn run_due_timeouts(event_loop: &LoopState, handled_until: u64) {
+    if event_loop.due_timeouts.borrow().is_empty() {
         return;
     }
-    let expiring = std::mem::take(&mut *event_loop.expiring.borrow_mut());
-    for timeout in expiring {
-        if timeout.due > seen {
-            event_loop.expiring.borrow_mut().push(timeout);
+    let due_timeouts = std::mem::take(&mut *event_loop.due_timeouts.borrow_mut());
+    for timeout in due_timeouts {
+        if timeout.due > handled_until {
+            event_loop.due_timeouts.borrow_mut().push(timeout);
         } else if event_loop.timers.borrow_mut().forget(timeout.id) {
-            contain("timeout", timeout.callback);
+            catch_and_log("timeout", timeout.callback);
         } else {
-            contain("timeout", || drop(timeout.callback));
+            catch_and_log("timeout", || drop(timeout.callback));
         }
     }
 }

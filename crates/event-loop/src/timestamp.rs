@@ -1,13 +1,13 @@
-//! Times in four bytes.
+//! Timestamps of four bytes.
 
 use std::time::Duration;
 
 use crate::driver;
 use crate::event_loop::nanoseconds;
 
-/// A time on the loop's clock in four bytes, for what is kept for each of many things: in steps of 2²⁴ ns (17 ms).
+/// A time on the loop's clock in four bytes, in steps of 2²⁴ ns (17 ms). It is for data that many objects store.
 ///
-/// It wraps after two years; times are compared as if they were less than one year apart.
+/// It wraps after two years; comparisons assume that two times are less than one year apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timestamp(u32);
 
@@ -15,13 +15,13 @@ pub struct Timestamp(u32);
 const STEP: u32 = 24;
 
 impl Timestamp {
-    /// The loop's time ([`driver::elapsed`]), rounded down.
+    /// Returns the loop's time ([`driver::elapsed`]), rounded down.
     #[inline]
     pub fn now() -> Self {
         Self::of(driver::nanoseconds())
     }
 
-    /// The time of the call, rounded down: for what does not happen often.
+    /// Returns the time of the call, rounded down. It reads the clock, so it is for infrequent events.
     pub fn of_call() -> Self {
         Self::of(nanoseconds(driver::time_of_call()))
     }
@@ -31,10 +31,10 @@ impl Timestamp {
         Timestamp((nanoseconds >> STEP) as u32)
     }
 
-    /// The time that is so much later. More than a year counts as a year.
+    /// Returns this time plus `time`. More than a year counts as a year.
     ///
-    /// It is up to 50 ms later than asked for: this time was rounded down, and is that of something that happened at
-    /// most one step later.
+    /// The result is up to 50 ms later than the exact sum, because this time was rounded down and its event may have happened up to
+    /// one step later.
     #[inline]
     #[must_use]
     pub fn after(self, time: Duration) -> Self {
@@ -45,7 +45,7 @@ impl Timestamp {
         Timestamp(self.0.wrapping_add(steps))
     }
 
-    /// Whether this time comes before another.
+    /// Returns `true` if this time is before another.
     #[inline]
     pub fn is_before(self, other: Timestamp) -> bool {
         (self.0.wrapping_sub(other.0) as i32) < 0
@@ -61,35 +61,36 @@ impl Timestamp {
         }
     }
 
-    /// Whether `limit` is over that counts from this time, the loop's when something happened; to be asked in
+    /// Returns `true` if the timeout `limit` has expired, counted from this time, which is the loop's time of an event. Call it in
     /// [`Driver::expired`](crate::driver::Driver::expired).
     ///
-    /// It is over when readiness was looked at after it. If callbacks had worked for long before what happened, the
-    /// loop's time was old, and the limit counts from when they had returned.
+    /// The timeout has expired when readiness was polled after its end. If the event happened after long callbacks, the
+    /// loop's time was stale, and the timeout counts from the return of these callbacks.
     pub fn is_over(self, limit: Duration) -> bool {
         self.after(limit).has_come(self)
     }
 
-    /// [`is_over`](Timestamp::is_over) for the time `self`, the end of a limit that counts from `since`.
+    /// Returns `true` if this time, the end of a timeout that counts from `since`, has passed; see [`is_over`](Timestamp::is_over).
     pub fn has_come(self, since: Timestamp) -> bool {
-        let (seen, lag) = driver::seen_and_lag(|seen| {
-            let steps = Timestamp::of(seen).0.wrapping_sub(since.0) as i32;
-            let from = (seen >> STEP).saturating_sub(u64::try_from(steps).unwrap_or(0)) << STEP;
+        let (handled_until, lag) = driver::handled_until_and_lag(|handled_until| {
+            let steps = Timestamp::of(handled_until).0.wrapping_sub(since.0) as i32;
+            let from =
+                (handled_until >> STEP).saturating_sub(u64::try_from(steps).unwrap_or(0)) << STEP;
             (from, from + (1 << STEP))
         });
-        // The end of a lag is read from the coarse clock, which may be a step late.
+        // The end of a lag is read from the coarse clock, which may be one step late.
         let lag = if lag == 0 { 0 } else { (lag >> STEP) + 2 };
         let lag = u32::try_from(lag).unwrap_or(u32::MAX);
-        !Timestamp::of(seen).is_before(Timestamp(self.0.wrapping_add(lag)))
+        !Timestamp::of(handled_until).is_before(Timestamp(self.0.wrapping_add(lag)))
     }
 
-    /// How long it is until then; zero if it has passed.
+    /// Returns the duration until this time; zero if it has passed.
     pub fn left(self) -> Duration {
         let steps = self.0.wrapping_sub(Self::now().0) as i32;
         Duration::from_nanos(u64::from(u32::try_from(steps).unwrap_or(0)) << STEP)
     }
 
-    /// How long ago it was.
+    /// Returns the duration since this time.
     pub fn age(self) -> Duration {
         Duration::from_nanos(u64::from(Self::now().0.wrapping_sub(self.0)) << STEP)
     }
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_later_time_is_not_before_an_earlier_one_also_across_the_wrap() {
+    fn a_later_time_is_not_before_an_earlier_one_even_across_the_wrap() {
         let early = Timestamp(u32::MAX - 2);
         let late = early.after(Duration::from_secs(1));
         assert!(early.is_before(late) && !late.is_before(early));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_time_is_at_least_what_was_asked_for() {
+    fn the_remaining_time_is_at_least_the_requested_time() {
         for time in [0, 1, 16, 17, 1000, 86_400_000].map(Duration::from_millis) {
             let start = Timestamp::now();
             let left = start.after(time).left() + start.age();

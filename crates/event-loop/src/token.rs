@@ -1,11 +1,11 @@
-//! How the poller names what is ready: the driver that looks after it, and the driver's own key.
+//! Tokens, which identify a ready object to the poller: its driver, and the driver's own key.
 
-/// Names a [`Driver`](crate::driver::Driver) of this thread's loop.
+/// The identifier of a [`Driver`](crate::driver::Driver) on this thread's loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverId(u8);
 
 impl DriverId {
-    /// The id that no driver has.
+    /// The id of no driver.
     pub(crate) const NONE: DriverId = DriverId(u8::MAX);
 
     pub(crate) const fn from_index(index: u8) -> Self {
@@ -17,9 +17,9 @@ impl DriverId {
     }
 }
 
-/// What the poller reports with an event: 8 bits of driver, 24 of generation, 32 of index.
+/// The identifier of an object in the poller's events: 8 bits of driver, 24 of generation, 32 of index.
 ///
-/// A driver makes it with [`Id::token`](crate::Id::token) and gets the id back with
+/// A driver creates it with [`Id::token`](crate::Id::token) and converts it back to the id with
 /// [`Table::find`](crate::Table::find).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(u64);
@@ -34,19 +34,19 @@ impl Token {
         )
     }
 
-    /// The token as the poller carries it.
+    /// Returns the token as a number, for the poller.
     #[inline]
     pub const fn to_u64(self) -> u64 {
         self.0
     }
 
-    /// The token that the poller carried.
+    /// Creates the token from a number of the poller.
     #[inline]
     pub const fn from_u64(raw: u64) -> Self {
         Token(raw)
     }
 
-    /// The driver that looks after the thing.
+    /// Returns the driver of the object.
     #[inline]
     pub const fn driver(self) -> DriverId {
         DriverId((self.0 >> 56) as u8)
@@ -57,7 +57,7 @@ impl Token {
         self.0 as u32
     }
 
-    /// Whether the token was made under this generation, as far as its 24 bits tell.
+    /// Returns `true` if the lower 24 bits of the generation match the token's.
     #[inline]
     pub(crate) const fn is_of(self, generation: u32) -> bool {
         (self.0 >> 32) as u32 & GENERATION_MASK == generation & GENERATION_MASK

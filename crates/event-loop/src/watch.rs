@@ -1,4 +1,4 @@
-//! Watches on any file descriptor: the lowest way to put I/O on the loop.
+//! Watches on any file descriptor, with a callback for each direction.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use crate::driver::{self, Driver};
 use crate::error::Error;
-use crate::panic::contain;
+use crate::panic::catch_and_log;
 use crate::poller::{Interest, Readiness, Trigger};
 use crate::table::{Id, Table};
 use crate::token::{DriverId, Token};
 
-/// Has `callback` called in each iteration in which `source` is readable: has bytes, has ended or has an error.
+/// Calls `callback` in each iteration in which `source` is readable: it has data, end of stream or an error.
 ///
 /// The loop owns `source` until [`remove_read_stream`]: pass an `Rc` to keep using it. Watches are level-triggered: a
 /// callback that reads nothing is called again. They keep [`run`](crate::run) from returning.
 ///
 /// # Errors
-/// [`Error::AlreadyWatched`] when the descriptor is watched for reading, [`Error::Watch`] when it cannot be watched,
-/// as regular files (`EPERM`), [`Error::LoopGone`] while the thread is torn down.
+/// [`Error::AlreadyWatched`] if the descriptor is already watched for reading, [`Error::Watch`] if it cannot be watched,
+/// such as a regular file (`EPERM`), [`Error::LoopGone`] while the thread is torn down.
 ///
 /// # Examples
 /// ```
@@ -47,7 +47,7 @@ pub fn add_read_stream<R>(
     add(Direction::Read, true, source, callback)
 }
 
-/// Watches `source` as [`add_read_stream`], without keeping the loop running.
+/// Watches `source` like [`add_read_stream`], without keeping the loop running.
 pub(crate) fn add_background_read_stream(
     source: impl AsFd + 'static,
     callback: impl FnMut() + 'static,
@@ -55,10 +55,10 @@ pub(crate) fn add_background_read_stream(
     add(Direction::Read, false, source, callback)
 }
 
-/// Has `callback` called in each iteration in which `source` has room to write, or an error: a refused connect too.
+/// Calls `callback` in each iteration in which `source` is writable or has an error, such as a refused connection.
 ///
 /// # Errors
-/// As [`add_read_stream`], for writing.
+/// The same as [`add_read_stream`], for writing.
 pub fn add_write_stream<R>(
     source: impl AsFd + 'static,
     callback: impl FnMut() -> R + 'static,
@@ -66,12 +66,12 @@ pub fn add_write_stream<R>(
     add(Direction::Write, true, source, callback)
 }
 
-/// Ends a watch for reading; one for writing stays. Nothing happens when there is none.
+/// Ends a watch for reading. A watch for writing stays. Does nothing if there is no watch.
 pub fn remove_read_stream(source: impl AsFd) {
     remove(Direction::Read, source.as_fd().as_raw_fd());
 }
 
-/// Ends a watch for writing; one for reading stays. Nothing happens when there is none.
+/// Ends a watch for writing. A watch for reading stays. Does nothing if there is no watch.
 pub fn remove_write_stream(source: impl AsFd) {
     remove(Direction::Write, source.as_fd().as_raw_fd());
 }
@@ -82,23 +82,25 @@ enum Direction {
     Write,
 }
 
-struct Side {
+/// The watch of one direction of a descriptor.
+struct DirectionWatch {
     source: Box<dyn AsFd>,
-    /// `None` while it runs.
+    /// The callback; `None` while it runs.
     callback: Option<Box<dyn FnMut()>>,
     serial: u64,
-    /// Whether it keeps the loop running.
+    /// `true` if the watch keeps the loop running.
     holds: bool,
 }
 
+/// The watches of a descriptor.
 #[derive(Default)]
-struct Watch {
-    read: Option<Side>,
-    write: Option<Side>,
+struct DescriptorWatch {
+    read: Option<DirectionWatch>,
+    write: Option<DirectionWatch>,
 }
 
-impl Watch {
-    fn side(&mut self, direction: Direction) -> &mut Option<Side> {
+impl DescriptorWatch {
+    fn side(&mut self, direction: Direction) -> &mut Option<DirectionWatch> {
         match direction {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
@@ -117,7 +119,7 @@ impl Watch {
 
 #[derive(Default)]
 struct Watches {
-    table: Table<Watch>,
+    table: Table<DescriptorWatch>,
     by_fd: HashMap<RawFd, Id>,
     driver: Option<DriverId>,
     serial: u64,
@@ -134,16 +136,16 @@ impl Watches {
             .get_or_insert_with(|| driver::register(&WatchDriver))
     }
 
-    /// A side that is refused is left in `side`, to be dropped after the borrow.
+    /// Adds the watch of one direction. If it fails, the watch stays in `side`, to be dropped after the borrow.
     fn add(
         &mut self,
         fd: RawFd,
         direction: Direction,
-        side: &mut Option<Side>,
+        side: &mut Option<DirectionWatch>,
     ) -> Result<(), Error> {
         let id = match self.by_fd.get(&fd) {
             Some(id) => *id,
-            None => match self.table.insert(Watch::default()) {
+            None => match self.table.insert(DescriptorWatch::default()) {
                 Some(id) => id,
                 None => return Err(full(fd)),
             },
@@ -186,8 +188,8 @@ impl Watches {
         }
     }
 
-    /// Takes a side out. What it gives is dropped after the borrow: it may close the descriptor or use the loop.
-    fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<Side> {
+    /// Removes the watch of one direction. The caller drops it after the borrow: this may close the descriptor or use the loop.
+    fn remove(&mut self, fd: RawFd, direction: Direction) -> Option<DirectionWatch> {
         let id = *self.by_fd.get(&fd)?;
         let token = id.token(self.driver());
         let watch = self.table.get_mut(id)?;
@@ -225,7 +227,7 @@ fn add<R>(
     mut callback: impl FnMut() -> R + 'static,
 ) -> Result<(), Error> {
     let fd = source.as_fd().as_raw_fd();
-    let mut side = Some(Side {
+    let mut side = Some(DirectionWatch {
         source: Box::new(source),
         callback: Some(Box::new(move || {
             callback();
@@ -261,27 +263,27 @@ impl WatchDriver {
         let Some((id, serial, callback)) = taken else {
             return;
         };
-        let mut running = Running {
+        let mut guard = CallbackGuard {
             id,
             direction,
             serial,
             callback: Some(callback),
         };
-        if let Some(callback) = &mut running.callback {
+        if let Some(callback) = &mut guard.callback {
             callback();
         }
     }
 }
 
-/// Puts a callback back when it has returned or panicked, if its watch is still there.
-struct Running {
+/// Puts a callback back when it has returned or panicked, if its watch still exists.
+struct CallbackGuard {
     id: Id,
     direction: Direction,
     serial: u64,
     callback: Option<Box<dyn FnMut()>>,
 }
 
-impl Drop for Running {
+impl Drop for CallbackGuard {
     fn drop(&mut self) {
         WATCHES.with_borrow_mut(|watches| {
             let side = watches
@@ -297,12 +299,12 @@ impl Drop for Running {
 
 impl Driver for WatchDriver {
     fn ready(&self, token: Token, readiness: Readiness) {
-        // Contained here, so that a panic in one of them does not keep the other from running.
+        // A panic is caught here, so that the other callback still runs.
         if readiness.is_readable() {
-            contain("read", || Self::run(token, Direction::Read));
+            catch_and_log("read", || Self::run(token, Direction::Read));
         }
         if readiness.is_writable() {
-            contain("write", || Self::run(token, Direction::Write));
+            catch_and_log("write", || Self::run(token, Direction::Write));
         }
         if driver::level_needs_rearming() {
             WATCHES.with_borrow_mut(|watches| {
@@ -314,6 +316,6 @@ impl Driver for WatchDriver {
     }
 
     fn panicked(&self, token: Token, message: &str) {
-        tracing::error!("watching {token:?} panicked: {message}");
+        tracing::error!("a watch callback panicked ({token:?}): {message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the loop does for crates that put things of their own on it.
+//! Drivers: the interface for crates that add their own objects to the loop.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::cell::RefCell;
@@ -14,9 +14,9 @@ use uptick_event_loop::{
     Trigger, Wake, add_timer, future_tick, run,
 };
 
-/// A thing that does in each call what the test has put there.
+/// An object with the callbacks of a test.
 #[derive(Default)]
-struct Thing {
+struct TestObject {
     on_ready: Callback,
     on_expired: Callback,
 }
@@ -24,11 +24,11 @@ struct Thing {
 type Callback = Option<fn(Token)>;
 
 thread_local! {
-    static THINGS: RefCell<Table<Thing>> = const { RefCell::new(Table::new()) };
+    static OBJECTS: RefCell<Table<TestObject>> = const { RefCell::new(Table::new()) };
     static LOG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Things;
+struct TestDriver;
 
 fn note(what: impl Into<String>) {
     LOG.with_borrow_mut(|log| log.push(what.into()));
@@ -38,19 +38,19 @@ fn taken() -> String {
     LOG.take().join(",")
 }
 
-impl Things {
-    fn call(token: Token, callback: fn(&Thing) -> Callback) {
-        let callback = THINGS.with_borrow(|things| callback(things.get(things.find(token)?)?));
+impl TestDriver {
+    fn call(token: Token, callback: fn(&TestObject) -> Callback) {
+        let callback = OBJECTS.with_borrow(|objects| callback(objects.get(objects.find(token)?)?));
         if let Some(callback) = callback {
             callback(token);
         }
     }
 }
 
-impl Driver for Things {
+impl Driver for TestDriver {
     fn ready(&self, token: Token, readiness: Readiness) {
         note(format!("ready {readiness:?}"));
-        Things::call(token, |thing| thing.on_ready);
+        TestDriver::call(token, |object| object.on_ready);
     }
 
     fn flush(&self, _: Token) {
@@ -59,13 +59,13 @@ impl Driver for Things {
 
     fn expired(&self, token: Token) {
         note("expired");
-        Things::call(token, |thing| thing.on_expired);
+        TestDriver::call(token, |object| object.on_expired);
     }
 
     fn reap(&self, token: Token) {
-        let gone = THINGS.with_borrow_mut(|things| {
-            let id = things.find(token)?;
-            things.remove(id)
+        let gone = OBJECTS.with_borrow_mut(|objects| {
+            let id = objects.find(token)?;
+            objects.remove(id)
         });
         note(format!("reap {}", gone.is_some()));
     }
@@ -76,15 +76,15 @@ impl Driver for Things {
     }
 }
 
-/// A loop on a manual clock with one thing on it.
-fn set_up(thing: Thing) -> (ScriptedPoller, ManualClock, Id, Token) {
+/// Installs a loop on a manual clock with one object.
+fn set_up(object: TestObject) -> (ScriptedPoller, ManualClock, Id, Token) {
     let clock = ManualClock::new();
     let poller = ScriptedPoller::new(&clock);
     EventLoop::install(poller.clone(), clock.clone()).unwrap();
-    let id = THINGS
-        .with_borrow_mut(|things| things.insert(thing))
+    let id = OBJECTS
+        .with_borrow_mut(|objects| objects.insert(object))
         .unwrap();
-    (poller, clock, id, id.token(driver::register(&Things)))
+    (poller, clock, id, id.token(driver::register(&TestDriver)))
 }
 
 fn iterate() -> bool {
@@ -93,8 +93,8 @@ fn iterate() -> bool {
 }
 
 #[test]
-fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_the_reaping() {
-    let (poller, clock, id, token) = set_up(Thing {
+fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_reaping() {
+    let (poller, clock, id, token) = set_up(TestObject {
         on_ready: Some(driver::flush_later),
         on_expired: Some(driver::reap_later),
     });
@@ -105,12 +105,12 @@ fn an_iteration_ends_with_io_then_deadlines_then_one_flush_then_the_reaping() {
     poller.push(Step::Ready(vec![(stream.as_raw_fd(), Readiness::READABLE)]));
     assert!(!iterate());
     assert_eq!(taken(), "ready {\"readable\"},expired,flush,reap true");
-    assert!(THINGS.with_borrow(|things| things.get(id).is_none()));
+    assert!(OBJECTS.with_borrow(|objects| objects.get(id).is_none()));
 }
 
 #[test]
-fn what_ticks_and_timers_write_is_flushed_before_the_wait() {
-    let (_poller, _clock, _, token) = set_up(Thing::default());
+fn data_written_by_ticks_and_timers_is_flushed_before_the_wait() {
+    let (_poller, _clock, _, token) = set_up(TestObject::default());
     future_tick(move || driver::flush_later(token));
     add_timer(Duration::ZERO, move || {
         note("timer");
@@ -122,14 +122,14 @@ fn what_ticks_and_timers_write_is_flushed_before_the_wait() {
 }
 
 #[test]
-fn ready_later_comes_in_the_next_iteration_which_does_not_wait() {
-    let (poller, _clock, _, token) = set_up(Thing {
+fn ready_later_is_called_in_the_next_iteration_which_does_not_wait() {
+    let (poller, _clock, _, token) = set_up(TestObject {
         on_ready: Some(|token| {
             if LOG.with_borrow(|log| log.len() < 3) {
                 driver::ready_later(token, Readiness::READABLE);
             }
         }),
-        ..Thing::default()
+        ..TestObject::default()
     });
     add_timer(Duration::from_secs(10), || note("timer"));
     driver::ready_later(token, Readiness::WRITABLE);
@@ -142,8 +142,8 @@ fn ready_later_comes_in_the_next_iteration_which_does_not_wait() {
 }
 
 #[test]
-fn a_hold_keeps_the_loop_running_until_it_is_released_as_often() {
-    set_up(Thing::default());
+fn each_hold_keeps_the_loop_running_until_it_is_released() {
+    set_up(TestObject::default());
     driver::hold();
     driver::hold();
     assert!(EventLoop::current().is_alive());
@@ -157,10 +157,10 @@ fn a_hold_keeps_the_loop_running_until_it_is_released_as_often() {
 }
 
 #[test]
-fn a_deadline_comes_at_most_100_ms_late_and_a_disarmed_one_does_not() {
-    let (_poller, clock, _, token) = set_up(Thing {
+fn a_deadline_expires_at_most_100_ms_late_and_a_disarmed_one_does_not() {
+    let (_poller, clock, _, token) = set_up(TestObject {
         on_expired: Some(|_| driver::release()),
-        ..Thing::default()
+        ..TestObject::default()
     });
     let start = driver::elapsed();
     let disarmed = driver::arm_deadline(token, start + Duration::from_millis(500)).unwrap();
@@ -174,8 +174,8 @@ fn a_deadline_comes_at_most_100_ms_late_and_a_disarmed_one_does_not() {
 }
 
 #[test]
-fn what_came_while_the_process_was_stopped_is_handled_before_a_deadline_expires() {
-    let (poller, _clock, _, token) = set_up(Thing::default());
+fn events_during_a_stop_of_the_process_are_handled_before_a_deadline_expires() {
+    let (poller, _clock, _, token) = set_up(TestObject::default());
     let (_peer, stream) = UnixStream::pair().unwrap();
     driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
     driver::arm_deadline(token, Duration::from_millis(100)).unwrap();
@@ -190,8 +190,8 @@ fn what_came_while_the_process_was_stopped_is_handled_before_a_deadline_expires(
 }
 
 #[test]
-fn what_came_during_a_long_callback_is_handled_before_a_timeout() {
-    let (poller, clock, _, token) = set_up(Thing::default());
+fn events_during_a_long_callback_are_handled_before_a_timeout() {
+    let (poller, clock, _, token) = set_up(TestObject::default());
     let (_peer, stream) = UnixStream::pair().unwrap();
     driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
     let late = driver::add_timeout(Duration::from_secs(1), || note("timeout"));
@@ -206,8 +206,8 @@ fn what_came_during_a_long_callback_is_handled_before_a_timeout() {
 }
 
 #[test]
-fn a_timeout_comes_in_time_and_a_cancelled_one_does_not() {
-    let (_poller, clock, _, _) = set_up(Thing::default());
+fn a_timeout_fires_in_time_and_a_cancelled_one_does_not() {
+    let (_poller, clock, _, _) = set_up(TestObject::default());
     let cancelled = driver::add_timeout(Duration::from_millis(10), || note("never"));
     driver::add_timeout(Duration::from_millis(20), || note("timeout"));
     cancelled.cancel();
@@ -218,7 +218,7 @@ fn a_timeout_comes_in_time_and_a_cancelled_one_does_not() {
 
 #[test]
 fn a_panic_in_a_timeout_does_not_stop_the_others() {
-    set_up(Thing::default());
+    set_up(TestObject::default());
     driver::add_timeout(Duration::from_millis(1), || panic!("contained"));
     driver::add_timeout(Duration::from_millis(1), || note("second"));
     run().unwrap();
@@ -231,9 +231,9 @@ thread_local! {
 }
 
 #[test]
-fn a_limit_counts_from_activity_and_not_from_the_work_before_it() {
+fn a_timeout_counts_from_activity_and_not_from_the_work_before_it() {
     const LIMIT: Duration = Duration::from_millis(300);
-    let (_poller, clock, _, token) = set_up(Thing {
+    let (_poller, clock, _, token) = set_up(TestObject {
         on_ready: Some(|token| {
             CLOCK.with_borrow(|clock| {
                 let clock = clock.as_ref().unwrap();
@@ -264,10 +264,10 @@ fn a_limit_counts_from_activity_and_not_from_the_work_before_it() {
     assert!(time <= LIMIT + Duration::from_millis(200), "{time:?}");
 }
 
-/// Says that each wait is full that reports anything.
-struct Narrow(ScriptedPoller);
+/// A poller whose capacity is one event.
+struct OneEventPoller(ScriptedPoller);
 
-impl Poller for Narrow {
+impl Poller for OneEventPoller {
     fn watch(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -309,15 +309,15 @@ impl Poller for Narrow {
     }
 }
 
-/// A loop whose waits are full, with two descriptors that are ready one after the other, and a deadline that is due.
-fn set_up_narrow(waits: usize) -> [UnixStream; 4] {
+/// Installs a loop whose waits are full, with two descriptors that are ready in turn, and a deadline that is due.
+fn set_up_full_waits(waits: usize) -> [UnixStream; 4] {
     let clock = ManualClock::new();
     let poller = ScriptedPoller::new(&clock);
-    EventLoop::install(Narrow(poller.clone()), clock.clone()).unwrap();
-    let token = THINGS
-        .with_borrow_mut(|things| things.insert(Thing::default()))
+    EventLoop::install(OneEventPoller(poller.clone()), clock.clone()).unwrap();
+    let token = OBJECTS
+        .with_borrow_mut(|objects| objects.insert(TestObject::default()))
         .unwrap()
-        .token(driver::register(&Things));
+        .token(driver::register(&TestDriver));
     let (first, second) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     for stream in [&first.0, &second.0] {
         driver::watch(stream.as_fd(), token, Interest::Both, Trigger::Edge).unwrap();
@@ -333,8 +333,8 @@ fn set_up_narrow(waits: usize) -> [UnixStream; 4] {
 }
 
 #[test]
-fn what_a_full_wait_has_not_reported_is_handled_before_anything_expires() {
-    let _streams = set_up_narrow(2);
+fn events_left_by_a_full_wait_are_handled_before_anything_expires() {
+    let _streams = set_up_full_waits(2);
     for _ in 0..3 {
         iterate();
     }
@@ -345,8 +345,8 @@ fn what_a_full_wait_has_not_reported_is_handled_before_anything_expires() {
 }
 
 #[test]
-fn full_waits_do_not_put_off_deadlines_for_ever() {
-    let _streams = set_up_narrow(1000);
+fn full_waits_do_not_delay_deadlines_indefinitely() {
+    let _streams = set_up_full_waits(1000);
     for _ in 0..1000 {
         iterate();
     }
@@ -355,8 +355,8 @@ fn full_waits_do_not_put_off_deadlines_for_ever() {
 }
 
 #[test]
-fn a_panic_is_told_to_the_driver_and_the_loop_goes_on() {
-    let (_poller, _clock, _, token) = set_up(Thing {
+fn a_panic_is_reported_to_the_driver_and_the_loop_continues() {
+    let (_poller, _clock, _, token) = set_up(TestObject {
         on_ready: Some(|_| panic!("once")),
         on_expired: Some(|_| panic!("twice")),
     });
@@ -375,15 +375,15 @@ fn a_panic_is_told_to_the_driver_and_the_loop_goes_on() {
 }
 
 #[test]
-fn a_token_whose_thing_is_gone_finds_nothing() {
-    let (_poller, _clock, id, token) = set_up(Thing {
+fn a_token_of_a_removed_object_finds_nothing() {
+    let (_poller, _clock, id, token) = set_up(TestObject {
         on_ready: Some(|_| note("never")),
-        ..Thing::default()
+        ..TestObject::default()
     });
-    THINGS.with_borrow_mut(|things| {
-        things.remove(id).unwrap();
-        // It takes the slot.
-        things.insert(Thing::default()).unwrap();
+    OBJECTS.with_borrow_mut(|objects| {
+        objects.remove(id).unwrap();
+        // The new object reuses the slot.
+        objects.insert(TestObject::default()).unwrap();
     });
     driver::ready_later(token, Readiness::READABLE);
     driver::reap_later(token);
@@ -393,11 +393,11 @@ fn a_token_whose_thing_is_gone_finds_nothing() {
 
 #[test]
 fn the_256th_driver_is_never_called() {
-    let (_poller, _clock, id, _) = set_up(Thing::default());
+    let (_poller, _clock, id, _) = set_up(TestObject::default());
     for _ in 1..255 {
-        driver::register(&Things);
+        driver::register(&TestDriver);
     }
-    let one_too_many = driver::register(&Things);
+    let one_too_many = driver::register(&TestDriver);
     driver::ready_later(id.token(one_too_many), Readiness::READABLE);
     iterate();
     assert_eq!(taken(), "");

@@ -1,4 +1,4 @@
-//! The loop inside another one: a descriptor to wait for, a time to wait, and single iterations.
+//! The loop embedded in another one: its descriptor, its timeout and single iterations.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::cell::Cell;
@@ -19,7 +19,7 @@ use uptick_event_loop::{
     future_tick, handle, remove_read_stream, spawn,
 };
 
-/// Whether a host would see the loop's descriptor readable within `time`.
+/// Returns `true` if the loop's descriptor becomes readable within `time`.
 fn is_readable(event_loop: &EventLoop, time: Duration) -> bool {
     let descriptor = event_loop.descriptor().unwrap();
     let timeout = Timespec::try_from(time).unwrap();
@@ -80,18 +80,18 @@ fn a_host_that_waits_for_the_timeout_fires_timers_in_time() {
     assert_eq!(fired.get(), 3);
     assert!(
         rounds <= 4,
-        "{rounds} rounds: the host was woken for nothing"
+        "{rounds} rounds: the host was woken unnecessarily"
     );
 }
 
 #[test]
-fn the_timeout_says_how_long_a_host_may_wait() {
+fn the_timeout_limits_the_wait_of_a_host() {
     let clock = ManualClock::new();
     let event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock.clone()).unwrap();
     assert_eq!(
         event_loop.timeout(),
         Some(Duration::ZERO),
-        "nothing to wait for"
+        "no pending work"
     );
     let (_peer, stream) = UnixStream::pair().unwrap();
     let stream = Rc::new(stream);
@@ -105,12 +105,12 @@ fn the_timeout_says_how_long_a_host_may_wait() {
     timer.cancel();
     assert_eq!(event_loop.timeout(), None);
     future_tick(|| ());
-    assert_eq!(event_loop.timeout(), Some(Duration::ZERO), "a tick waits");
+    assert_eq!(event_loop.timeout(), Some(Duration::ZERO), "a queued tick");
     remove_read_stream(&stream);
 }
 
 #[test]
-fn a_poller_without_a_descriptor_says_so() {
+fn a_poller_without_a_descriptor_is_an_error() {
     let clock = ManualClock::new();
     let event_loop = EventLoop::install(ScriptedPoller::new(&clock), clock).unwrap();
     assert_eq!(
@@ -119,19 +119,19 @@ fn a_poller_without_a_descriptor_says_so() {
     );
 }
 
-/// Counts how often a host is woken.
+/// A waker that counts its calls.
 #[derive(Default)]
-struct Wakes(AtomicUsize);
+struct CountingWaker(AtomicUsize);
 
-impl Wake for Wakes {
+impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Whether `change` wakes the host of the loop, between two iterations and only then.
+/// Returns `true` if `change` wakes the host of the loop.
 fn wakes(event_loop: &EventLoop, change: impl FnOnce()) -> bool {
-    let wakes = Arc::new(Wakes::default());
+    let wakes = Arc::new(CountingWaker::default());
     event_loop.set_waker(Some(Arc::clone(&wakes).into()));
     change();
     let count = wakes.0.load(Ordering::Relaxed);
@@ -141,7 +141,7 @@ fn wakes(event_loop: &EventLoop, change: impl FnOnce()) -> bool {
 }
 
 #[test]
-fn what_is_put_on_the_loop_between_iterations_wakes_the_host() {
+fn work_added_between_iterations_wakes_the_host() {
     let event_loop = EventLoop::current();
     assert!(wakes(&event_loop, || future_tick(|| ())), "a tick");
     let minute = Duration::from_secs(60);
@@ -149,7 +149,7 @@ fn what_is_put_on_the_loop_between_iterations_wakes_the_host() {
         add_timer(minute, || ());
     }));
     let timer = add_timer(minute, || ());
-    assert!(wakes(&event_loop, || timer.cancel()), "nothing to wait for");
+    assert!(wakes(&event_loop, || timer.cancel()), "no pending work");
     assert!(wakes(&event_loop, || drop(spawn(async {}))), "a task");
     let id = Table::new().insert(()).unwrap();
     let token = id.token(driver::register(&Nothing));
@@ -169,7 +169,7 @@ fn what_is_put_on_the_loop_between_iterations_wakes_the_host() {
 }
 
 #[test]
-fn what_callbacks_put_on_the_loop_does_not_wake_the_host() {
+fn work_added_by_callbacks_does_not_wake_the_host() {
     let event_loop = EventLoop::current();
     let host = event_loop.clone();
     let ran = Rc::new(Cell::new(false));

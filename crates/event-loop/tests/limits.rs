@@ -1,4 +1,4 @@
-//! What happens when the system or the loop has no more to give.
+//! Limits of the system and of the loop.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod child;
@@ -17,7 +17,7 @@ use uptick_event_loop::{
     block_on, future_tick, handle, run, spawn_blocking,
 };
 
-/// epoll refuses what is always ready.
+/// epoll refuses regular files, which are always ready.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn a_regular_file_cannot_be_watched() {
@@ -28,12 +28,16 @@ fn a_regular_file_cannot_be_watched() {
         error.to_string(),
         format!("watching file descriptor {fd} failed: Operation not permitted (EPERM)")
     );
-    assert_eq!(Rc::strong_count(&file), 1, "the loop keeps nothing of it");
+    assert_eq!(
+        Rc::strong_count(&file),
+        1,
+        "the loop does not keep the file"
+    );
     assert!(!EventLoop::current().is_alive());
 }
 
 #[test]
-fn without_descriptors_left_running_is_an_error_and_no_panic() {
+fn run_returns_an_error_when_no_file_descriptor_is_left() {
     if child::is_child() {
         let (_peer, stream) = UnixStream::pair().unwrap();
         let next = File::open("/dev/null").unwrap().as_raw_fd();
@@ -59,12 +63,12 @@ fn without_descriptors_left_running_is_an_error_and_no_panic() {
         eprintln!("end {fd}");
         return;
     }
-    let (output, said) = child::run("without_descriptors_left_running_is_an_error_and_no_panic");
-    assert!(output.status.success(), "{said}");
+    let (output, stderr) = child::run("run_returns_an_error_when_no_file_descriptor_is_left");
+    assert!(output.status.success(), "{stderr}");
     let reason = "Too many open files (EMFILE)";
-    let fd = said.trim_end().rsplit(' ').next().unwrap();
+    let fd = stderr.trim_end().rsplit(' ').next().unwrap();
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        stderr.lines().collect::<Vec<_>>(),
         [
             &format!("watching file descriptor {fd} failed: {reason}"),
             &format!("listening to signal {SIGUSR1} failed: {reason}"),
@@ -78,7 +82,7 @@ fn without_descriptors_left_running_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_loop_that_is_too_far_behind_takes_no_more_posts_until_it_has_caught_up() {
+fn a_full_post_queue_refuses_posts_until_the_loop_has_run() {
     let handle = handle();
     let ran = Arc::new(AtomicUsize::new(0));
     let post = || {
@@ -93,12 +97,12 @@ fn a_loop_that_is_too_far_behind_takes_no_more_posts_until_it_has_caught_up() {
     let error = post().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "posting to an event loop failed: 65536 calls wait already"
+        "posting to an event loop failed: 65536 callbacks are already queued"
     );
     assert_eq!(
         Arc::strong_count(&ran),
         POST_LIMIT + 1,
-        "the refused call is dropped"
+        "the refused callback is dropped"
     );
     run().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), POST_LIMIT);
@@ -108,7 +112,7 @@ fn a_loop_that_is_too_far_behind_takes_no_more_posts_until_it_has_caught_up() {
 }
 
 #[test]
-fn a_loop_starts_only_so_many_jobs_at_a_time() {
+fn the_number_of_pending_jobs_is_limited() {
     let taken: Vec<_> = (0..JOB_LIMIT).map(|n| spawn_blocking(move || n)).collect();
     let refused = block_on(spawn_blocking(|| ())).unwrap();
     assert!(matches!(

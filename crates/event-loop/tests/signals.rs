@@ -1,4 +1,4 @@
-//! Signals. Each test that raises one in this process has a signal of its own.
+//! Signals. Each test that raises a signal in this process uses a different one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod child;
@@ -20,17 +20,17 @@ fn raise(signal: Signal) {
     kill_process(getpid(), signal).unwrap();
 }
 
-/// Runs the loop until it is stopped; not for ever.
-fn run_for_a_while() {
+/// Runs the loop until it is stopped, for at most a minute.
+fn run_until_stopped() {
     let limit = add_timer(Duration::from_secs(60), || {
-        panic!("the signal has not come")
+        panic!("the signal was not received")
     });
     run().unwrap();
     limit.cancel();
 }
 
 #[test]
-fn every_listener_runs_in_order_and_gets_the_number() {
+fn all_listeners_run_in_order_with_the_signal_number() {
     let log: Rc<RefCell<Vec<(char, i32)>>> = Rc::default();
     let ids = ['a', 'b', 'c'].map(|name| {
         let log = Rc::clone(&log);
@@ -46,7 +46,7 @@ fn every_listener_runs_in_order_and_gets_the_number() {
         .unwrap()
     });
     raise(Signal::USR1);
-    run_for_a_while();
+    run_until_stopped();
     ids.into_iter().for_each(remove_signal);
     assert_eq!(
         *log.borrow(),
@@ -67,7 +67,7 @@ fn a_listener_removed_by_an_earlier_one_does_not_run_and_one_added_waits_for_the
         remove_signal(id);
         let late = Rc::clone(&notes);
         let id = add_signal(SIGUSR2, move |_| late.borrow_mut().push("late")).unwrap();
-        // It goes with the thread.
+        // The listener is removed when the thread ends.
         let _ = id;
         raise(Signal::USR2);
     })
@@ -76,7 +76,7 @@ fn a_listener_removed_by_an_earlier_one_does_not_run_and_one_added_waits_for_the
     let id = add_signal(SIGUSR2, move |_| notes.borrow_mut().push("victim")).unwrap();
     victim.set(Some(id));
     raise(Signal::USR2);
-    run_for_a_while();
+    run_until_stopped();
     remove_signal(first);
     assert_eq!(*log.borrow(), ["first", "first", "late"]);
 }
@@ -111,7 +111,7 @@ fn a_loop_that_is_kept_alive_waits_for_a_signal() {
 }
 
 #[test]
-fn the_second_shutdown_signal_has_no_deadline_left() {
+fn the_second_shutdown_signal_has_a_deadline_of_zero() {
     let log: Rc<RefCell<Vec<Duration>>> = Rc::default();
     let calls = Rc::clone(&log);
     let signals = [Signal::URG.as_raw(), Signal::IO.as_raw()];
@@ -125,27 +125,27 @@ fn the_second_shutdown_signal_has_no_deadline_left() {
     })
     .unwrap();
     raise(Signal::URG);
-    run_for_a_while();
+    run_until_stopped();
     ids.into_iter().for_each(remove_signal);
     let expected = [Duration::from_secs(5), Duration::ZERO, Duration::ZERO];
     assert_eq!(*log.borrow(), expected);
 }
 
 #[test]
-fn a_refused_shutdown_signal_leaves_no_listener() {
+fn a_refused_shutdown_signal_adds_no_listener() {
     if child::is_child() {
         let error = add_shutdown_signals([SIGTERM, 9], Duration::ZERO, |_| ()).unwrap_err();
         eprintln!("{error}");
         raise(Signal::TERM);
         unreachable!("the signal ends the process");
     }
-    let (output, said) = child::run("a_refused_shutdown_signal_leaves_no_listener");
-    assert_eq!(output.status.signal(), Some(SIGTERM), "{said}");
-    assert!(said.contains("listening to signal 9 failed"), "{said}");
+    let (output, stderr) = child::run("a_refused_shutdown_signal_adds_no_listener");
+    assert_eq!(output.status.signal(), Some(SIGTERM), "{stderr}");
+    assert!(stderr.contains("listening to signal 9 failed"), "{stderr}");
 }
 
 #[test]
-fn loops_in_several_threads_all_hear_a_signal() {
+fn loops_in_several_threads_all_receive_a_signal() {
     let (ready, threads_ready) = mpsc::channel();
     let threads: Vec<_> = (0..3)
         .map(|_| {
@@ -153,7 +153,7 @@ fn loops_in_several_threads_all_hear_a_signal() {
             thread::spawn(move || {
                 let id = add_signal(SIGWINCH, |_| stop()).unwrap();
                 ready.send(handle()).unwrap();
-                run_for_a_while();
+                run_until_stopped();
                 remove_signal(id);
             })
         })
@@ -168,7 +168,7 @@ fn loops_in_several_threads_all_hear_a_signal() {
 }
 
 #[test]
-fn what_cannot_be_caught_or_is_no_signal_is_refused() {
+fn signals_that_cannot_be_caught_and_invalid_numbers_are_refused() {
     for signal in [9, 19, 11, 8, 4, 0, -1, 64, 1000] {
         let error = add_signal(signal, |_| ()).unwrap_err();
         assert_eq!(
@@ -180,30 +180,30 @@ fn what_cannot_be_caught_or_is_no_signal_is_refused() {
 }
 
 #[test]
-fn after_the_last_listener_the_default_is_back() {
+fn the_default_action_is_restored_after_the_last_listener() {
     if child::is_child() {
         let id = add_signal(SIGTERM, |_| stop()).unwrap();
-        let other = add_signal(SIGTERM, |_| eprintln!("heard")).unwrap();
+        let other = add_signal(SIGTERM, |_| eprintln!("received")).unwrap();
         raise(Signal::TERM);
-        run_for_a_while();
+        run_until_stopped();
         remove_signal(other);
         raise(Signal::TERM);
-        run_for_a_while();
+        run_until_stopped();
         remove_signal(id);
         eprintln!("removed");
         raise(Signal::TERM);
         unreachable!("the signal ends the process");
     }
-    let (output, said) = child::run("after_the_last_listener_the_default_is_back");
-    assert_eq!(output.status.signal(), Some(SIGTERM), "{said}");
+    let (output, stderr) = child::run("the_default_action_is_restored_after_the_last_listener");
+    assert_eq!(output.status.signal(), Some(SIGTERM), "{stderr}");
     assert!(
-        said.contains("heard\n") && said.contains("removed\n"),
-        "{said}"
+        stderr.contains("received\n") && stderr.contains("removed\n"),
+        "{stderr}"
     );
 }
 
 #[test]
-fn after_the_thread_of_the_last_listener_the_default_is_back() {
+fn the_default_action_is_restored_after_the_thread_of_the_last_listener() {
     if child::is_child() {
         let listening = thread::spawn(|| add_signal(SIGTERM, |_| ()).map(|_| ()));
         listening.join().unwrap().unwrap();
@@ -211,9 +211,10 @@ fn after_the_thread_of_the_last_listener_the_default_is_back() {
         raise(Signal::TERM);
         unreachable!("the signal ends the process");
     }
-    let (output, said) = child::run("after_the_thread_of_the_last_listener_the_default_is_back");
-    assert_eq!(output.status.signal(), Some(SIGTERM), "{said}");
-    assert!(said.contains("gone\n"), "{said}");
+    let (output, stderr) =
+        child::run("the_default_action_is_restored_after_the_thread_of_the_last_listener");
+    assert_eq!(output.status.signal(), Some(SIGTERM), "{stderr}");
+    assert!(stderr.contains("gone\n"), "{stderr}");
 }
 
 #[test]
@@ -221,24 +222,24 @@ fn a_broken_pipe_does_not_end_the_process_after_its_listener_is_removed() {
     if child::is_child() {
         let id = add_signal(Signal::PIPE.as_raw(), |_| stop()).unwrap();
         raise(Signal::PIPE);
-        run_for_a_while();
+        run_until_stopped();
         remove_signal(id);
         raise(Signal::PIPE);
         eprintln!("alive");
         return;
     }
-    let (output, said) =
+    let (output, stderr) =
         child::run("a_broken_pipe_does_not_end_the_process_after_its_listener_is_removed");
     assert!(
-        output.status.success() && said.contains("alive\n"),
-        "{said}"
+        output.status.success() && stderr.contains("alive\n"),
+        "{stderr}"
     );
 }
 
 /// Stopping and continuing a process interrupts the waits of all its threads.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_interrupted_wait_goes_on_and_hears_the_next_signal() {
+fn an_interrupted_wait_is_resumed_and_the_next_signal_received() {
     use std::io::{BufRead, BufReader};
 
     if child::is_child() {
@@ -250,7 +251,7 @@ fn an_interrupted_wait_goes_on_and_hears_the_next_signal() {
         eprintln!("returned");
         return;
     }
-    let mut child = child::start("an_interrupted_wait_goes_on_and_hears_the_next_signal");
+    let mut child = child::start("an_interrupted_wait_is_resumed_and_the_next_signal_received");
     let pid = rustix::process::Pid::from_child(&child);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! What other threads do to a loop: posts, stops, wake-ups, blocking jobs, and the end of its thread.
+//! Access from other threads: posts, stops, wake-ups, blocking jobs, and the end of the loop's thread.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 mod child;
@@ -16,10 +16,10 @@ use uptick_event_loop::{
     spawn_blocking, stop,
 };
 
-/// Keeps the loop running until it is stopped; not for ever.
+/// Runs the loop until it is stopped, for at most a minute.
 fn run_until_stopped() {
     let limit = add_timer(Duration::from_secs(60), || {
-        panic!("nobody has stopped the loop")
+        panic!("the loop was not stopped")
     });
     run().unwrap();
     limit.cancel();
@@ -30,7 +30,7 @@ thread_local! {
 }
 
 #[test]
-fn posts_of_four_threads_all_arrive_each_threads_in_order() {
+fn posts_of_four_threads_all_arrive_in_the_order_of_each_thread() {
     const EACH: usize = 2_500;
     let handle = handle();
     let threads: Vec<_> = (0..4)
@@ -71,7 +71,7 @@ fn a_post_ends_the_wait_of_a_loop() {
         is_waiting.recv().unwrap();
         poster.post(stop).unwrap();
     });
-    // The loop is past its ticks when the other thread begins to post.
+    // The loop has taken its ticks before the other thread posts.
     future_tick(move || waiting.send(()).unwrap());
     run_until_stopped();
     thread.join().unwrap();
@@ -100,7 +100,7 @@ fn a_posted_stop_ends_a_run_that_begins_later() {
 }
 
 #[test]
-fn what_was_posted_before_run_is_called_by_it() {
+fn run_calls_callbacks_that_were_posted_before() {
     let (sender, called) = mpsc::channel();
     handle()
         .post(move || sender.send(thread::current().id()).unwrap())
@@ -117,7 +117,7 @@ fn a_handle_does_not_keep_the_loop_running() {
 }
 
 #[test]
-fn posting_to_a_loop_whose_thread_has_ended_is_an_error_and_drops_the_call() {
+fn posting_to_a_loop_whose_thread_has_ended_is_an_error_and_drops_the_callback() {
     let gone: LoopHandle = thread::spawn(handle).join().unwrap();
     let captured = Arc::new(());
     let call = Arc::clone(&captured);
@@ -132,7 +132,7 @@ fn posting_to_a_loop_whose_thread_has_ended_is_an_error_and_drops_the_call() {
 }
 
 #[test]
-fn calls_that_were_never_taken_in_are_dropped_with_the_thread() {
+fn posts_that_never_ran_are_dropped_with_the_thread() {
     let captured = Arc::new(());
     let call = Arc::clone(&captured);
     thread::spawn(move || handle().post(move || drop(call)).unwrap())
@@ -141,7 +141,7 @@ fn calls_that_were_never_taken_in_are_dropped_with_the_thread() {
     assert_eq!(Arc::strong_count(&captured), 1);
 }
 
-/// Waits until another thread says that it is done and wakes it.
+/// Waits until another thread sets the flag and wakes the task.
 async fn wait_for(done: Arc<Mutex<(bool, Option<Waker>)>>) {
     poll_fn(|context| {
         let mut done = done.lock().unwrap();
@@ -155,7 +155,7 @@ async fn wait_for(done: Arc<Mutex<(bool, Option<Waker>)>>) {
 }
 
 #[test]
-fn a_task_is_woken_from_another_thread_and_runs_on_its_own() {
+fn a_task_woken_from_another_thread_runs_on_its_own_thread() {
     let shared = Arc::new(Mutex::new((false, None::<Waker>)));
     let waiting = Arc::clone(&shared);
     let ran_on = block_on(async move {
@@ -179,7 +179,7 @@ fn a_task_is_woken_from_another_thread_and_runs_on_its_own() {
 }
 
 #[test]
-fn a_task_is_dropped_with_its_thread_although_another_one_holds_its_waker() {
+fn a_task_is_dropped_with_its_thread_even_if_another_thread_holds_its_waker() {
     let shared = Arc::new(Mutex::new((false, None::<Waker>)));
     let captured = Arc::new(());
     let (waiting, alive) = (Arc::clone(&shared), Arc::clone(&captured));
@@ -199,7 +199,7 @@ fn a_task_is_dropped_with_its_thread_although_another_one_holds_its_waker() {
 }
 
 #[test]
-fn a_blocking_job_runs_on_another_thread_and_its_result_comes_back() {
+fn a_blocking_job_runs_on_another_thread_and_returns_its_result() {
     let here = thread::current().id();
     let (ran_on, came_back) = block_on(async move {
         let ran_on = spawn_blocking(|| thread::current().id()).await.unwrap();
@@ -211,7 +211,7 @@ fn a_blocking_job_runs_on_another_thread_and_its_result_comes_back() {
 }
 
 #[test]
-fn run_waits_for_a_blocking_job_that_nobody_asks_about() {
+fn run_waits_for_a_blocking_job_whose_handle_was_dropped() {
     let (sender, done) = mpsc::channel();
     drop(spawn_blocking(move || sender.send(()).unwrap()));
     run().unwrap();
@@ -228,22 +228,22 @@ fn a_panic_in_a_blocking_job_is_its_result() {
 }
 
 #[test]
-fn the_loop_goes_on_while_a_job_blocks() {
+fn the_loop_continues_while_a_job_blocks() {
     let (release, released) = mpsc::channel::<()>();
-    let answer = block_on(async move {
+    let result = block_on(async move {
         let job = spawn_blocking(move || released.recv().map(|()| "released"));
         sleep(Duration::from_millis(1)).await;
         release.send(()).unwrap();
         job.await.unwrap().unwrap()
     });
-    assert_eq!(answer.unwrap(), "released");
+    assert_eq!(result.unwrap(), "released");
 }
 
 struct AtExit;
 
 impl Drop for AtExit {
     fn drop(&mut self) {
-        // Done by a loop that is still there, refused quietly by one that is gone or going.
+        // These succeed if the loop still exists, and are refused silently if it is being destroyed or gone.
         spawn(async {});
         future_tick(|| ());
         add_timer(Duration::ZERO, || ()).cancel();
@@ -283,8 +283,8 @@ fn a_callback_may_end_the_process() {
         add_timer(Duration::from_millis(1), || std::process::exit(7));
         run().unwrap();
     }
-    let (output, said) = child::run("a_callback_may_end_the_process");
-    assert_eq!(output.status.code(), Some(7), "{said}");
+    let (output, stderr) = child::run("a_callback_may_end_the_process");
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
 }
 
 #[test]
@@ -297,6 +297,6 @@ fn a_task_may_end_the_process() {
         });
         run().unwrap();
     }
-    let (output, said) = child::run("a_task_may_end_the_process");
-    assert_eq!(output.status.code(), Some(7), "{said}");
+    let (output, stderr) = child::run("a_task_may_end_the_process");
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
 }

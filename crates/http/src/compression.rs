@@ -19,10 +19,10 @@ use crate::{
 /// also these. Requires the feature `compression`.
 ///
 /// It compresses bodies in memory and files whose type compresses well, such as text, JSON and SVG. Streams are sent unchanged, because
-/// their content is not known in advance. A compressed response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes weak. The same headers are set
-/// on responses to HEAD, and on 304 and 206 responses for a file, which are not compressed themselves. The 304 and 206 responses of a
-/// handler get `Vary`, and the tag of such a 304 becomes weak if `If-None-Match` contains the weak tag. A response with `Content-Encoding`,
-/// a digest or `Cache-Control: no-transform` is not changed.
+/// their content is not known in advance. A compressed response gets `Vary: Accept-Encoding`, and its strong `ETag` becomes weak. The same
+/// headers are set on responses to HEAD, and on 304 and 206 responses for a file, which are not compressed themselves. The 304 and 206
+/// responses of a handler get `Vary`, and the tag of such a 304 becomes weak if `If-None-Match` contains the weak tag. A response with
+/// `Content-Encoding`, a digest or `Cache-Control: no-transform` is not changed.
 ///
 /// Files are read and compressed on the pool of blocking jobs for every request. Compress frequently requested files once instead
 /// ([`StaticFiles::precompressed`](crate::StaticFiles::precompressed)).

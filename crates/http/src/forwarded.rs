@@ -25,7 +25,7 @@ use parse::{ForwardedNode, Hop};
 /// | `X-Forwarded-Port` | the port of the host, if the host has none |
 ///
 /// Values that are missing in the headers are taken from the request: the scheme from the connection, the host from `Host`. A proxy must set
-/// or remove each of these headers. ProxyHeaders that it does not know are forwarded as the client sent them.
+/// or remove each of these headers. Headers that it does not know are forwarded as the client sent them.
 ///
 /// # Examples
 /// ```

@@ -86,10 +86,10 @@ impl MissingValue {
 impl fmt::Display for MissingValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let MissingValue { kind, name, .. } = self;
-        write!(f, "there is no {kind} of the type `{name}`; ")?;
+        write!(f, "no {kind} of the type `{name}` was set; ")?;
         match &*self.available {
-            [] => f.write_str("there is none"),
-            available => write!(f, "there is `{}`", available.join("`, `")),
+            [] => f.write_str("no other type was set"),
+            available => write!(f, "the available types are `{}`", available.join("`, `")),
         }
     }
 }

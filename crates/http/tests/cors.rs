@@ -576,7 +576,7 @@ fn try_allow_origin_returns_an_error_for_a_malformed_origin() {
     let error = Cors::new().try_allow_origin("app.example").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "allowing the origin \"app.example\" for CORS failed: it has no scheme, as \"https://example.com\" has"
+        "allowing the origin \"app.example\" for CORS failed: it has no scheme, unlike \"https://example.com\""
     );
     assert!(Cors::new().try_allow_origin(APP).is_ok());
 }

@@ -137,6 +137,10 @@ impl PendingRequest {
                 Servers::Count(count) => {
                     MissingResponses::Number(count.saturating_sub(early.len()))
                 }
+                Servers::Unknown => {
+                    state.failed = true;
+                    MissingResponses::Number(0)
+                }
             });
         }
         self.check();

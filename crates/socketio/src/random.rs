@@ -34,7 +34,10 @@ pub(crate) fn characters(buffer: &mut [u8]) {
 /// # Panics
 ///
 /// Panics if the system has no source of random numbers.
-#[cfg_attr(not(feature = "workers"), expect(dead_code, reason = "for workers"))]
+#[cfg_attr(
+    not(any(feature = "redis", feature = "workers")),
+    expect(dead_code, reason = "for adapters")
+)]
 pub(crate) fn number() -> u64 {
     let mut bytes = [0; 8];
     available(getrandom::fill(&mut bytes));

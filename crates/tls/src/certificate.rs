@@ -1,15 +1,15 @@
-//! What a certificate says (RFC 5280).
+//! Parsing of certificates (RFC 5280).
 
 use rustls::CertificateError;
 
 #[cfg(feature = "x509")]
 pub(crate) use contents::{names_of, subject_of, validity};
 
-/// What is wrong with a certificate of the first version, which is what `openssl x509 -req` issues without extensions.
-pub(crate) const VERSION_1: &str = "it is of X.509 version 1, and only version 3 is accepted: have it issued with \
-                                    extensions (`openssl x509 -req -extfile FILE`)";
+/// The error text for a version 1 certificate, which `openssl x509 -req` issues without extensions.
+pub(crate) const VERSION_1: &str = "it is an X.509 version 1 certificate, but only version 3 is supported: reissue it \
+                                    with extensions (`openssl x509 -req -extfile FILE`)";
 
-/// Whether a certificate is not accepted because it is not of version 3.
+/// Returns `true` if a certificate is rejected because it is not of version 3.
 pub(crate) fn is_version_1(error: &CertificateError) -> bool {
     let CertificateError::Other(other) = error else {
         return false;
@@ -35,7 +35,7 @@ mod contents {
         CertificateInner::from_der(certificate)
     }
 
-    /// From when until when it is valid, since 1970.
+    /// Returns the begin and the end of the validity period, as times since 1970.
     pub(crate) fn validity(certificate: &CertificateDer<'_>) -> der::Result<(Duration, Duration)> {
         let validity = parse(certificate)?.tbs_certificate.validity;
         Ok((
@@ -44,9 +44,9 @@ mod contents {
         ))
     }
 
-    /// The subject, as a distinguished name (RFC 4514): `CN=alice,O=Example`.
+    /// Returns the subject as a distinguished name (RFC 4514): `CN=alice,O=Example`.
     ///
-    /// Control characters are escaped. `None` when it cannot be parsed.
+    /// Control characters are escaped. The result is `None` if the certificate cannot be parsed.
     pub(crate) fn subject_of(certificate: &CertificateDer<'_>) -> Option<String> {
         let subject = parse(certificate).ok()?.tbs_certificate.subject;
         let mut text = String::new();
@@ -54,8 +54,8 @@ mod contents {
         Some(text)
     }
 
-    /// Returns the names that a certificate is for: the encoded `subjectAltName` entries in a fixed order, or its subject if it has
-    /// none.
+    /// Returns the names for which a certificate is valid: the encoded `subjectAltName` entries in a fixed order, or its subject if it has
+    /// no such entries.
     pub(crate) fn names_of(certificate: &CertificateDer<'_>) -> der::Result<Vec<Vec<u8>>> {
         let certificate = parse(certificate)?.tbs_certificate;
         let mut names = Vec::new();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_a_text_with_the_most_specific_name_first() {
+    fn a_subject_is_formatted_with_the_most_specific_name_first() {
         let certificate = certificate(&[
             (DnType::CountryName, "AT"),
             (DnType::OrganizationName, "Example"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_pretend_to_be_several_or_to_end_a_line() {
+    fn separators_and_line_ends_in_a_name_are_escaped() {
         let certificate = certificate(&[(DnType::CommonName, "alice,O=Example\nX ")]);
         assert_eq!(
             subject_of(&certificate).unwrap(),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_a_certificate_do_not_depend_on_their_order_or_on_its_subject() {
+    fn the_names_of_a_certificate_are_independent_of_their_order_and_of_its_subject() {
         let named = |names: &[&str], subject: &str| {
             let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
             let mut params = CertificateParams::new(names).unwrap();
@@ -128,13 +128,13 @@ mod tests {
         assert_eq!(names.len(), 3);
         assert_eq!(names, named(&["127.0.0.1", "b.example", "a.example"], "b"));
         assert_ne!(names, named(&["a.example", "b.example"], "a"));
-        // Without names it is the subject.
+        // Without names, the subject is used.
         assert_eq!(named(&[], "a"), named(&[], "a"));
         assert_ne!(named(&[], "a"), named(&[], "b"));
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_subject() {
+    fn malformed_certificates_have_no_subject() {
         assert_eq!(subject_of(&CertificateDer::from(vec![0x30, 0])), None);
         assert!(validity(&CertificateDer::from(vec![])).is_err());
     }

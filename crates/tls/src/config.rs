@@ -1,4 +1,4 @@
-//! A context as a server uses it: loaded, loaded later, reloaded.
+//! The configuration of a server: a context that is loaded at once or later, and reloaded.
 
 mod listeners;
 
@@ -13,38 +13,38 @@ use uptick_event_loop::now;
 
 use crate::context::TlsContext;
 use crate::error::Error;
-use crate::files::Files;
-use crate::loaded::Loaded;
+use crate::files::FileStates;
+use crate::loaded::LoadedContext;
 use crate::peers::VerifyPeer;
 use listeners::ThreadListeners;
 
-/// The interval in which loading is tried again after a failure, and in which the files of a context are checked that was not
-/// loaded before the server was made.
+/// The interval between attempts to load after a failure, and between checks of the files of a context that was not
+/// loaded before the server was created.
 const LAZY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The configuration with which a [`SecureServer`](crate::SecureServer) does handshakes: a [`TlsContext`] that is loaded, or
-/// will be at the first handshake. Clones share everything, also on other threads.
+/// The configuration of a [`SecureServer`](crate::SecureServer): a [`TlsContext`] that is already loaded, or
+/// will be loaded at the first handshake. Clones share everything, including on other threads.
 ///
-/// It can be loaded again, with [`reload`](TlsConfig::reload) or
-/// [when its files change](TlsContext::reload_on_change). If everything is well, the result replaces what was loaded before, for
-/// the handshakes that begin from then on, on all threads. Open connections and handshakes under way are not affected. Sessions
-/// can be resumed with their tickets afterwards, unless the verification of clients or the names of the server's certificate
+/// It can be loaded again with [`reload`](TlsConfig::reload) or
+/// [when its files change](TlsContext::reload_on_change). If loading succeeds, the result replaces the previous configuration for
+/// all handshakes that begin later, on all threads. Open connections and handshakes in progress are not affected. Sessions
+/// can still be resumed with their tickets, unless the verification of clients or the names of the server's certificate
 /// have changed ([`TicketKeys`](crate::TicketKeys)).
 ///
-/// Files are checked when a handshake begins: whether they exist, device and inode (links are followed), length and time of
-/// modification. There is no timer, so an idle server costs nothing. Each change that turns out to be wrong is reported once.
+/// Files are checked when a handshake begins: their existence, device and inode (links are followed), length and modification
+/// time. There is no timer, so an idle server costs nothing. Each change that cannot be loaded is reported once.
 ///
 /// # Events
 /// | event | payload | when |
 /// |---|---|---|
-/// | `reload` | `()` | everything has been loaded again |
-/// | `error` | [`Error`] | loading again failed, and everything stays as it was |
+/// | `reload` | `()` | the files were loaded again |
+/// | `error` | [`Error`] | loading again failed; the previous configuration stays in use |
 ///
-/// Listeners belong to the thread that registered them, and run there: at once on the thread that reloads, on others when their
-/// loop takes its next turn.
+/// Listeners belong to the thread that registered them and run there: at once on the thread that reloads, and in the next iteration
+/// of the loop on other threads.
 ///
-/// If a context has never been loaded, the error is that of the handshakes, and there is no event. A listener that captures a
-/// clone keeps it alive until [`remove_all_listeners`](Emitter::remove_all_listeners).
+/// If a context has never been loaded, handshakes fail with the error, and there is no event. A listener that captures a
+/// clone keeps the configuration alive until [`remove_all_listeners`](Emitter::remove_all_listeners).
 ///
 /// # Examples
 /// ```no_run
@@ -60,13 +60,13 @@ const LAZY_INTERVAL: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone)]
 pub struct TlsConfig {
-    shared: Arc<Shared>,
+    shared: Arc<SharedConfig>,
 }
 
 events! {
     impl TlsConfig {
         () => {
-            /// Everything has been loaded again.
+            /// The files were loaded again.
             RELOAD = "reload";
         }
         Error => {
@@ -76,31 +76,32 @@ events! {
     }
 }
 
-struct Shared {
+/// The state that all clones of a configuration share.
+struct SharedConfig {
     context: TlsContext,
     /// The interval in which the files are checked.
     interval: Option<Duration>,
     listeners: ThreadListeners,
-    /// Held while files are read, so that a slow reader does not replace what a later one has read.
+    /// Locked while files are read, so that a slow reader does not replace the result of a later one.
     loading: Mutex<()>,
-    state: Mutex<State>,
+    state: Mutex<LoadState>,
 }
 
 #[derive(Default)]
-struct State {
-    loaded: Option<Arc<Loaded>>,
-    /// The reason why nothing is loaded.
+struct LoadState {
+    loaded: Option<Arc<LoadedContext>>,
+    /// The error of the last attempt, if nothing is loaded.
     failed: Option<Error>,
-    /// The time at which the files were read or checked.
-    looked: Option<Instant>,
-    /// The files as they were then.
-    seen: Files,
+    /// The time of the last read or check of the files.
+    checked: Option<Instant>,
+    /// The state of the files at that time.
+    files: FileStates,
 }
 
-impl State {
-    /// Returns whether the files have to be checked.
+impl LoadState {
+    /// Returns `true` if the files have to be checked.
     fn is_due(&self, interval: Duration, now: Instant) -> bool {
-        self.looked
+        self.checked
             .is_none_or(|at| now.saturating_duration_since(at) >= interval)
     }
 }
@@ -114,9 +115,9 @@ impl Emitter for TlsConfig {
 }
 
 impl TlsConfig {
-    fn new(context: TlsContext, interval: Option<Duration>, loaded: Option<Loaded>) -> Self {
+    fn new(context: TlsContext, interval: Option<Duration>, loaded: Option<LoadedContext>) -> Self {
         let config = TlsConfig {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SharedConfig {
                 interval: context.reload_on_change.unwrap_or(interval),
                 context,
                 listeners: ThreadListeners::new(),
@@ -132,17 +133,17 @@ impl TlsConfig {
 
     /// Implements [`TlsContext::load`].
     pub(crate) fn load(context: TlsContext) -> Result<Self, Error> {
-        let loaded = Loaded::load(&context)?;
+        let loaded = LoadedContext::load(&context)?;
         Ok(TlsConfig::new(context, None, Some(loaded)))
     }
 
     /// Reads and checks all files, and uses their content for the handshakes that begin from now on, on all threads.
     ///
     /// # Errors
-    /// Those of [`TlsContext::load`]. Then everything stays as it is. The error is an `error` event as well.
+    /// The errors of [`TlsContext::load`]. The previous configuration then stays in use. The error is also emitted as an `error` event.
     pub fn reload(&self) -> Result<(), Error> {
-        let seen = self.state().seen.clone();
-        self.load_again(seen.look_again())
+        let seen = self.state().files.clone();
+        self.load_again(seen.recheck())
     }
 
     /// Returns the configuration for a client that begins a handshake.
@@ -150,7 +151,7 @@ impl TlsConfig {
         self.loaded()?.select(hello.server_name(), self)
     }
 
-    /// Returns whether clients are asked for certificates.
+    /// Returns `true` if client certificates are requested.
     pub(crate) fn verifies_clients(&self) -> bool {
         !matches!(self.shared.context.verify_peer, None | Some(VerifyPeer::No))
     }
@@ -159,7 +160,7 @@ impl TlsConfig {
         &self.shared.context
     }
 
-    /// Returns the interval in which files are checked.
+    /// Returns the interval between checks of the files.
     pub(crate) fn interval(&self) -> Option<Duration> {
         self.shared.interval
     }
@@ -169,7 +170,7 @@ impl TlsConfig {
         listeners::emit(self, TlsConfig::ERROR, error);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LoadState> {
         let state = self.shared.state.lock();
         state.unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,8 +180,8 @@ impl TlsConfig {
         loading.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what is loaded. Loads it first, or again, if it is time for that.
-    fn loaded(&self) -> Result<Arc<Loaded>, Error> {
+    /// Returns the loaded configuration, after loading it for the first time or again if necessary.
+    fn loaded(&self) -> Result<Arc<LoadedContext>, Error> {
         let now = now();
         let mut state = self.state();
         let Some(loaded) = state.loaded.clone() else {
@@ -191,22 +192,22 @@ impl TlsConfig {
         if !self.shared.interval.is_some_and(due) {
             return Ok(loaded);
         }
-        // Other threads go on with what is loaded.
-        state.looked = Some(now);
-        let before = state.seen.clone();
+        // Other threads continue with the current configuration.
+        state.checked = Some(now);
+        let before = state.files.clone();
         drop(state);
-        let seen = before.look_again();
+        let seen = before.recheck();
         if seen == before {
             return Ok(loaded);
         }
-        // The error is an event; the handshake goes on with what is loaded.
+        // The error is an event; the handshake continues with the current configuration.
         let _ = self.load_again(seen);
         let reloaded = self.state().loaded.clone();
         Ok(reloaded.unwrap_or(loaded))
     }
 
     /// Loads the context if it is not loaded yet. Other threads wait.
-    fn load_first(&self, now: Instant) -> Result<Arc<Loaded>, Error> {
+    fn load_first(&self, now: Instant) -> Result<Arc<LoadedContext>, Error> {
         let _loading = self.loading();
         let mut state = self.state();
         if let Some(loaded) = &state.loaded {
@@ -217,9 +218,9 @@ impl TlsConfig {
         {
             return Err(error.clone());
         }
-        state.looked = Some(now);
+        state.checked = Some(now);
         drop(state);
-        match Loaded::load(&self.shared.context) {
+        match LoadedContext::load(&self.shared.context) {
             Ok(loaded) => Ok(self.replace(loaded)),
             Err(error) => {
                 self.state().failed = Some(error.clone());
@@ -228,17 +229,17 @@ impl TlsConfig {
         }
     }
 
-    /// `seen` are the files as they were before they are read.
-    fn load_again(&self, seen: Files) -> Result<(), Error> {
+    /// Loads the context again. `files` is the state of the files before they are read.
+    fn load_again(&self, files: FileStates) -> Result<(), Error> {
         let loading = self.loading();
-        let loaded = Loaded::load(&self.shared.context);
+        let loaded = LoadedContext::load(&self.shared.context);
         let result = match loaded {
             Ok(loaded) => {
                 self.replace(loaded);
                 Ok(())
             }
             Err(error) => {
-                self.state().seen = seen;
+                self.state().files = files;
                 Err(error)
             }
         };
@@ -250,13 +251,13 @@ impl TlsConfig {
         result
     }
 
-    fn replace(&self, loaded: Loaded) -> Arc<Loaded> {
+    fn replace(&self, loaded: LoadedContext) -> Arc<LoadedContext> {
         let loaded = Arc::new(loaded);
         let old = {
             let mut state = self.state();
             state.failed = None;
-            state.looked = Some(now());
-            state.seen = loaded.files.clone();
+            state.checked = Some(now());
+            state.files = loaded.files.clone();
             state.loaded.replace(Arc::clone(&loaded))
         };
         drop(old);
@@ -265,7 +266,7 @@ impl TlsConfig {
 }
 
 impl From<TlsContext> for TlsConfig {
-    /// Loads it when the first handshake begins. As long as that fails it is tried again, at most once a second.
+    /// Creates a configuration that is loaded when the first handshake begins. If that fails, later handshakes try again, at most once a second.
     fn from(context: TlsContext) -> Self {
         TlsConfig::new(context, Some(LAZY_INTERVAL), None)
     }

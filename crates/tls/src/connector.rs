@@ -1,4 +1,4 @@
-//! A connector that speaks TLS over the connections of another.
+//! A TLS connector over the connections of another connector.
 
 mod handshake;
 mod options;
@@ -19,20 +19,20 @@ use uptick_socket::{
 
 use crate::context::TlsVersion;
 use crate::error::Error as TlsError;
-use crate::pem::{Passphrase, Source};
+use crate::pem::{Passphrase, PemSource};
 use crate::session::Session;
-use options::Options;
+use options::ConnectorOptions;
 
-/// Connects with TLS: it puts a layer on the connections of another connector.
+/// A connector that makes TLS connections over the connections of another connector.
 ///
-/// The server's certificate has to be for the host name of the target, or for its IP address, and issued by somebody whom
-/// the system trusts ([`cafile`](SecureConnector::cafile) names others). The addresses of the connection read `tls://`, other
-/// than over a Unix socket, and
-/// [`tls`](crate::TlsConnection::tls) says what was agreed on. Clones share the sessions that can be resumed.
+/// The server's certificate must be valid for the host name or the IP address of the target, and issued by a CA that
+/// the system trusts ([`cafile`](SecureConnector::cafile) sets others). The addresses of the connection begin with `tls://`, except
+/// over a Unix socket. [`tls`](crate::TlsConnection::tls) returns the negotiated parameters. Clones share the sessions that can be
+/// resumed.
 ///
-/// Targets are `tls://HOST:PORT`, or what the inner connector knows without a scheme of its own: `HOST:PORT`, a Unix socket.
+/// Targets are `tls://HOST:PORT`, or targets of the inner connector without a scheme: `HOST:PORT`, a Unix socket.
 ///
-/// Files, and what the system trusts, are read when the first connection is made, on another thread.
+/// Files, and the system's trusted CA certificates, are read for the first connection, on another thread.
 ///
 /// # Limits
 /// 10 s for a handshake ([`handshake_timeout`](SecureConnector::handshake_timeout)). Sessions of 256 servers are kept.
@@ -49,7 +49,7 @@ use options::Options;
 ///             conn.on("data", |chunk: Bytes| println!("{chunk:?}"));
 ///             conn.write("GET / HTTP/1.0\r\nHost: example.com\r\n\r\n");
 ///         }
-///         // connecting to tls://example.com:443 failed during the TLS handshake: its certificate is for …
+///         // connecting to tls://example.com:443 failed during the TLS handshake: its certificate …
 ///         Err(error) => eprintln!("{error}"),
 ///     }
 /// });
@@ -59,13 +59,13 @@ use options::Options;
 #[derive(Clone)]
 pub struct SecureConnector {
     inner: Rc<dyn ConnectorInterface>,
-    options: Options,
-    /// Made of the options when it is first needed.
+    options: ConnectorOptions,
+    /// The configuration, created from the options for the first connection.
     config: Rc<OnceCell<Arc<ClientConfig>>>,
 }
 
-/// A [`Connector`] that understands `tls://`, with the options of both: those that are set on it are those of the
-/// connections below.
+/// Returns a [`Connector`] that also supports `tls://`. ConnectorOptions set on it apply to the underlying
+/// connections.
 ///
 /// # Examples
 /// ```no_run
@@ -86,16 +86,16 @@ pub fn connector() -> Connector {
 }
 
 impl SecureConnector {
-    /// Makes a connector that has `inner` make the connections.
+    /// Creates a connector that makes its connections through `inner`.
     pub fn new(inner: impl ConnectorInterface + 'static) -> Self {
         SecureConnector {
             inner: Rc::new(inner),
-            options: Options::default(),
+            options: ConnectorOptions::default(),
             config: Rc::default(),
         }
     }
 
-    /// The same over another connector, with the same sessions: for
+    /// Returns the same connector over another inner connector, with the same options and sessions. It is for
     /// [`Connector::with_layer`](uptick_socket::Connector::with_layer).
     ///
     /// # Examples
@@ -114,47 +114,47 @@ impl SecureConnector {
         }
     }
 
-    /// Sets a PEM file with the certificates of those who are trusted to issue servers' certificates, or of the server
-    /// itself if it has signed its own. Default: those whom the system trusts.
+    /// Sets a PEM file with the trusted CA certificates, or with the certificate of the server
+    /// itself if it is self-signed. Default: the CA certificates that the system trusts.
     #[must_use]
     pub fn cafile(self, path: impl Into<PathBuf>) -> Self {
-        self.with(|options| options.cafile = Some(Source::File(path.into())))
+        self.with(|options| options.cafile = Some(PemSource::File(path.into())))
     }
 
-    /// Sets the same as a text in PEM, in place of a file. Default: none.
+    /// Sets the same certificates as PEM text instead of a file. Default: none.
     #[must_use]
     pub fn cafile_pem(self, text: impl Into<Vec<u8>>) -> Self {
-        self.with(|options| options.cafile = Some(Source::text("cafile_pem", text)))
+        self.with(|options| options.cafile = Some(PemSource::text("cafile_pem", text)))
     }
 
-    /// Sets the PEM file with the certificate that is shown to servers which ask for one, those of its issuers behind it,
-    /// and the private key if it is not in a file of its own. Default: none.
+    /// Sets the PEM file with the client certificate for servers that request one, followed by those of its issuers,
+    /// and with the private key if it is not in its own file. Default: none.
     #[must_use]
     pub fn local_cert(self, path: impl Into<PathBuf>) -> Self {
-        self.with(|options| options.identity.cert = Some(Source::File(path.into())))
+        self.with(|options| options.identity.cert = Some(PemSource::File(path.into())))
     }
 
     /// Sets the PEM file with the private key. Default: the file with the certificate.
     #[must_use]
     pub fn local_pk(self, path: impl Into<PathBuf>) -> Self {
-        self.with(|options| options.identity.key = Some(Source::File(path.into())))
+        self.with(|options| options.identity.key = Some(PemSource::File(path.into())))
     }
 
-    /// Sets what decrypts the private key, as
+    /// Sets the passphrase of the private key, like
     /// [`TlsContext::passphrase`](crate::TlsContext::passphrase). Default: none.
     #[must_use]
     pub fn passphrase(self, passphrase: impl Into<String>) -> Self {
         self.with(|options| options.identity.passphrase = Some(Passphrase::new(passphrase)))
     }
 
-    /// Sets the name that is asked for (SNI) and that the certificate has to be for, a host name or an IP address.
-    /// Default: that of the target; a Unix socket has none.
+    /// Sets the server name that is sent (SNI) and verified against the certificate, a host name or an IP address.
+    /// Default: the host of the target; a Unix socket has none.
     #[must_use]
     pub fn peer_name(self, name: impl Into<String>) -> Self {
         self.with(|options| options.peer_name = Some(name.into()))
     }
 
-    /// Sets the protocols that the server can choose from (ALPN, RFC 7301), the preferred one first. Default: none.
+    /// Sets the offered protocols (ALPN, RFC 7301), the preferred one first. Default: none.
     #[must_use]
     pub fn alpn_protocols<P: Into<Vec<u8>>>(self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.with(|options| {
@@ -162,32 +162,32 @@ impl SecureConnector {
         })
     }
 
-    /// Sets the oldest version of the protocol that is spoken. Default: TLS 1.2.
+    /// Sets the oldest supported version of the protocol. Default: TLS 1.2.
     #[must_use]
     pub fn min_version(self, version: TlsVersion) -> Self {
         self.with(|options| options.min_version = version)
     }
 
-    /// Sets how long a handshake may take; `None` is for ever. Default: 10 s.
+    /// Sets the timeout of a handshake; `None` for no timeout. Default: 10 s.
     #[must_use]
     pub fn handshake_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|options| options.handshake_timeout = timeout.into())
     }
 
-    /// Sets whether sessions are kept, so that the next handshake with the same server is shorter. Default: true.
+    /// Enables or disables session resumption, which shortens the next handshake with the same server. Default: true.
     #[must_use]
     pub fn session_resumption(self, kept: bool) -> Self {
         self.with(|options| options.session_resumption = kept)
     }
 
-    /// Accepts any certificate, so that anybody in between can read and change everything: for tests only. Default: the
+    /// Disables the verification of certificates, so that an attacker on the network can read and change all data. For tests only. Default: the
     /// certificate is verified.
     #[must_use]
     pub fn dangerous_accept_any_certificate(self) -> Self {
         self.with(|options| options.accept_any = true)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut ConnectorOptions)) -> Self {
         change(&mut self.options);
         self.config = Rc::default();
         self
@@ -195,15 +195,15 @@ impl SecureConnector {
 
     async fn dial(self, target: ConnectTarget) -> Result<Connection, Error> {
         let uri: Arc<str> = target.clone().with_scheme("tls").to_string().into();
-        let unprepared = |error| failure(&uri, "before the TLS handshake", error);
-        let name = self.server_name(&target).map_err(unprepared)?;
-        let config = self.config().await.map_err(unprepared)?;
-        let session = Session::client(config, name).map_err(unprepared)?;
+        let not_connected = |error| failure(&uri, "before the TLS handshake", error);
+        let name = self.server_name(&target).map_err(not_connected)?;
+        let config = self.config().await.map_err(not_connected)?;
+        let session = Session::client(config, name).map_err(not_connected)?;
         let conn = self.inner.connect_target(target.with_scheme("tcp")).await?;
-        handshake::shake_hands(conn, session, uri, self.options.handshake_timeout).await
+        handshake::handshake(conn, session, uri, self.options.handshake_timeout).await
     }
 
-    /// The name that the server's certificate has to be for.
+    /// Returns the name to verify against the server's certificate.
     fn server_name(&self, target: &ConnectTarget) -> Result<ServerName<'static>, TlsError> {
         let name = match (&self.options.peer_name, target.host_name(), target.uri()) {
             (Some(name), _, _) => name,
@@ -212,17 +212,13 @@ impl SecureConnector {
                 return Ok(ServerName::IpAddress(address.ip().into()));
             }
             _ => {
-                let reason =
-                    "a Unix socket has no name that a certificate could be for: set `peer_name`";
+                let reason = "a Unix socket has no host name to verify: set `peer_name`";
                 return Err(TlsError::context(reason));
             }
         };
         let plain = name.strip_suffix('.').unwrap_or(name);
-        ServerName::try_from(plain.to_owned()).map_err(|_| {
-            TlsError::context(format!(
-                "no certificate can be for {name:?}: it is no host name"
-            ))
-        })
+        ServerName::try_from(plain.to_owned())
+            .map_err(|_| TlsError::context(format!("{name:?} is not a valid host name")))
     }
 
     async fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
@@ -232,7 +228,7 @@ impl SecureConnector {
         let options = self.options.clone();
         let loaded = spawn_blocking(move || options.load()).await;
         let loaded = loaded.map_err(|error| TlsError::context(error.to_string()))??;
-        // Of several that were begun at a time, one is used.
+        // If several loads run concurrently, the first result is used.
         Ok(Arc::clone(self.config.get_or_init(|| loaded)))
     }
 }
@@ -251,7 +247,7 @@ impl ConnectorInterface for SecureConnector {
             "tls" | "tcp" | "unix" => Connecting::new(self.clone().dial(target)),
             scheme => Connecting::failed(Error::InvalidUri {
                 uri: target.to_string().into(),
-                reason: format!("this connector knows tls://, not {scheme:?}").into(),
+                reason: format!("this connector supports tls://, not {scheme:?}").into(),
             }),
         }
     }

@@ -7,47 +7,47 @@ use std::sync::Arc;
 use uptick_emitter::Excerpt;
 use uptick_event_loop::errno;
 
-/// What can go wrong with certificates and with the TLS of a connection.
+/// Errors of certificates and of the TLS layer of a connection.
 ///
-/// The text says what failed, on which file, and what to do. Those of a connection are inside of
-/// [`uptick_socket::Error::Filter`], which says with whom. Cloning allocates nothing.
+/// The text contains the operation, the file and the cause, and often a remedy. Errors of a connection are wrapped in
+/// [`uptick_socket::Error::Filter`], which names the peer. Cloning allocates nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
     #[error("reading the {what} from {} failed: {}", path.display(), errno::describe(.source))]
     Read {
-        /// What was to be read: `certificate`, `private key`, `CA certificates`.
+        /// The kind of content: `certificate`, `private key`, `CA certificates`.
         what: &'static str,
         /// The file.
         path: Arc<PathBuf>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
     /// A file could not be written.
     #[error("writing the {what} to {} failed: {}", path.display(), errno::describe(.source))]
     Write {
-        /// What was to be written: `certificate`, `private key`.
+        /// The kind of content: `certificate`, `private key`.
         what: &'static str,
         /// The file.
         path: Arc<PathBuf>,
-        /// Why it failed.
+        /// The cause.
         source: Arc<io::Error>,
     },
-    /// What a file has cannot be used.
+    /// The contents of a file cannot be used.
     #[error("loading the {what} from {} failed: {reason}", path.display())]
     Load {
-        /// What was to be loaded: `certificate`, `private key`, `CA certificates`.
+        /// The kind of content: `certificate`, `private key`, `CA certificates`.
         what: &'static str,
-        /// The file, or the setter that got a text, in backquotes.
+        /// The file, or in backquotes the setter that set the text.
         path: Arc<PathBuf>,
-        /// What is wrong with it, and what to do.
+        /// The cause, and a remedy.
         reason: Arc<str>,
     },
-    /// The context lacks something or cannot be satisfied.
-    #[error("making a TLS context failed: {reason}")]
+    /// A setting of the context is missing or invalid.
+    #[error("creating a TLS context failed: {reason}")]
     Context {
-        /// What is wrong with it, and what to do.
+        /// The cause, and a remedy.
         reason: Arc<str>,
     },
     /// The keys of session tickets cannot be used.
@@ -58,34 +58,34 @@ pub enum Error {
         /// The cause, and a remedy where there is one.
         reason: Arc<str>,
     },
-    /// A client asks for a server that has no certificate here; it is told so with the alert `unrecognized_name`.
+    /// A client requested a server name without a certificate. It receives the alert `unrecognized_name`.
     #[error("{}", match .name {
-        Some(name) => format!("the client asks for {name}, for which there is no certificate"),
-        None => "the client names no server (SNI), and there is no default certificate".into(),
+        Some(name) => format!("the client requested {name}, for which there is no certificate"),
+        None => "the client sent no server name (SNI), and there is no default certificate".into(),
     })]
     UnknownName {
-        /// The name that it asks for (SNI), if it names one.
+        /// The requested name (SNI), if any.
         name: Option<Arc<str>>,
     },
-    /// The peer does not keep to the protocol, or wants what this side does not offer.
+    /// The peer violated the protocol, or requires an unsupported parameter.
     #[error("{reason}")]
     Protocol {
-        /// What is wrong.
+        /// The cause.
         reason: Arc<str>,
     },
-    /// The connection below TLS has ended before TLS had.
+    /// The underlying connection ended without a `close_notify`.
     #[error("{}", match .handshake {
-        Some(peer) => format!("the {peer} ended the connection before the handshake was done"),
-        None => "the peer ended the connection without saying so (close_notify): what it sent may be incomplete".into(),
+        Some(peer) => format!("the {peer} closed the connection before the handshake was complete"),
+        None => "the peer closed the connection without close_notify: its data may be incomplete".into(),
     })]
     Truncated {
-        /// Who has ended it, `client` or `server`, when that was in the handshake.
+        /// The peer, `client` or `server`, if the connection ended during the handshake.
         handshake: Option<&'static str>,
     },
-    /// Reading from or writing to the connection below TLS failed.
+    /// Reading from or writing to the underlying connection failed.
     #[error("{source}")]
     Below {
-        /// Why it failed.
+        /// The cause.
         source: uptick_socket::Cause,
     },
 }
@@ -107,7 +107,7 @@ impl Error {
     pub(crate) fn protocol(reason: impl AsRef<str>) -> Self {
         let reason = reason.as_ref();
         Error::Protocol {
-            // It may quote what the peer has sent.
+            // The reason may quote data of the peer.
             reason: Excerpt::new(reason).limit(4096).to_string().into(),
         }
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_protocol_quotes_at_most_4_kib_of_the_peer() {
+    fn a_protocol_error_quotes_at_most_4_kib_of_the_peers_data() {
         let text = Error::protocol("x\n".repeat(10_000)).to_string();
         assert!(text.len() < 4200 && !text.contains('\n'), "{text}");
     }

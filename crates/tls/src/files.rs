@@ -1,21 +1,21 @@
-//! Which files have been read, and whether they are still the same.
+//! Detection of changed files.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What tells one state of a file from another, without reading it.
+/// The metadata of a file that changes with its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for FileStamp {
     fn from(metadata: &Metadata) -> Self {
-        Stamp {
+        FileStamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
@@ -24,23 +24,23 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// Files, each as it was; without a stamp when it was not there.
+/// The files that were read, each with its state at that time; `None` if it did not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Files(Vec<(PathBuf, Option<Stamp>)>);
+pub(crate) struct FileStates(Vec<(PathBuf, Option<FileStamp>)>);
 
-impl Files {
-    /// Adds a file as it was when it was opened.
+impl FileStates {
+    /// Adds a file with its metadata when it was opened.
     pub(crate) fn add(&mut self, path: &Path, metadata: &Metadata) {
         self.0.push((path.to_path_buf(), Some(metadata.into())));
     }
 
-    /// The same files as they are now. Links are followed.
-    pub(crate) fn look_again(&self) -> Files {
-        let look = |path: &PathBuf| std::fs::metadata(path).ok().as_ref().map(Stamp::from);
-        Files(
+    /// Returns the same files with their current state. Links are followed.
+    pub(crate) fn recheck(&self) -> FileStates {
+        let stamp = |path: &PathBuf| std::fs::metadata(path).ok().as_ref().map(FileStamp::from);
+        FileStates(
             self.0
                 .iter()
-                .map(|(path, _)| (path.clone(), look(path)))
+                .map(|(path, _)| (path.clone(), stamp(path)))
                 .collect(),
         )
     }

@@ -1,4 +1,4 @@
-//! TLS as a layer of a connection.
+//! The TLS layer of a connection.
 
 use std::sync::Arc;
 
@@ -8,24 +8,24 @@ use uptick_stream::filter::{Filter, FilterContext};
 
 use crate::error::Error;
 use crate::records::Output;
-use crate::session::{Gate, Plaintext, Session};
+use crate::session::{HandshakeControl, Plaintext, Session};
 
-/// An object that waits for a handshake.
-pub(crate) trait Waiter {
-    /// Called when the handshake is done and the connection can be used again.
+/// An object that is notified of the end of a handshake.
+pub(crate) trait HandshakeObserver {
+    /// Called when the handshake is complete and the connection can be used.
     fn done(self: Box<Self>);
 
-    /// Called when the connection has closed before the handshake was done.
+    /// Called when the connection has closed before the handshake was complete.
     fn closed(self: Box<Self>);
 
-    /// Returns the gate of the handshake, on a server.
-    fn gate(&self) -> Option<&dyn Gate>;
+    /// Returns the server's control of the handshake; `None` on a client.
+    fn control(&self) -> Option<&dyn HandshakeControl>;
 }
 
-/// The layer below, to which records are sent.
-struct Down<'a>(&'a mut FilterContext);
+/// The output to the underlying layer.
+struct LowerLayer<'a>(&'a mut FilterContext);
 
-impl Output for Down<'_> {
+impl Output for LowerLayer<'_> {
     fn push(&mut self, record: Vec<u8>) {
         self.0.send(record.into());
     }
@@ -33,19 +33,19 @@ impl Output for Down<'_> {
 
 pub(crate) struct TlsFilter {
     session: Session,
-    /// The object that waits, until the handshake is done.
-    waiter: Option<Box<dyn Waiter>>,
-    /// Whether the end of the peer was delivered.
+    /// The observer, until the handshake is complete.
+    observer: Option<Box<dyn HandshakeObserver>>,
+    /// Set once the peer's end of stream was delivered.
     ended: bool,
-    /// Whether the connection below ended while the handshake waited for its turn.
+    /// Set if the underlying connection ended while the handshake was queued.
     ended_below: bool,
 }
 
 impl TlsFilter {
-    pub(crate) fn new(session: Session, waiter: impl Waiter + 'static) -> Self {
+    pub(crate) fn new(session: Session, observer: impl HandshakeObserver + 'static) -> Self {
         TlsFilter {
             session,
-            waiter: Some(Box::new(waiter)),
+            observer: Some(Box::new(observer)),
             ended: false,
             ended_below: false,
         }
@@ -55,21 +55,21 @@ impl TlsFilter {
         &self.session
     }
 
-    /// Acts on the state of the session after bytes were received and their plaintext was delivered.
-    fn settle(
+    /// Handles the new state of the session after bytes were received and their plaintext was delivered.
+    fn after_receive(
         &mut self,
         received: Result<(), Error>,
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
         if !self.session.is_handshaking()
-            && let Some(waiter) = self.waiter.take()
+            && let Some(observer) = self.observer.take()
         {
-            context.then(move || waiter.done());
+            context.then(move || observer.done());
         }
         if self.session.peer_closed() {
             self.deliver_end(context);
         }
-        if self.session.waits() {
+        if self.session.is_queued() {
             context.wait();
         }
         received.map_err(|error| self.failed(error))
@@ -99,27 +99,33 @@ impl Filter for TlsFilter {
         bytes: &mut [u8],
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
-        let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
+        let control = self
+            .observer
+            .as_ref()
+            .and_then(|observer| observer.control());
         let session = &mut self.session;
         let mut within = 0..0;
         let received = context.answer_with(|buffer, out| {
             let mut plaintext = Plaintext::new(buffer);
-            let received = session.receive(bytes, &mut plaintext, out, gate);
+            let received = session.receive(bytes, &mut plaintext, out, control);
             within = plaintext.within;
             received
         });
         context.deliver_within(within);
-        self.settle(received, context)
+        self.after_receive(received, context)
     }
 
     fn resumed(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
-        let gate = self.waiter.as_ref().and_then(|waiter| waiter.gate());
+        let control = self
+            .observer
+            .as_ref()
+            .and_then(|observer| observer.control());
         let session = &mut self.session;
-        // Nothing is received: all plaintext is of bytes that were held, and so in the buffer.
+        // No bytes are received here: all plaintext is from held bytes, and so in the buffer.
         let received = context
-            .answer_with(|buffer, out| session.resume(&mut Plaintext::new(buffer), out, gate));
-        self.settle(received, context)?;
-        if self.ended_below && !self.session.waits() {
+            .answer_with(|buffer, out| session.resume(&mut Plaintext::new(buffer), out, control));
+        self.after_receive(received, context)?;
+        if self.ended_below && !self.session.is_queued() {
             self.ended_below = false;
             return self.peer_ended(context);
         }
@@ -135,12 +141,12 @@ impl Filter for TlsFilter {
         bytes: &[u8],
         context: &mut FilterContext,
     ) -> Result<(), StreamError> {
-        let sent = self.session.send(bytes, &mut Down(context));
+        let sent = self.session.send(bytes, &mut LowerLayer(context));
         sent.map_err(|error| self.failed(error))
     }
 
     fn peer_ended(&mut self, context: &mut FilterContext) -> Result<(), StreamError> {
-        if self.session.waits() {
+        if self.session.is_queued() {
             self.ended_below = true;
             return Ok(());
         }
@@ -151,7 +157,7 @@ impl Filter for TlsFilter {
             }
             Err(error) => {
                 let error = self.failed(error);
-                // It is required before this side closes, whatever the peer has left out (RFC 8446, section 6.1).
+                // This side has to send close_notify before it closes, even if the peer has not (RFC 8446, section 6.1).
                 self.ending(context)?;
                 Err(error)
             }
@@ -165,12 +171,12 @@ impl Filter for TlsFilter {
     }
 
     fn alpn_protocol(&self) -> Option<&[u8]> {
-        self.session.agreed()?.alpn_protocol
+        self.session.negotiated()?.alpn_protocol
     }
 
     fn closed(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            waiter.closed();
+        if let Some(observer) = self.observer.take() {
+            observer.closed();
         }
     }
 }

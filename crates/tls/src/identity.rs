@@ -14,14 +14,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::certificate;
 use crate::error::Error;
-use crate::files::Files;
-use crate::pem::{CERTIFICATE, KEY, Passphrase, PemFile, Source};
+use crate::files::FileStates;
+use crate::pem::{CERTIFICATE, KEY, Passphrase, PemFile, PemSource};
 
-/// Where a certificate and its private key are.
+/// The sources of a certificate and its private key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
-    pub(crate) cert: Option<Source>,
-    pub(crate) key: Option<Source>,
+    pub(crate) cert: Option<PemSource>,
+    pub(crate) key: Option<PemSource>,
     pub(crate) passphrase: Option<Passphrase>,
 }
 
@@ -34,10 +34,10 @@ pub(crate) struct LoadedIdentity {
 }
 
 impl Identity {
-    /// Reads certificate and key; `None` when no certificate is set.
+    /// Reads the certificate and the key. Returns `None` if no certificate is set.
     ///
-    /// The certificate's dates are checked, and that the key can be decrypted.
-    pub(crate) fn load(&self, files: &mut Files) -> Result<Option<LoadedIdentity>, Error> {
+    /// It checks the dates of the certificate, and that the key can be decrypted.
+    pub(crate) fn load(&self, files: &mut FileStates) -> Result<Option<LoadedIdentity>, Error> {
         let Some(cert) = &self.cert else {
             return Ok(None);
         };
@@ -63,7 +63,7 @@ impl Identity {
 }
 
 impl LoadedIdentity {
-    /// Checks that key and certificate belong together and can be used.
+    /// Checks that the key matches the certificate and that both can be used.
     pub(crate) fn certify(self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
         let LoadedIdentity {
             chain,
@@ -75,20 +75,20 @@ impl LoadedIdentity {
             .map_err(|error| unusable(&cert_file, key_file.as_ref().unwrap_or(&cert_file), &error))
     }
 
-    /// The same as what a server answers every client with.
+    /// Returns a resolver that always returns this certificate.
     pub(crate) fn resolver(self, provider: &CryptoProvider) -> Result<SingleCertAndKey, Error> {
         Ok(SingleCertAndKey::from(Arc::new(self.certify(provider)?)))
     }
 }
 
-/// Why a certificate and a key cannot be used, although each is one.
+/// Returns the error for a certificate and a key that were parsed but cannot be used.
 fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> Error {
     match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => key_file.error(
             KEY,
             format!(
-                "it does not belong to the certificate in {}, the first one there: check that both are of the same \
-                 renewal, and that the server's certificate comes before those of its issuers",
+                "it does not match the first certificate in {}: check that both are from the same renewal, and that the \
+                 server's certificate precedes those of its issuers",
                 cert_file.path().display()
             ),
         ),
@@ -101,15 +101,15 @@ fn unusable(cert_file: &PemFile, key_file: &PemFile, error: &rustls::Error) -> E
         rustls::Error::General(reason) => key_file.error(
             KEY,
             format!(
-                "it cannot be used: {reason}: make one that is RSA of at least 2,048 bits, ECDSA on P-256 or P-384, or \
-                 Ed25519"
+                "it cannot be used: {reason}: create an RSA key of at least 2,048 bits, an ECDSA key on P-256 or P-384, or \
+                 an Ed25519 key"
             ),
         ),
         error => key_file.error(KEY, format!("it cannot be used: {error}")),
     }
 }
 
-/// Refuses a certificate that the other side would refuse now for its dates.
+/// Returns an error if a certificate has expired or is not valid yet.
 #[cfg(feature = "x509")]
 fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
     let Some(own) = chain.first() else {
@@ -130,7 +130,7 @@ fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(
         let days = days(now, not_before);
         return Err(file.error(
             CERTIFICATE,
-            format!("it is not valid for {days} more days: check the clock of this machine"),
+            format!("it becomes valid in {days} days: check the clock of this machine"),
         ));
     }
     Ok(())
@@ -152,31 +152,31 @@ fn check_validity(file: &PemFile, chain: &[CertificateDer<'static>]) -> Result<(
 pub struct ServerCert(pub(crate) Identity);
 
 impl ServerCert {
-    /// The PEM file with the certificate, those of its issuers behind it, and the private key if it is not in a file of
-    /// its own.
+    /// Creates it from the PEM file with the certificate, followed by those of its issuers, and with the private key if it is not in
+    /// its own file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         ServerCert(Identity {
-            cert: Some(Source::File(path.into())),
+            cert: Some(PemSource::File(path.into())),
             ..Identity::default()
         })
     }
 
-    /// The same as texts in PEM. Errors call them `local_cert_pem` and `local_pk_pem`.
+    /// Creates it from PEM texts. Errors name them `local_cert_pem` and `local_pk_pem`.
     pub fn from_pem(certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         ServerCert(Identity {
-            cert: Some(Source::text("local_cert_pem", certificate)),
-            key: Some(Source::text("local_pk_pem", key)),
+            cert: Some(PemSource::text("local_cert_pem", certificate)),
+            key: Some(PemSource::text("local_pk_pem", key)),
             passphrase: None,
         })
     }
 
     /// Sets the PEM file with the private key. Default: the file with the certificate.
     pub fn local_pk(mut self, path: impl Into<PathBuf>) -> Self {
-        self.0.key = Some(Source::File(path.into()));
+        self.0.key = Some(PemSource::File(path.into()));
         self
     }
 
-    /// Sets what decrypts the private key, as
+    /// Sets the passphrase of the private key, like
     /// [`TlsContext::passphrase`](crate::TlsContext::passphrase). Default: none.
     pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
         self.0.passphrase = Some(Passphrase::new(passphrase));

@@ -1,4 +1,4 @@
-//! What was agreed on in a handshake.
+//! The negotiated parameters of a connection.
 
 use rustls::{CipherSuite, ProtocolVersion};
 use uptick_socket::Connection;
@@ -10,7 +10,7 @@ use crate::context::TlsVersion;
 use crate::filter::TlsFilter;
 use crate::session::Session;
 
-/// What a [`Connection`] tells of its TLS.
+/// TLS methods of a [`Connection`].
 ///
 /// # Examples
 /// ```no_run
@@ -27,10 +27,10 @@ use crate::session::Session;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait TlsConnection {
-    /// What was agreed on in the handshake; `None` without TLS, before the handshake is done and when the handle is
-    /// stale. In `close` listeners it is still there.
+    /// Returns the parameters negotiated in the handshake; `None` without TLS, before the handshake is complete, and if the handle is
+    /// stale. It is still available in `close` listeners.
     ///
-    /// It is put together for the call, so ask once. When there are several layers of TLS, it is that of the innermost.
+    /// Each call creates the result, so store it for repeated use. If there are several layers of TLS, it is the result of the innermost one.
     fn tls(self) -> Option<TlsInfo>;
 }
 
@@ -41,7 +41,7 @@ impl TlsConnection for Connection {
     }
 }
 
-/// What was agreed on in the handshake of a connection; see [`TlsConnection::tls`].
+/// The parameters negotiated in the handshake of a connection; see [`TlsConnection::tls`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsInfo {
     version: TlsVersion,
@@ -56,64 +56,64 @@ pub struct TlsInfo {
 
 impl TlsInfo {
     fn of(session: &Session) -> Option<Self> {
-        let agreed = session.agreed()?;
-        let certificates = agreed.peer_certificates;
+        let negotiated = session.negotiated()?;
+        let certificates = negotiated.peer_certificates;
         Some(TlsInfo {
-            version: match agreed.version {
+            version: match negotiated.version {
                 ProtocolVersion::TLSv1_2 => TlsVersion::V1_2,
                 _ => TlsVersion::V1_3,
             },
-            cipher_suite: standard_name(agreed.suite),
-            alpn_protocol: agreed.alpn_protocol.map(<[u8]>::to_vec),
+            cipher_suite: standard_name(negotiated.suite),
+            alpn_protocol: negotiated.alpn_protocol.map(<[u8]>::to_vec),
             server_name: session.server_name().map(str::to_owned),
             peer_certificates: certificates.iter().map(|cert| cert.to_vec()).collect(),
             #[cfg(feature = "x509")]
             peer_subject: certificates.first().and_then(subject_of),
-            resumed: agreed.is_resumed,
+            resumed: negotiated.is_resumed,
         })
     }
 
-    /// The version of the protocol.
+    /// Returns the version of the protocol.
     pub fn version(&self) -> TlsVersion {
         self.version
     }
 
-    /// The name of the cipher suite as IANA has registered it: `TLS_AES_128_GCM_SHA256`.
+    /// Returns the name of the cipher suite as registered by IANA: `TLS_AES_128_GCM_SHA256`.
     pub fn cipher_suite(&self) -> &'static str {
         self.cipher_suite
     }
 
-    /// The protocol that was chosen (ALPN, RFC 7301), `b"http/1.1"`; `None` when none was.
+    /// Returns the negotiated protocol (ALPN, RFC 7301), such as `b"http/1.1"`; `None` if there is none.
     pub fn alpn_protocol(&self) -> Option<&[u8]> {
         self.alpn_protocol.as_deref()
     }
 
-    /// The host name that the client asked for (SNI, RFC 6066, section 3); `None` when it asked for none, as for an IP
+    /// Returns the host name that the client requested (SNI, RFC 6066, section 3); `None` if it requested none, as for an IP
     /// address.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
-    /// The certificate that the peer has shown, and those of its issuers that it has sent, in DER. None when it has shown
+    /// Returns the peer's certificate, followed by those of its issuers that it sent, in DER. There are none if the peer sent
     /// none, as most clients.
     pub fn peer_certificates(&self) -> impl Iterator<Item = &[u8]> {
         self.peer_certificates.iter().map(Vec::as_slice)
     }
 
-    /// Returns the subject of the peer's certificate as a distinguished name (RFC 4514): `CN=alice,O=Example`. Needs the feature
+    /// Returns the subject of the peer's certificate as a distinguished name (RFC 4514): `CN=alice,O=Example`. Requires the feature
     /// `x509`, which is on by default.
     #[cfg(feature = "x509")]
     pub fn peer_subject(&self) -> Option<&str> {
         self.peer_subject.as_deref()
     }
 
-    /// Whether the handshake was shortened because the two had spoken before.
+    /// Returns `true` if the session was resumed, which shortens the handshake.
     pub fn is_resumed(&self) -> bool {
         self.resumed
     }
 }
 
-/// The name of a suite, which rustls writes differently for TLS 1.3.
+/// Returns the name of a cipher suite. The names of rustls differ for TLS 1.3.
 fn standard_name(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",

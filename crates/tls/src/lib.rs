@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod callback_certificates;
 mod certificate;
 mod config;
 mod connector;
@@ -22,12 +23,11 @@ mod server;
 mod session;
 mod stats;
 mod tickets;
-mod unknown;
 mod verifier;
 
-/// The names that a program with this crate uses: `use uptick_tls::prelude::*`.
+/// The names that most programs need: `use uptick_tls::prelude::*`.
 ///
-/// It includes the prelude of `uptick-socket`, so `Error` is that of servers and connections. [`uptick_tls::Error`](crate::Error) is that of certificates and keys.
+/// It includes the prelude of `uptick-socket`, so `Error` is the error of servers and connections. [`uptick_tls::Error`](crate::Error) is the error of certificates and keys.
 pub mod prelude {
     pub use uptick_socket::prelude::*;
 

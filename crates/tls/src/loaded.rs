@@ -1,4 +1,4 @@
-//! A loaded context: a configuration of rustls for each certificate.
+//! A loaded context: a rustls configuration for each certificate.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,44 +11,44 @@ use rustls::{ServerConfig, version};
 use rustls_pki_types::{CertificateDer, ServerName};
 use uptick_event_loop::now;
 
+use crate::callback_certificates::CallbackCertificates;
 use crate::config::TlsConfig;
-use crate::context::{Hook, TlsContext, TlsVersion};
+use crate::context::{TlsContext, TlsVersion, UnknownNameCallback};
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::FileStates;
 use crate::identity::{Identity, ServerCert};
-use crate::names::Names;
+use crate::names::NameMap;
 use crate::peers;
 use crate::provider::provider;
 use crate::tickets::{ClientPolicy, TicketKeys, Ticketer};
-use crate::unknown::Unknown;
 
-/// Everything that was loaded at once.
-pub(crate) struct Loaded {
-    default: Option<Default>,
-    named: Names<Arc<ServerConfig>>,
-    unknown: Mutex<Unknown>,
-    factory: Factory,
+/// The configurations that were loaded from a context.
+pub(crate) struct LoadedContext {
+    default: Option<DefaultCertificate>,
+    named: NameMap<Arc<ServerConfig>>,
+    callback_certificates: Mutex<CallbackCertificates>,
+    factory: ConfigFactory,
     /// The files that were read.
-    pub(crate) files: Files,
+    pub(crate) files: FileStates,
 }
 
-/// The certificate for clients that ask for no other.
-struct Default {
+/// The certificate for clients that request no name or another one.
+struct DefaultCertificate {
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
 
-/// The common part of all configurations, which share the sessions that are kept.
-struct Factory {
+/// The common part of all configurations, which share the kept sessions.
+struct ConfigFactory {
     base: ServerConfig,
     provider: Arc<CryptoProvider>,
     client_policy: ClientPolicy,
-    /// `None` without tickets.
+    /// The ticket keys; `None` without tickets.
     ticket_keys: Option<TicketKeys>,
 }
 
-impl Factory {
-    fn new(context: &TlsContext, files: &mut Files) -> Result<Factory, Error> {
+impl ConfigFactory {
+    fn new(context: &TlsContext, files: &mut FileStates) -> Result<ConfigFactory, Error> {
         let provider = provider();
         let versions: &[_] = match context.min_version {
             TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
@@ -64,7 +64,7 @@ impl Factory {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         base.alpn_protocols.clone_from(&context.alpn_protocols);
         base.max_early_data_size = 0;
-        // Needed to take the records over after the handshake.
+        // Required to extract the keys after the handshake.
         base.enable_secret_extraction = true;
         base.send_tls13_tickets = context.session_tickets;
         base.session_storage = match context.session_cache {
@@ -76,7 +76,7 @@ impl Factory {
             (_, Some(keys)) => Some(keys.clone()),
             (_, None) => Some(TicketKeys::of_process()?),
         };
-        Ok(Factory {
+        Ok(ConfigFactory {
             base,
             provider,
             client_policy: clients.policy,
@@ -84,10 +84,10 @@ impl Factory {
         })
     }
 
-    fn make(
+    fn build(
         &self,
         identity: &Identity,
-        files: &mut Files,
+        files: &mut FileStates,
     ) -> Result<Option<(Arc<ServerConfig>, CertificateDer<'static>)>, Error> {
         let Some(identity) = identity.load(files)? else {
             return Ok(None);
@@ -106,54 +106,55 @@ impl Factory {
     }
 }
 
-impl Loaded {
-    /// Reads and checks everything.
-    pub(crate) fn load(context: &TlsContext) -> Result<Loaded, Error> {
+impl LoadedContext {
+    /// Reads and checks all files.
+    pub(crate) fn load(context: &TlsContext) -> Result<LoadedContext, Error> {
         check_protocols(&context.alpn_protocols)?;
         let names = context.sni_server_certs.iter();
-        let mut files = Files::default();
-        let factory = Factory::new(context, &mut files)?;
-        let default = factory.make(&context.identity, &mut files)?;
+        let mut files = FileStates::default();
+        let factory = ConfigFactory::new(context, &mut files)?;
+        let default = factory.build(&context.identity, &mut files)?;
         if default.is_none() && names.len() == 0 && context.unknown_name.is_none() {
             let reason = "a server needs a certificate: set `local_cert` to a PEM file";
             return Err(Error::context(reason));
         }
-        let mut named = Names::new();
+        let mut named = NameMap::new();
         for (name, ServerCert(identity)) in names {
-            if let Some((config, _)) = factory.make(identity, &mut files)? {
+            if let Some((config, _)) = factory.build(identity, &mut files)? {
                 named
                     .add(name, config)
                     .map_err(|reason| Error::context(format!("`sni_server_certs`: {reason}")))?;
             }
         }
-        Ok(Loaded {
-            default: default.map(|(config, certificate)| Default {
+        Ok(LoadedContext {
+            default: default.map(|(config, certificate)| DefaultCertificate {
                 config,
                 certificate,
             }),
             named,
-            unknown: Mutex::new(Unknown::new()),
+            callback_certificates: Mutex::new(CallbackCertificates::new()),
             factory,
             files,
         })
     }
 
-    /// Returns the configuration for a client that asks for a name, or for none.
+    /// Returns the configuration for a client that requests a name or none.
     pub(crate) fn select(
         &self,
         name: Option<&str>,
         tls: &TlsConfig,
     ) -> Result<Arc<ServerConfig>, Error> {
         let default = self.default.as_ref();
-        // Some clients send names with a trailing dot, against RFC 6066, section 3.
+        // Some clients send a trailing dot, which RFC 6066, section 3 does not allow.
         let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
         if let Some(name) = name {
             if let Some(config) = self.named.find(name) {
                 return Ok(Arc::clone(config));
             }
-            if let Some(hook) = &tls.context().unknown_name
+            if let Some(callback) = &tls.context().unknown_name
                 && !default.is_some_and(|default| default.is_for(name))
-                && let Some(config) = self.ask(hook, name.to_ascii_lowercase(), tls)?
+                && let Some(config) =
+                    self.select_by_callback(callback, name.to_ascii_lowercase(), tls)?
             {
                 return Ok(config);
             }
@@ -164,46 +165,51 @@ impl Loaded {
         })
     }
 
-    /// Returns the configuration that the program has for a name, and keeps it.
-    fn ask(
+    /// Returns the configuration of the callback's certificate for a name, and caches it.
+    fn select_by_callback(
         &self,
-        hook: &Hook,
+        callback: &UnknownNameCallback,
         name: String,
         tls: &TlsConfig,
     ) -> Result<Option<Arc<ServerConfig>>, Error> {
         let now = now();
-        let found = self.unknown().find(&name, tls.interval(), now);
+        let found = self
+            .callback_certificates()
+            .find(&name, tls.interval(), now);
         if let Some(found) = &found
             && !found.has_changed
         {
             return Ok(Some(Arc::clone(&found.config)));
         }
-        // A callback that has panicked is called again.
-        let mut hook = hook.lock().unwrap_or_else(PoisonError::into_inner);
+        // The callback may be called again after a panic.
+        let mut callback = callback.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_none()
-            && let Some(found) = self.unknown().find(&name, tls.interval(), now)
+            && let Some(found) = self
+                .callback_certificates()
+                .find(&name, tls.interval(), now)
         {
-            // Another thread has asked meanwhile.
+            // Another thread has called the callback in the meantime.
             return Ok(Some(found.config));
         }
-        let cert = hook(&name);
-        let mut files = Files::default();
-        let made = match cert {
-            Some(ServerCert(identity)) => self.factory.make(&identity, &mut files),
+        let cert = callback(&name);
+        let mut files = FileStates::default();
+        let built = match cert {
+            Some(ServerCert(identity)) => self.factory.build(&identity, &mut files),
             None => Ok(None),
         };
-        match (made, found) {
+        match (built, found) {
             (Ok(Some((config, _))), _) => {
-                self.unknown().add(name, Arc::clone(&config), files, now);
+                self.callback_certificates()
+                    .add(name, Arc::clone(&config), files, now);
                 Ok(Some(config))
             }
             (Ok(None), _) => {
-                self.unknown().remove(&name);
+                self.callback_certificates().remove(&name);
                 Ok(None)
             }
             (Err(error), Some(found)) => {
                 // No lock is held while listeners run.
-                drop(hook);
+                drop(callback);
                 tls.report(error);
                 Ok(Some(found.config))
             }
@@ -212,14 +218,16 @@ impl Loaded {
     }
 }
 
-impl Loaded {
-    fn unknown(&self) -> MutexGuard<'_, Unknown> {
-        self.unknown.lock().unwrap_or_else(PoisonError::into_inner)
+impl LoadedContext {
+    fn callback_certificates(&self) -> MutexGuard<'_, CallbackCertificates> {
+        self.callback_certificates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Default {
-    /// Returns whether clients that ask for the name accept the certificate.
+impl DefaultCertificate {
+    /// Returns `true` if the certificate is valid for the name.
     fn is_for(&self, name: &str) -> bool {
         let (Ok(certificate), Ok(name)) = (
             ParsedCertificate::try_from(&self.certificate),
@@ -260,7 +268,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate for a name as PEM with its key.
+    /// Returns a certificate for a name and its key, in PEM.
     fn pem(name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -278,7 +286,7 @@ mod tests {
         TlsContext::new().local_cert_pem(cert).local_pk_pem(key)
     }
 
-    /// The name in the certificate that a client gets that asks for another, or for none; or why it gets none.
+    /// Returns the names for which the certificate is valid that a client gets when it requests `name`, or the error.
     fn served(tls: &TlsConfig, name: Option<&str>) -> String {
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -319,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_that_a_client_asks_for_selects_the_certificate() {
+    fn the_requested_name_selects_the_certificate() {
         let tls = context("default.example")
             .sni_server_certs([
                 ("*.example.org", cert("b.example.org")),
@@ -340,22 +348,22 @@ mod tests {
     }
 
     #[test]
-    fn without_a_default_certificate_unknown_names_are_refused() {
+    fn unknown_names_are_refused_without_a_default_certificate() {
         let certs = [("a.example.org", cert("a.example.org"))];
         let tls = TlsContext::new().sni_server_certs(certs).load().unwrap();
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
         assert_eq!(
             served(&tls, Some("b.example.org")),
-            "the client asks for b.example.org, for which there is no certificate"
+            "the client requested b.example.org, for which there is no certificate"
         );
         assert_eq!(
             served(&tls, None),
-            "the client names no server (SNI), and there is no default certificate"
+            "the client sent no server name (SNI), and there is no default certificate"
         );
     }
 
     #[test]
-    fn a_bad_server_name_is_an_error_that_names_it() {
+    fn the_error_for_an_invalid_server_name_contains_it() {
         let certs = [("a.*.org", cert("a.example.org"))];
         let error = TlsContext::new()
             .sni_server_certs(certs)
@@ -363,13 +371,13 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "making a TLS context failed: `sni_server_certs`: `a.*.org` is no server name: `*` can only stand for the \
+            "creating a TLS context failed: `sni_server_certs`: `a.*.org` is not a valid server name: `*` is only allowed as the \
              whole first label, as in `*.example.org`"
         );
     }
 
     #[test]
-    fn what_is_wrong_with_a_certificate_for_a_name_is_an_error_at_load() {
+    fn an_invalid_certificate_for_a_name_is_an_error_when_loading() {
         let (cert, _) = pem("a.example.org");
         let (_, key) = pem("a.example.org");
         let certs = [("a.example.org", ServerCert::from_pem(cert, key))];
@@ -380,7 +388,7 @@ mod tests {
         let text = error.to_string();
         assert!(
             text.starts_with(
-                "loading the private key from `local_pk_pem` failed: it does not belong to the certificate in `local_cert_pem`"
+                "loading the private key from `local_pk_pem` failed: it does not match the first certificate in `local_cert_pem`"
             ),
             "{text}"
         );
@@ -395,35 +403,35 @@ mod tests {
         );
     }
 
-    /// The names for which a callback was called.
+    /// The names with which a callback was called.
     #[derive(Clone, Default)]
-    struct Asked(Arc<Mutex<Vec<String>>>);
+    struct CalledNames(Arc<Mutex<Vec<String>>>);
 
-    impl Asked {
+    impl CalledNames {
         fn names(&self) -> Vec<String> {
             self.0.lock().unwrap().clone()
         }
     }
 
-    /// A context that asks for names, and for which it has asked.
-    fn asking(
+    /// Adds a callback to a context, and returns the names with which it is called.
+    fn with_callback(
         context: TlsContext,
-        mut answer: impl FnMut(&str) -> Option<ServerCert> + Send + 'static,
-    ) -> (TlsContext, Asked) {
-        let asked = Asked::default();
-        let log = asked.clone();
+        mut certificate: impl FnMut(&str) -> Option<ServerCert> + Send + 'static,
+    ) -> (TlsContext, CalledNames) {
+        let called = CalledNames::default();
+        let log = called.clone();
         let context = context.unknown_name(move |name| {
             log.0.lock().unwrap().push(name.to_owned());
-            answer(name)
+            certificate(name)
         });
-        (context, asked)
+        (context, called)
     }
 
     #[test]
-    fn a_program_is_asked_for_names_that_no_certificate_is_for_and_its_answer_is_kept() {
+    fn the_callback_is_called_for_unknown_names_and_its_certificate_is_cached() {
         let context =
             context("default.example").sni_server_certs([("b.example.org", cert("b.example.org"))]);
-        let (context, asked) = asking(context, |name| {
+        let (context, called) = with_callback(context, |name| {
             (name == "a.example.org").then(|| cert("a.example.org"))
         });
         let tls = context.load().unwrap();
@@ -432,33 +440,33 @@ mod tests {
             assert_eq!(served(&tls, Some("default.example")), "default.example");
             assert_eq!(served(&tls, None), "default.example");
         }
-        assert!(asked.names().is_empty());
+        assert!(called.names().is_empty());
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
         assert_eq!(served(&tls, Some("A.EXAMPLE.org")), "a.example.org");
         assert_eq!(served(&tls, Some("c.example.org")), "default.example");
-        assert_eq!(asked.names(), ["a.example.org", "c.example.org"]);
+        assert_eq!(called.names(), ["a.example.org", "c.example.org"]);
         tls.reload().unwrap();
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
-        assert_eq!(asked.names().len(), 3);
+        assert_eq!(called.names().len(), 3);
     }
 
     #[test]
-    fn a_program_alone_may_have_all_the_certificates() {
-        let (context, _) = asking(TlsContext::new(), |name| {
+    fn all_certificates_may_come_from_the_callback() {
+        let (context, _) = with_callback(TlsContext::new(), |name| {
             name.ends_with(".example.org").then(|| cert(name))
         });
         let tls = context.load().unwrap();
         assert_eq!(served(&tls, Some("c.example.org")), "c.example.org");
         assert_eq!(
             served(&tls, Some("other.example")),
-            "the client asks for other.example, for which there is no certificate"
+            "the client requested other.example, for which there is no certificate"
         );
     }
 
     #[test]
-    fn the_callback_is_called_once_for_a_name_that_clients_of_several_threads_ask_for() {
+    fn the_callback_is_called_once_for_a_name_requested_on_several_threads() {
         let begun = Arc::new(Barrier::new(2));
-        let (context, asked) = asking(TlsContext::new(), |name| Some(cert(name)));
+        let (context, called) = with_callback(TlsContext::new(), |name| Some(cert(name)));
         let tls = context.load().unwrap();
         let threads = [(); 2].map(|()| {
             let (tls, begun) = (tls.clone(), Arc::clone(&begun));
@@ -470,12 +478,12 @@ mod tests {
         for thread in threads {
             assert_eq!(thread.join().unwrap(), "a.example.org");
         }
-        assert_eq!(asked.names(), ["a.example.org"]);
+        assert_eq!(called.names(), ["a.example.org"]);
     }
 
     #[test]
-    fn what_a_program_gives_that_cannot_be_loaded_is_the_error_of_the_handshake() {
-        let (context, asked) = asking(context("default.example"), |_| {
+    fn a_handshake_fails_if_the_certificate_of_the_callback_cannot_be_loaded() {
+        let (context, called) = with_callback(context("default.example"), |_| {
             Some("/nonexistent/a.pem".into())
         });
         let tls = context.load().unwrap();
@@ -485,15 +493,15 @@ mod tests {
                 "reading the certificate from /nonexistent/a.pem failed: No such file or directory (ENOENT)"
             );
         }
-        assert_eq!(asked.names().len(), 2);
+        assert_eq!(called.names().len(), 2);
     }
 
     #[test]
-    fn a_program_is_asked_again_when_the_files_that_it_gave_have_changed() {
+    fn the_callback_is_called_again_when_its_files_have_changed() {
         let clock = ManualClock::new();
         EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
         let path =
-            std::env::temp_dir().join(format!("uptick-tls-asked-{}.pem", std::process::id()));
+            std::env::temp_dir().join(format!("uptick-tls-callback-{}.pem", std::process::id()));
         let write = |name: &str| {
             let (cert, key) = pem(name);
             let _ = std::fs::remove_file(&path);
@@ -501,39 +509,40 @@ mod tests {
         };
         write("a.example.org");
         let file = path.clone();
-        let (context, asked) = asking(TlsContext::new(), move |_| Some(file.clone().into()));
+        let (context, called) =
+            with_callback(TlsContext::new(), move |_| Some(file.clone().into()));
         let tls = TlsConfig::from(context);
         let errors = Rc::new(RefCell::new(Vec::new()));
         let log = Rc::clone(&errors);
         tls.on("error", move |error: Error| {
             log.borrow_mut().push(error.to_string())
         });
-        let ask = || served(&tls, Some("x.example"));
-        assert_eq!(ask(), "a.example.org");
+        let request = || served(&tls, Some("x.example"));
+        assert_eq!(request(), "a.example.org");
         clock.advance(Duration::from_secs(2));
-        assert_eq!(ask(), "a.example.org");
-        assert_eq!(asked.names().len(), 1);
+        assert_eq!(request(), "a.example.org");
+        assert_eq!(called.names().len(), 1);
 
         std::fs::write(&path, "broken").unwrap();
-        assert_eq!(ask(), "a.example.org");
+        assert_eq!(request(), "a.example.org");
         for _ in 0..2 {
             clock.advance(Duration::from_secs(1));
-            assert_eq!(ask(), "a.example.org");
+            assert_eq!(request(), "a.example.org");
         }
-        assert_eq!(asked.names().len(), 2);
+        assert_eq!(called.names().len(), 2);
         assert_eq!(errors.borrow().len(), 1, "{errors:?}");
         write("b.example.org");
         clock.advance(Duration::from_secs(1));
-        assert_eq!(ask(), "b.example.org");
-        assert_eq!(asked.names().len(), 3);
+        assert_eq!(request(), "b.example.org");
+        assert_eq!(called.names().len(), 3);
         std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
-    fn a_program_that_reloads_while_it_is_asked_is_not_asked_again_meanwhile() {
+    fn a_callback_that_reloads_is_not_called_recursively() {
         let config: Arc<Mutex<Option<TlsConfig>>> = Arc::default();
         let own = Arc::clone(&config);
-        let (context, asked) = asking(TlsContext::new(), move |name| {
+        let (context, called) = with_callback(TlsContext::new(), move |name| {
             let config = own.lock().unwrap().clone();
             config.unwrap().reload().unwrap();
             Some(cert(name))
@@ -541,7 +550,7 @@ mod tests {
         let tls = context.load().unwrap();
         *config.lock().unwrap() = Some(tls.clone());
         assert_eq!(served(&tls, Some("a.example.org")), "a.example.org");
-        assert_eq!(asked.names().len(), 1);
+        assert_eq!(called.names().len(), 1);
         config.lock().unwrap().take();
     }
 }

@@ -1,4 +1,4 @@
-//! Server names: patterns as in certificates, and a table that is asked by name.
+//! Server names: wildcard patterns as in certificates, and a map with lookup by name.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,68 +6,72 @@ use std::net::IpAddr;
 use rustls_pki_types::DnsName;
 use uptick_emitter::Excerpt;
 
-/// A name, or `*.` and a name for all those with one label more (RFC 9525, section 6.3).
+/// An exact name, or a wildcard that matches all names with one more label (RFC 9525, section 6.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Pattern {
+enum NamePattern {
     Exact(String),
-    /// What comes after `*.`.
+    /// The part after `*.`.
     Wildcard(String),
 }
 
-impl Pattern {
-    /// Parses a pattern; the error completes the sentence "… is no server name: ".
-    fn parse(text: &str) -> Result<Pattern, &'static str> {
+impl NamePattern {
+    /// Parses a pattern. The error completes the sentence "… is not a valid server name: ".
+    fn parse(text: &str) -> Result<NamePattern, &'static str> {
         let name = text.strip_prefix("*.").unwrap_or(text);
         if name.contains('*') {
-            return Err("`*` can only stand for the whole first label, as in `*.example.org`");
+            return Err("`*` is only allowed as the whole first label, as in `*.example.org`");
         }
         if name.ends_with('.') {
-            return Err("leave the dot at its end out");
+            return Err("remove the trailing dot");
         }
         if !name.is_ascii() {
-            return Err("write it in its ASCII form (`xn--…`)");
+            return Err("use its ASCII form (`xn--…`)");
         }
         if name.parse::<IpAddr>().is_ok() {
-            return Err("clients name no IP addresses, only names");
+            return Err("clients send only host names, no IP addresses");
         }
         if DnsName::try_from(name).is_err() {
-            return Err("it is no valid DNS name");
+            return Err("it is not a valid DNS name");
         }
         let name_in_lower_case = name.to_ascii_lowercase();
         Ok(match name.len() == text.len() {
-            true => Pattern::Exact(name_in_lower_case),
-            false => Pattern::Wildcard(name_in_lower_case),
+            true => NamePattern::Exact(name_in_lower_case),
+            false => NamePattern::Wildcard(name_in_lower_case),
         })
     }
 }
 
-/// Something for each of many names. Case does not matter.
+/// A map by server name, ignoring case.
 #[derive(Debug)]
-pub(crate) struct Names<T>(HashMap<Pattern, T>);
+pub(crate) struct NameMap<T>(HashMap<NamePattern, T>);
 
-impl<T> Names<T> {
+impl<T> NameMap<T> {
     pub(crate) fn new() -> Self {
-        Names(HashMap::new())
+        NameMap(HashMap::new())
     }
 
-    /// Adds something for a pattern; the error says what is wrong with the pattern.
+    /// Adds a value for a pattern. Returns an error if the pattern is invalid or already present.
     pub(crate) fn add(&mut self, pattern: &str, value: T) -> Result<(), String> {
-        let parsed = Pattern::parse(pattern)
-            .map_err(|reason| format!("`{}` is no server name: {reason}", Excerpt::new(pattern)))?;
+        let parsed = NamePattern::parse(pattern).map_err(|reason| {
+            format!(
+                "`{}` is not a valid server name: {reason}",
+                Excerpt::new(pattern)
+            )
+        })?;
         if self.0.insert(parsed, value).is_some() {
-            return Err(format!("`{pattern}` is there twice"));
+            return Err(format!("`{pattern}` is listed twice"));
         }
         Ok(())
     }
 
-    /// What is there for a name: for the name itself, or for a wildcard in place of its first label.
+    /// Returns the value for a name: that of the exact name, or else that of a wildcard for its first label.
     pub(crate) fn find(&self, name: &str) -> Option<&T> {
         let name = name.to_ascii_lowercase();
         let parent = name
             .split_once('.')
-            .map(|(_, parent)| Pattern::Wildcard(parent.to_owned()));
+            .map(|(_, parent)| NamePattern::Wildcard(parent.to_owned()));
         self.0
-            .get(&Pattern::Exact(name))
+            .get(&NamePattern::Exact(name))
             .or_else(|| self.0.get(&parent?))
     }
 }
@@ -77,8 +81,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exact_name_comes_before_a_wildcard_and_case_does_not_matter() {
-        let mut names = Names::new();
+    fn an_exact_name_takes_precedence_over_a_wildcard_and_case_is_ignored() {
+        let mut names = NameMap::new();
         names.add("*.example.org", 1).unwrap();
         names.add("WWW.example.org", 2).unwrap();
         assert_eq!(names.find("www.example.org"), Some(&2));
@@ -87,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_for_exactly_one_label() {
-        let mut names = Names::new();
+    fn a_wildcard_matches_exactly_one_label() {
+        let mut names = NameMap::new();
         names.add("*.example.org", ()).unwrap();
         assert!(names.find("a.example.org").is_some());
         for other in [
@@ -103,43 +107,46 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pattern_is_named_with_the_reason() {
+    fn the_error_for_an_invalid_pattern_contains_it_and_the_reason() {
         let cases = [
             (
                 "w*.example.org",
-                "`*` can only stand for the whole first label, as in `*.example.org`",
+                "`*` is only allowed as the whole first label, as in `*.example.org`",
             ),
             (
                 "*.*.org",
-                "`*` can only stand for the whole first label, as in `*.example.org`",
+                "`*` is only allowed as the whole first label, as in `*.example.org`",
             ),
             (
                 "*",
-                "`*` can only stand for the whole first label, as in `*.example.org`",
+                "`*` is only allowed as the whole first label, as in `*.example.org`",
             ),
-            ("example.org.", "leave the dot at its end out"),
-            ("bücher.example", "write it in its ASCII form (`xn--…`)"),
-            ("192.0.2.1", "clients name no IP addresses, only names"),
-            ("2001:db8::1", "clients name no IP addresses, only names"),
-            ("", "it is no valid DNS name"),
-            ("*.", "it is no valid DNS name"),
-            ("a b", "it is no valid DNS name"),
-            ("a..b", "it is no valid DNS name"),
+            ("example.org.", "remove the trailing dot"),
+            ("bücher.example", "use its ASCII form (`xn--…`)"),
+            ("192.0.2.1", "clients send only host names, no IP addresses"),
+            (
+                "2001:db8::1",
+                "clients send only host names, no IP addresses",
+            ),
+            ("", "it is not a valid DNS name"),
+            ("*.", "it is not a valid DNS name"),
+            ("a b", "it is not a valid DNS name"),
+            ("a..b", "it is not a valid DNS name"),
         ];
         for (pattern, reason) in cases {
-            let error = Names::new().add(pattern, ()).unwrap_err();
-            let expected = format!("`{pattern}` is no server name: {reason}");
+            let error = NameMap::new().add(pattern, ()).unwrap_err();
+            let expected = format!("`{pattern}` is not a valid server name: {reason}");
             assert_eq!(error, expected);
         }
-        let error = Names::new().add(&"ü".repeat(3000), ()).unwrap_err();
+        let error = NameMap::new().add(&"ü".repeat(3000), ()).unwrap_err();
         assert!(error.len() < 500, "{error}");
     }
 
     #[test]
-    fn a_name_that_is_there_twice_is_an_error() {
-        let mut names = Names::new();
+    fn a_duplicate_name_is_an_error() {
+        let mut names = NameMap::new();
         names.add("example.org", ()).unwrap();
         let error = names.add("Example.org", ()).unwrap_err();
-        assert_eq!(error, "`Example.org` is there twice");
+        assert_eq!(error, "`Example.org` is listed twice");
     }
 }

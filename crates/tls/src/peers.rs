@@ -8,20 +8,20 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
 use crate::error::Error;
-use crate::files::Files;
-use crate::pem::{PemFile, ROOTS, Source};
+use crate::files::FileStates;
+use crate::pem::{PemFile, PemSource, ROOTS};
 use crate::tickets::ClientPolicy;
 
-/// The verification of clients by certificates.
+/// The verification mode for client certificates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VerifyPeer {
-    /// Clients are not asked for a certificate.
+    /// No certificate is requested.
     #[default]
     No,
-    /// Clients are asked. A client without a certificate is accepted; one whose certificate does not verify is refused.
+    /// A certificate is requested. A client without one is accepted; a client with an invalid one is refused.
     Optional,
-    /// Clients are asked. A client without a certificate that verifies is refused.
+    /// A certificate is required. A client without a valid one is refused.
     Required,
 }
 
@@ -34,8 +34,8 @@ impl From<bool> for VerifyPeer {
     }
 }
 
-/// Reads the certificates of trusted issuers.
-pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore, Error> {
+/// Reads trusted CA certificates.
+pub(crate) fn roots(source: &PemSource, files: &mut FileStates) -> Result<RootCertStore, Error> {
     let file = PemFile::read(source, ROOTS, files)?;
     let mut roots = RootCertStore::empty();
     for (index, certificate) in file.certificates(ROOTS)?.into_iter().enumerate() {
@@ -43,14 +43,13 @@ pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore,
             let number = index + 1;
             file.error(
                 ROOTS,
-                format!("certificate number {number} there cannot be used: {error}"),
+                format!("certificate number {number} cannot be used: {error}"),
             )
         })?;
     }
     if roots.is_empty() {
         let reason = file.other_contents().unwrap_or(
-            "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file with the certificates of those \
-             who issue certificates",
+            "it contains no `-----BEGIN CERTIFICATE-----`: it must be a PEM file with CA certificates",
         );
         return Err(file.error(ROOTS, reason));
     }
@@ -59,23 +58,23 @@ pub(crate) fn roots(source: &Source, files: &mut Files) -> Result<RootCertStore,
 
 /// The parts of a configuration that concern the verification of clients.
 pub(crate) struct ClientAuth {
-    /// Requests a certificate and verifies it. Clients learn the names of the roots.
+    /// Requests a certificate and verifies it. The names of the roots are sent to clients.
     pub(crate) verifier: Arc<dyn ClientCertVerifier>,
     /// The condition under which a session can be resumed.
     pub(crate) policy: ClientPolicy,
 }
 
-/// Reads the roots, if clients are to be verified.
+/// Reads the CA certificates if clients are verified.
 pub(crate) fn client_auth(
     verify: Option<VerifyPeer>,
-    cafile: Option<&Source>,
+    cafile: Option<&PemSource>,
     provider: &Arc<CryptoProvider>,
-    files: &mut Files,
+    files: &mut FileStates,
 ) -> Result<ClientAuth, Error> {
     let mode = match (verify, cafile) {
         (None, Some(_)) => {
             return Err(Error::context(
-                "with `cafile` alone clients are not asked for a certificate: set `verify_peer` as well",
+                "`cafile` alone does not request client certificates: set `verify_peer` as well",
             ));
         }
         (None, None) => VerifyPeer::No,
@@ -89,7 +88,7 @@ pub(crate) fn client_auth(
     }
     let Some(cafile) = cafile else {
         return Err(Error::context(
-            "`verify_peer` needs `cafile`: a PEM file with the certificates of those who issue the clients' certificates",
+            "`verify_peer` requires `cafile`: a PEM file with the CA certificates for client certificates",
         ));
     };
     let roots = Arc::new(roots(cafile, files)?);

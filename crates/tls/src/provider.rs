@@ -1,4 +1,4 @@
-//! The cryptography library.
+//! The cryptography provider.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rustls::crypto::ring as library;
 
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!(
-    "uptick-tls needs a library for cryptography: enable its feature `aws-lc-rs` or `ring`"
+    "uptick-tls requires a cryptography library: enable its feature `aws-lc-rs` or `ring`"
 );
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
@@ -21,7 +21,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 /// Returns the suite whose HKDF, hash and AEAD protect session tickets: SHA-256 and ChaCha20-Poly1305, with keys of 256 bits.
 ///
-/// Unlike AES it has no key schedule, which counts where each message has its own key.
+/// Unlike AES it has no key schedule, which would be computed for each ticket, since each has its own key.
 pub(crate) fn ticket_suite() -> Option<&'static Tls13CipherSuite> {
     library::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256.tls13()
 }

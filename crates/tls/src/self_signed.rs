@@ -1,4 +1,4 @@
-//! Certificates that sign themselves, for development.
+//! Self-signed certificates for development.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -20,24 +20,24 @@ use crate::pem::{CERTIFICATE, KEY};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How long a certificate is valid from now.
+/// The validity of a certificate from now.
 const VALIDITY: Duration = Duration::from_secs(30 * 86_400);
 
-/// The longest common name (RFC 5280, appendix A.1), in characters.
+/// The maximum length of a common name (RFC 5280, appendix A.1), in characters.
 const MAX_COMMON_NAME: usize = 64;
 
-/// A certificate for development, which nobody has issued but its own key.
+/// A self-signed certificate with its private key, for development.
 ///
-/// Clients accept it when they are given [`cert_pem`](SelfSigned::cert_pem) as somebody to trust. It becomes a
-/// [`TlsContext`], or goes to a [`SecureServer`](crate::SecureServer) as it is.
+/// Clients accept it if [`cert_pem`](SelfSigned::cert_pem) is added to their trusted certificates. It converts to a
+/// [`TlsContext`], and can be passed to a [`SecureServer`](crate::SecureServer) directly.
 ///
 /// # Examples
 /// ```
 /// use uptick_socket::prelude::*;
 /// use uptick_tls::{SecureServer, self_signed};
 ///
-/// let own = self_signed(["localhost", "127.0.0.1"])?;
-/// let server = SecureServer::new(Server::bind("127.0.0.1:0")?, own);
+/// let certificate = self_signed(["localhost", "127.0.0.1"])?;
+/// let server = SecureServer::new(Server::bind("127.0.0.1:0")?, certificate);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -46,29 +46,29 @@ pub struct SelfSigned {
     key: Arc<Zeroizing<String>>,
 }
 
-/// Makes a certificate for some names and IP addresses: with a new key (ECDSA, P-256), valid from yesterday and for 30 days
-/// from now.
+/// Creates a self-signed certificate for host names and IP addresses, with a new key (ECDSA, P-256). It is valid from yesterday until 30
+/// days from now.
 ///
 /// # Errors
-/// [`Error::Context`] when there is no name, or one that no certificate can have.
+/// [`Error::Context`] if there is no name, or an invalid one.
 pub fn self_signed<N: Into<String>>(
     names: impl IntoIterator<Item = N>,
 ) -> Result<SelfSigned, Error> {
     let names: Vec<String> = names.into_iter().map(Into::into).collect();
     let Some(first) = names.first() else {
         return Err(Error::context(
-            "a certificate needs a name: give one to `self_signed`, as \"localhost\"",
+            "a certificate needs a name: pass one to `self_signed`, such as \"localhost\"",
         ));
     };
     if names.iter().any(|name| name.is_empty()) {
         return Err(Error::context(
-            "a certificate cannot be made for an empty name: leave it out of `self_signed`",
+            "a certificate cannot be created for an empty name: remove it from the names of `self_signed`",
         ));
     }
     let common_name: String = first.chars().take(MAX_COMMON_NAME).collect();
     let failed = |error: rcgen::Error| {
         Error::context(format!(
-            "a certificate cannot be made for {names:?}: {error}"
+            "a certificate cannot be created for {names:?}: {error}"
         ))
     };
     let mut params = CertificateParams::new(names.clone()).map_err(failed)?;
@@ -89,29 +89,29 @@ pub fn self_signed<N: Into<String>>(
 }
 
 impl SelfSigned {
-    /// The certificate in PEM, to give to clients.
+    /// Returns the certificate in PEM, for clients.
     pub fn cert_pem(&self) -> &str {
         &self.cert
     }
 
-    /// The private key in PEM, not encrypted.
+    /// Returns the private key in PEM, not encrypted.
     pub fn key_pem(&self) -> &str {
         &self.key
     }
 
-    /// A context with this certificate.
+    /// Returns a context with this certificate.
     pub fn context(&self) -> TlsContext {
         TlsContext::new()
             .local_cert_pem(self.cert_pem())
             .local_pk_pem(self.key_pem())
     }
 
-    /// Writes `self-signed.pem` and `self-signed.key` to a directory, in place of what is there; gives their paths.
+    /// Writes `self-signed.pem` and `self-signed.key` to a directory, replacing existing files, and returns their paths.
     ///
-    /// Only the user may read the key.
+    /// The key is readable only by its owner.
     ///
     /// # Errors
-    /// [`Error::Write`].
+    /// [`Error::Write`] if a file cannot be written.
     pub fn write(&self, directory: impl AsRef<Path>) -> Result<(PathBuf, PathBuf), Error> {
         let directory = directory.as_ref();
         let cert = directory.join("self-signed.pem");
@@ -122,7 +122,7 @@ impl SelfSigned {
     }
 }
 
-/// Writes a new file and puts it in its place, so that its mode is that of a new one and no reader sees half of it.
+/// Writes a new file and renames it, so that it gets the mode and no reader sees a partial file.
 fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), Error> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}.new", std::process::id()));
@@ -134,7 +134,7 @@ fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), E
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&new, path));
     written.map_err(|source| {
-        // It is an error already that it cannot be written.
+        // The write error is returned, not this one.
         let _ = std::fs::remove_file(&new);
         Error::Write {
             what,
@@ -145,20 +145,20 @@ fn write(path: &Path, what: &'static str, text: &str, mode: u32) -> Result<(), E
 }
 
 impl From<SelfSigned> for TlsContext {
-    fn from(own: SelfSigned) -> Self {
-        own.context()
+    fn from(certificate: SelfSigned) -> Self {
+        certificate.context()
     }
 }
 
 impl From<SelfSigned> for TlsConfig {
-    fn from(own: SelfSigned) -> Self {
-        own.context().into()
+    fn from(certificate: SelfSigned) -> Self {
+        certificate.context().into()
     }
 }
 
 impl From<SelfSigned> for ServerCert {
-    fn from(own: SelfSigned) -> Self {
-        ServerCert::from_pem(own.cert_pem(), own.key_pem())
+    fn from(certificate: SelfSigned) -> Self {
+        ServerCert::from_pem(certificate.cert_pem(), certificate.key_pem())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A server that speaks TLS over the connections of another.
+//! A TLS server over the connections of another server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,47 +13,47 @@ use uptick_socket::{Connection, Error, ServerInterface};
 
 use crate::config::TlsConfig;
 use crate::error::Error as TlsError;
-use crate::filter::{TlsFilter, Waiter};
-use crate::session::{Gate, Session};
+use crate::filter::{HandshakeObserver, TlsFilter};
+use crate::session::{HandshakeControl, Session};
 use crate::stats::{count_completed, count_failed};
 
-/// How long a handshake may take.
+/// The default timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many costly steps of handshakes are taken in an iteration.
+/// The default number of expensive handshake steps in an iteration.
 const STEPS: usize = 8;
 
-/// How many handshakes may be under way.
+/// The default maximum number of handshakes in progress.
 const MAX_HANDSHAKES: usize = 1024;
 
 uptick_socket::decorated_server! {
     /// A server whose connections are encrypted with TLS.
     ///
-    /// It wraps any server. `connection` is emitted when the handshake is done; the connection is of the same type as one
-    /// without TLS, and its addresses begin with `tls://`, other than those of Unix sockets, which say `unix://` as without
-    /// TLS. A `Copy` handle, as [`Server`](uptick_socket::Server); it is stale
-    /// once the wrapped server has closed.
+    /// It wraps any server. `connection` is emitted when the handshake is complete. The connection has the same type as one
+    /// without TLS, and its addresses begin with `tls://`, except those of Unix sockets, which begin with `unix://` as without
+    /// TLS. It is a `Copy` handle, like [`Server`](uptick_socket::Server), which becomes stale
+    /// when the wrapped server has closed.
     ///
     /// # Events
     /// | event | payload | when |
     /// |---|---|---|
-    /// | `connection` | [`Connection`] | the handshake of a connection is done |
-    /// | `error` | [`Error`] | a handshake failed ([`Error::Filter`]) or took too long ([`Error::Timeout`]), and the connection closes; or an error of the wrapped server |
-    /// | `close` | `()` | the wrapped server has stopped listening for good: the last event |
+    /// | `connection` | [`Connection`] | the handshake of a connection is complete |
+    /// | `error` | [`Error`] | a handshake failed ([`Error::Filter`]) or timed out ([`Error::Timeout`]), and the connection closes; or an error of the wrapped server |
+    /// | `close` | `()` | the wrapped server has stopped listening; this is the last event |
     ///
-    /// `end` of a connection is the peer's `close_notify`. When the peer ends without it, what it sent may have been cut off by
-    /// an attacker: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end),
-    /// [`shutdown_write`](Connection::shutdown_write) and a [`close`](Connection::close) that discards nothing send it. After a fatal
+    /// A connection emits `end` when the peer sends `close_notify`. If the connection ends without it, an attacker may have truncated the
+    /// data: that is an `error` (RFC 8446, section 6.1). [`end`](Connection::end),
+    /// [`shutdown_write`](Connection::shutdown_write), and a [`close`](Connection::close) that discards no data send `close_notify`. After a fatal
     /// error the connection lingers, as after `end`, so that the alert arrives.
     ///
-    /// Without a `connection` listener clients wait in the kernel's backlog for the first one, and so between two calls of
-    /// [`next`](uptick_emitter::Emitter::next). What had been accepted by then is held, once its handshake is done. The wrapped server is paused
-    /// for that: pause and resume this one instead.
+    /// Without a `connection` listener, clients wait in the kernel's backlog for the first listener, also between two calls of
+    /// [`next`](uptick_emitter::Emitter::next). Connections that are already accepted are held once their handshake is complete. The wrapped server
+    /// is paused for that: pause and resume this one instead.
     ///
     /// # Limits
-    /// A handshake has 10 s ([`handshake_timeout`](SecureServer::handshake_timeout)); 1,024 may be under way
-    /// ([`max_handshakes`](SecureServer::max_handshakes)), of which 8 go on in an iteration of the loop
-    /// ([`handshakes_per_iteration`](SecureServer::handshakes_per_iteration)). While the server is paused they still go on, and `connection` is
+    /// 10 s for a handshake ([`handshake_timeout`](SecureServer::handshake_timeout)); 1,024 handshakes in progress
+    /// ([`max_handshakes`](SecureServer::max_handshakes)), of which 8 take an expensive step in an iteration of the loop
+    /// ([`handshakes_per_iteration`](SecureServer::handshakes_per_iteration)). Handshakes continue while the server is paused, and `connection` is
     /// emitted for them. The write limits of a connection count encrypted bytes.
     ///
     /// # Examples
@@ -70,63 +70,62 @@ uptick_socket::decorated_server! {
     /// uptick_event_loop::run()?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub struct SecureServer(Secure) { pending_handshakes }
+    pub struct SecureServer(TlsLayer) { pending_handshakes }
 }
 
-/// Handshakes with the clients of a server.
-struct Secure {
+/// The TLS layer of a server.
+struct TlsLayer {
     config: TlsConfig,
-    /// The handshakes under way.
+    /// The handshakes in progress.
     pending: Pending<()>,
-    steps: Steps,
+    steps: StepBudget,
 }
 
-/// The steps of handshakes that cost, so many in an iteration.
-struct Steps {
+/// The budget of expensive handshake steps per iteration.
+struct StepBudget {
     budget: usize,
     iteration: u64,
-    /// How many may still be taken in that iteration.
+    /// The number of steps left in that iteration.
     left: usize,
-    /// The handshakes that wait for their turn.
+    /// The queued handshakes.
     waiting: BTreeSet<u64>,
-    /// Whether they go on in the next iteration.
-    queued: bool,
+    /// Set if they are scheduled for the next iteration.
+    scheduled: bool,
 }
 
 impl SecureServer {
     /// Wraps a server whose clients speak TLS. A [`TlsContext`](crate::TlsContext) is loaded at the first handshake.
     pub fn new<S: ServerInterface>(server: S, tls: impl Into<TlsConfig>) -> Self {
-        let layer = Secure {
+        let layer = TlsLayer {
             config: tls.into(),
             pending: Pending::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
-            steps: Steps::new(),
+            steps: StepBudget::new(),
         };
         SecureServer(Decorated::new(server, layer))
     }
 
-    /// Sets how long a handshake may take, also those under way; `None` is for ever. Default: 10 s.
+    /// Sets the timeout of a handshake, including handshakes in progress; `None` for no timeout.
     ///
-    /// A handshake that waits for its turn ([`handshakes_per_iteration`](Self::handshakes_per_iteration)) does not time out, and
-    /// from its turn on it has 1 s at least.
+    /// A queued handshake ([`handshakes_per_iteration`](Self::handshakes_per_iteration)) does not time out, and
+    /// it has at least 1 s after it is resumed. Default: 10 s.
     pub fn handshake_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.0.set_limit(timeout.into());
         self
     }
 
-    /// Sets how many handshakes may be under way, at least 1: when another one begins, the one that has taken longest is
-    /// refused, with an `error`. Default: 1,024.
+    /// Sets the maximum number of handshakes in progress, at least 1. When another one begins, the oldest one is
+    /// refused with an `error`. Default: 1,024.
     pub fn max_handshakes(self, max: usize) -> Self {
         self.0.with(|layer| layer.pending.set_max(max));
         self
     }
 
-    /// Sets how many costly steps of handshakes are taken in an iteration of the loop, at least 1, so that a flood of
-    /// them does not keep the connections waiting that are open. Default: 8.
+    /// Sets the maximum number of expensive handshake steps in an iteration of the loop, at least 1, so that a flood of
+    /// handshakes does not delay open connections.
     ///
-    /// Such a step is the answer to a whole ClientHello, and what a client sends next when its certificate is verified,
-    /// when it has to choose another key exchange group, and in TLS 1.2. The others wait for the next iteration, in which
-    /// the handshakes that began last go on first: those at the end of a long queue have the best chance that their
-    /// clients still wait.
+    /// An expensive step is the answer to a complete ClientHello, or the processing of the client's next flight if its certificate is verified,
+    /// if it has to choose another key exchange group, or in TLS 1.2. Other handshakes are queued for the next iteration, which resumes
+    /// the newest handshakes first: if the queue is long, their clients are most likely to be still waiting. Default: 8.
     pub fn handshakes_per_iteration(self, max: usize) -> Self {
         self.0.with(|layer| {
             layer.steps.budget = max.max(1);
@@ -135,13 +134,13 @@ impl SecureServer {
         self
     }
 
-    /// Returns the number of handshakes under way.
+    /// Returns the number of handshakes in progress.
     pub fn pending_handshakes(self) -> usize {
         self.0.pending_connections()
     }
 }
 
-impl Layer for Secure {
+impl Layer for TlsLayer {
     fn accept(server: Decorated<Self>, conn: Connection) {
         let Some(config) = server.with(|layer| layer.config.clone()) else {
             return conn.close();
@@ -150,13 +149,13 @@ impl Layer for Secure {
             refuse(
                 oldest,
                 TlsError::protocol(format!(
-                    "{max} handshakes that began later are under way, which is the limit"
+                    "{max} handshakes that began later are in progress, which is the limit"
                 )),
             );
         }
         match Waiting::begin(server, conn, ()) {
             Some(waiting) => {
-                let handshake = Handshake { waiting, config };
+                let handshake = ServerHandshake { waiting, config };
                 conn.add_filter(TlsFilter::new(Session::server(), handshake));
             }
             None => conn.close(),
@@ -187,7 +186,7 @@ impl Layer for Secure {
     }
 }
 
-impl Waits for Secure {
+impl Waits for TlsLayer {
     type Item = ();
 
     fn pending(&mut self) -> &mut Pending<()> {
@@ -195,7 +194,7 @@ impl Waits for Secure {
     }
 
     fn failed(handshake: Waiting<Self>, error: Error) {
-        if !end(handshake) {
+        if !finish(handshake) {
             return;
         }
         count_failed();
@@ -211,7 +210,7 @@ impl Waits for Secure {
     }
 
     fn timed_out(handshake: Waiting<Self>, limit: Duration) {
-        if end(handshake) {
+        if finish(handshake) {
             count_failed();
             let conn = handshake.conn();
             handshake.server().report(Error::Timeout {
@@ -229,68 +228,68 @@ impl Waits for Secure {
     }
 }
 
-/// Returns whether a handshake may take a costly step now. If not, it continues in one of the next iterations.
-fn may_step(handshake: Waiting<Secure>) -> bool {
+/// Returns `true` if a handshake may take an expensive step now. Otherwise it is queued and continues in a later iteration.
+fn may_step(handshake: Waiting<TlsLayer>) -> bool {
     let server = handshake.server();
-    let (may, queue) = server
+    let (may, schedule) = server
         .with(|layer| {
             let may = layer.steps.take();
-            let mut queue = false;
+            let mut schedule = false;
             if !may {
                 layer.steps.waiting.insert(handshake.key());
-                queue = !std::mem::replace(&mut layer.steps.queued, true);
+                schedule = !std::mem::replace(&mut layer.steps.scheduled, true);
             }
-            (may, queue)
+            (may, schedule)
         })
         .unwrap_or((true, false));
-    if queue {
+    if schedule {
         future_tick(move || continue_handshakes(server));
     }
     if may {
-        // A client whose ClientHello had to wait needs time for its answer.
+        // A client whose ClientHello was queued needs time to respond.
         handshake.extend();
     }
     may
 }
 
-/// Continues handshakes that have waited for their turn, those first that began last.
-fn continue_handshakes(server: Decorated<Secure>) {
-    server.with(|layer| layer.steps.queued = false);
+/// Continues queued handshakes, the newest first.
+fn continue_handshakes(server: Decorated<TlsLayer>) {
+    server.with(|layer| layer.steps.scheduled = false);
     while let Some(key) = server.with(|layer| layer.steps.next()).flatten() {
         if let Some(waiting) = server.waiting(key) {
             waiting.conn().resume_filters();
         }
     }
     let more = server.with(|layer| {
-        !layer.steps.waiting.is_empty() && !std::mem::replace(&mut layer.steps.queued, true)
+        !layer.steps.waiting.is_empty() && !std::mem::replace(&mut layer.steps.scheduled, true)
     });
     if more == Some(true) {
         future_tick(move || continue_handshakes(server));
     }
 }
 
-/// Ends a handshake; returns `false` when it has ended before.
-fn end(handshake: Waiting<Secure>) -> bool {
-    let was_under_way = handshake.take().is_some();
-    if was_under_way {
+/// Ends a handshake. Returns `false` if it has already ended.
+fn finish(handshake: Waiting<TlsLayer>) -> bool {
+    let was_pending = handshake.take().is_some();
+    if was_pending {
         let server = handshake.server();
         server.with(|layer| layer.steps.waiting.remove(&handshake.key()));
     }
-    was_under_way
+    was_pending
 }
 
-impl Steps {
+impl StepBudget {
     fn new() -> Self {
-        Steps {
+        StepBudget {
             budget: STEPS,
             iteration: 0,
             left: STEPS,
             waiting: BTreeSet::new(),
-            queued: false,
+            scheduled: false,
         }
     }
 
-    /// How many steps may still be taken in this iteration.
+    /// Returns the number of steps left in this iteration.
     fn left(&mut self) -> &mut usize {
         let iteration = driver::iteration();
         if std::mem::replace(&mut self.iteration, iteration) != iteration {
@@ -299,7 +298,7 @@ impl Steps {
         &mut self.left
     }
 
-    /// Takes a step, if there is one left.
+    /// Takes a step. Returns `false` if none is left.
     fn take(&mut self) -> bool {
         let left = self.left();
         let may = *left > 0;
@@ -307,7 +306,7 @@ impl Steps {
         may
     }
 
-    /// The handshake whose turn it is, if there is a step left.
+    /// Returns the next queued handshake, if a step is left.
     fn next(&mut self) -> Option<u64> {
         if *self.left() == 0 {
             return None;
@@ -324,20 +323,20 @@ fn failure(conn: Connection, source: Arc<dyn std::error::Error + Send + Sync>) -
     }
 }
 
-/// A handshake under way, with what clients are answered.
-struct Handshake {
-    waiting: Waiting<Secure>,
+/// A handshake in progress, with the server's configuration.
+struct ServerHandshake {
+    waiting: Waiting<TlsLayer>,
     config: TlsConfig,
 }
 
-impl Waiter for Handshake {
+impl HandshakeObserver for ServerHandshake {
     fn done(self: Box<Self>) {
-        if end(self.waiting) {
+        if finish(self.waiting) {
             let conn = self.waiting.conn();
             conn.set_secure(true);
             let resumed = conn.with_filter(|filter: &TlsFilter| {
-                let agreed = filter.session().agreed();
-                agreed.is_some_and(|agreed| agreed.is_resumed)
+                let negotiated = filter.session().negotiated();
+                negotiated.is_some_and(|negotiated| negotiated.is_resumed)
             });
             count_completed(resumed == Some(true));
             self.waiting.server().announce(conn);
@@ -345,15 +344,15 @@ impl Waiter for Handshake {
     }
 
     fn closed(self: Box<Self>) {
-        end(self.waiting);
+        finish(self.waiting);
     }
 
-    fn gate(&self) -> Option<&dyn Gate> {
+    fn control(&self) -> Option<&dyn HandshakeControl> {
         Some(self)
     }
 }
 
-impl Gate for Handshake {
+impl HandshakeControl for ServerHandshake {
     fn may_step(&self) -> bool {
         may_step(self.waiting)
     }
@@ -367,8 +366,8 @@ impl Gate for Handshake {
     }
 }
 
-fn refuse(handshake: Waiting<Secure>, error: TlsError) {
-    if end(handshake) {
+fn refuse(handshake: Waiting<TlsLayer>, error: TlsError) {
+    if finish(handshake) {
         count_failed();
         let conn = handshake.conn();
         handshake.server().report(failure(conn, Arc::new(error)));

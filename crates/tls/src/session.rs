@@ -1,14 +1,13 @@
-//! TLS on one connection, either side, without I/O: bytes in, bytes out.
+//! TLS on one connection, for clients and servers, without I/O: bytes in, bytes out.
 //!
-//! rustls does the handshake. The records of TLS 1.3 are [`Records`] from then on: they are decrypted in the buffer in which they
-//! were received. Those of TLS 1.2 stay with rustls, which decrypts into a buffer of its own. Either way a chunk is one `data`
-//! event and one send, however many records it has. Between chunks a session keeps nothing but the beginning of a record that is
-//! not complete.
+//! rustls does the handshake. After it, [`Records`] processes the records of TLS 1.3: they are decrypted in the receive buffer.
+//! Records of TLS 1.2 are processed by rustls, which decrypts into another buffer. In both cases a chunk results in one `data`
+//! event and one send, regardless of the number of its records. Between chunks a session stores only an incomplete record.
 
-mod explain;
+mod errors;
 mod handshake;
 mod hello;
-mod tls;
+mod rustls_connection;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,46 +19,47 @@ use rustls::{CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion, ServerCo
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::error::Error;
-use crate::records::{HEADER, Output, Received, Records};
-use handshake::{Handshake, Step};
-use tls::{Processed, Tls};
+use crate::records::{HEADER, Output, ReceivedRecords, Records};
+use handshake::{Handshake, HelloStatus};
+use rustls_connection::{Processed, RustlsConnection};
 
-/// The number of bytes that are kept of a client whose handshake waits for its turn: those of one read, also through a layer below.
-/// Nothing more is read meanwhile.
-const HELD: usize = 128 * 1024;
+/// The maximum number of bytes that are held for a queued handshake: the bytes of one read, possibly through an underlying layer.
+/// The connection does not read more in the meantime.
+const MAX_HELD: usize = 128 * 1024;
 
-/// The decisions of a server about a handshake.
-pub(crate) trait Gate {
-    /// Returns whether the next costly step may be taken now. If not, [`Session::resume`] is called when it may.
+/// The interface through which a server controls a handshake.
+pub(crate) trait HandshakeControl {
+    /// Returns `true` if the next expensive step may be taken now. Otherwise [`Session::resume`] is called later.
     fn may_step(&self) -> bool;
 
     /// Returns the configuration for the client that sent `hello`.
     fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error>;
 
-    /// Returns whether clients are asked for certificates.
+    /// Returns `true` if client certificates are requested.
     fn verifies_clients(&self) -> bool;
 }
 
+/// A TLS session.
 pub(crate) struct Session {
-    phase: Phase,
-    /// The bytes received while the handshake waited for its turn; after that the beginning of a record.
+    phase: SessionPhase,
+    /// The bytes received while the handshake was queued; after the handshake, an incomplete record.
     held: Vec<u8>,
-    /// The name that a client asks for.
+    /// The requested server name.
     server_name: Option<Box<str>>,
     peer_closed: bool,
-    /// Whether there was an error, after which nothing is received or sent.
+    /// Set after an error, after which nothing is received or sent.
     failed: bool,
 }
 
-enum Phase {
+enum SessionPhase {
     Handshake(Box<Handshake>),
-    /// TLS 1.2, or keys that cannot be taken over.
-    Rustls(Tls),
+    /// TLS 1.2, or keys that cannot be extracted.
+    Rustls(RustlsConnection),
     Records(Box<Records>),
 }
 
-/// The results of a handshake.
-pub(crate) struct Agreed<'a> {
+/// The negotiated parameters of a handshake.
+pub(crate) struct Negotiated<'a> {
     pub(crate) version: ProtocolVersion,
     pub(crate) suite: CipherSuite,
     pub(crate) alpn_protocol: Option<&'a [u8]>,
@@ -67,14 +67,14 @@ pub(crate) struct Agreed<'a> {
     pub(crate) is_resumed: bool,
 }
 
-/// The plaintext of a chunk: a part of the chunk itself, or what was appended to a buffer.
+/// The plaintext of a chunk: a part of the chunk itself, or bytes appended to a buffer.
 pub(crate) struct Plaintext<'a> {
     pub(crate) buffer: &'a mut BytesMut,
     pub(crate) within: Range<usize>,
 }
 
 impl<'a> Plaintext<'a> {
-    /// Creates an empty plaintext around `buffer`, which is empty.
+    /// Creates an empty plaintext with `buffer`, which is empty.
     pub(crate) fn new(buffer: &'a mut BytesMut) -> Self {
         Plaintext {
             buffer,
@@ -90,12 +90,12 @@ impl<'a> Plaintext<'a> {
 }
 
 impl Session {
-    /// Creates the server's side, whose configuration is chosen by the ClientHello.
+    /// Creates a server session, whose configuration is selected by the ClientHello.
     pub(crate) fn server() -> Session {
         Session::new(Handshake::server())
     }
 
-    /// Creates the client's side, which has something to send at once.
+    /// Creates a client session, which has a ClientHello to send.
     pub(crate) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -107,7 +107,7 @@ impl Session {
         let has_secrets = config.enable_secret_extraction;
         let tls = UnbufferedClientConnection::new(config, name)
             .map_err(|error| Error::protocol(error.to_string()))?;
-        let tls = Tls::Client(Box::new(tls));
+        let tls = RustlsConnection::Client(Box::new(tls));
         Ok(Session {
             server_name,
             ..Session::new(Handshake::client(tls, has_secrets))
@@ -116,7 +116,7 @@ impl Session {
 
     fn new(handshake: Handshake) -> Session {
         Session {
-            phase: Phase::Handshake(Box::new(handshake)),
+            phase: SessionPhase::Handshake(Box::new(handshake)),
             held: Vec::new(),
             server_name: None,
             peer_closed: false,
@@ -124,37 +124,37 @@ impl Session {
         }
     }
 
-    /// Returns the name that the client asks for.
+    /// Returns the requested server name.
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        matches!(self.phase, Phase::Handshake(_))
+        matches!(self.phase, SessionPhase::Handshake(_))
     }
 
-    /// Returns whether the peer has sent `close_notify`.
+    /// Returns `true` if the peer has sent `close_notify`.
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// Returns whether the handshake waits for its turn.
-    pub(crate) fn waits(&self) -> bool {
-        matches!(&self.phase, Phase::Handshake(handshake) if handshake.waits.is_some())
+    /// Returns `true` if the handshake is queued.
+    pub(crate) fn is_queued(&self) -> bool {
+        matches!(&self.phase, SessionPhase::Handshake(handshake) if handshake.queued_at.is_some())
     }
 
-    /// Returns the results of the handshake, once it is done.
-    pub(crate) fn agreed(&self) -> Option<Agreed<'_>> {
+    /// Returns the negotiated parameters when the handshake is complete.
+    pub(crate) fn negotiated(&self) -> Option<Negotiated<'_>> {
         match &self.phase {
-            Phase::Handshake(_) => None,
-            Phase::Rustls(tls) => Some(Agreed {
+            SessionPhase::Handshake(_) => None,
+            SessionPhase::Rustls(tls) => Some(Negotiated {
                 version: tls.protocol_version()?,
                 suite: tls.negotiated_cipher_suite()?.suite(),
                 alpn_protocol: tls.alpn_protocol(),
                 peer_certificates: tls.peer_certificates().unwrap_or_default(),
                 is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
             }),
-            Phase::Records(records) => Some(Agreed {
+            SessionPhase::Records(records) => Some(Negotiated {
                 version: ProtocolVersion::TLSv1_3,
                 suite: records.suite().common.suite,
                 alpn_protocol: records.alpn_protocol(),
@@ -164,91 +164,91 @@ impl Session {
         }
     }
 
-    /// Processes received bytes, and changes them. An answer is appended to `out`, also the alert that goes with an error.
+    /// Processes received bytes in place. A response is appended to `out`, including the alert for an error.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         bytes: &mut [u8],
         plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
-        gate: Option<&dyn Gate>,
+        control: Option<&dyn HandshakeControl>,
     ) -> Result<(), Error> {
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let SessionPhase::Handshake(handshake) = &mut self.phase else {
             return self.process(bytes, plaintext, out);
         };
-        handshake.note(bytes);
-        match handshake.waits {
+        handshake.record_first_bytes(bytes);
+        match handshake.queued_at {
             Some(_) => self.hold(bytes),
-            None => self.advance(bytes, plaintext, out, gate),
+            None => self.advance(bytes, plaintext, out, control),
         }
     }
 
-    /// Goes on with a handshake that has waited for its turn, or begins that of a client.
+    /// Continues a queued handshake, or starts the handshake of a client.
     pub(crate) fn resume(
         &mut self,
         plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
-        gate: Option<&dyn Gate>,
+        control: Option<&dyn HandshakeControl>,
     ) -> Result<(), Error> {
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let SessionPhase::Handshake(handshake) = &mut self.phase else {
             return Ok(());
         };
-        match handshake.waits.take().is_some() || handshake.side() == Side::Client {
-            true => self.advance(&mut [], plaintext, out, gate),
+        match handshake.queued_at.take().is_some() || handshake.side() == Side::Client {
+            true => self.advance(&mut [], plaintext, out, control),
             false => Ok(()),
         }
     }
 
-    /// Goes on with the handshake.
+    /// Continues the handshake.
     fn advance(
         &mut self,
         bytes: &mut [u8],
         plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
-        gate: Option<&dyn Gate>,
+        control: Option<&dyn HandshakeControl>,
     ) -> Result<(), Error> {
-        let must_wait = || gate.is_some_and(|gate| !gate.may_step());
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let must_wait = || control.is_some_and(|control| !control.may_step());
+        let SessionPhase::Handshake(handshake) = &mut self.phase else {
             return Ok(());
         };
-        match handshake.look(bytes, out)? {
-            // rustls gets everything once the configuration is known.
-            Step::Incomplete => self.hold(bytes),
-            Step::Complete => {
+        match handshake.receive_hello(bytes, out)? {
+            // rustls processes the held bytes once the configuration is selected.
+            HelloStatus::Incomplete => self.hold(bytes),
+            HelloStatus::Complete => {
                 let wait = must_wait();
                 self.hold(bytes)?;
-                let Phase::Handshake(handshake) = &mut self.phase else {
+                let SessionPhase::Handshake(handshake) = &mut self.phase else {
                     return Ok(());
                 };
                 if wait {
-                    handshake.waits = Some(self.held.len());
+                    handshake.queued_at = Some(self.held.len());
                     return Ok(());
                 }
-                self.server_name = handshake.answer(out, gate)?;
+                self.server_name = handshake.accept(out, control)?;
                 self.process(&mut [], plaintext, out)
             }
-            Step::Process if handshake.is_costly() && must_wait() => {
-                handshake.waits = Some(self.held.len());
+            HelloStatus::Accepted if handshake.is_expensive() && must_wait() => {
+                handshake.queued_at = Some(self.held.len());
                 self.hold(bytes)
             }
-            Step::Process => self.process(bytes, plaintext, out),
+            HelloStatus::Accepted => self.process(bytes, plaintext, out),
         }
     }
 
     fn hold(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if let Phase::Handshake(handshake) = &self.phase
-            && let Some(begin) = handshake.waits
-            && self.held.len() + bytes.len() > begin + HELD
+        if let SessionPhase::Handshake(handshake) = &self.phase
+            && let Some(begin) = handshake.queued_at
+            && self.held.len() + bytes.len() > begin + MAX_HELD
         {
             return Err(Error::protocol(
-                "more than 128 KiB came while the handshake waited for its turn",
+                "more than 128 KiB arrived while the handshake was queued",
             ));
         }
         self.held.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Processes what is held and, behind it, received bytes.
+    /// Processes the held bytes, followed by the received bytes.
     #[inline]
     fn process(
         &mut self,
@@ -258,11 +258,11 @@ impl Session {
     ) -> Result<(), Error> {
         match self.held.is_empty() {
             true => self.process_in_place(bytes, plaintext, out),
-            false => self.process_behind_held(bytes, plaintext, out),
+            false => self.process_after_held(bytes, plaintext, out),
         }
     }
 
-    fn process_behind_held(
+    fn process_after_held(
         &mut self,
         bytes: &mut [u8],
         plaintext: &mut Plaintext<'_>,
@@ -270,7 +270,7 @@ impl Session {
     ) -> Result<(), Error> {
         let missing = match self.is_handshaking() {
             true => bytes.len(),
-            // The record whose beginning is held; those behind it need not be moved.
+            // Only the rest of the held record is copied, not the records after it.
             false => self.missing_of_record(bytes.len()),
         };
         let (first, rest) = bytes.split_at_mut(missing);
@@ -280,7 +280,7 @@ impl Session {
             return Ok(());
         }
         if !self.held.is_empty() {
-            // rustls waits for more, such as the rest of a message in several records.
+            // rustls needs more bytes, such as the rest of a message in several records.
             self.held.extend_from_slice(rest);
             return self.process_held(plaintext, out);
         }
@@ -293,7 +293,7 @@ impl Session {
         result
     }
 
-    /// Processes what is held, and copies its plaintext.
+    /// Processes the held bytes, and copies their plaintext.
     fn process_held(
         &mut self,
         plaintext: &mut Plaintext<'_>,
@@ -306,17 +306,17 @@ impl Session {
         result
     }
 
-    /// Returns the number of bytes, `most` at most, that the record lacks whose beginning is held.
+    /// Returns the number of missing bytes of the held record, `most` at most.
     fn missing_of_record(&self, most: usize) -> usize {
         let length = match *self.held {
             [_, _, _, high, low, ..] => HEADER + usize::from(u16::from_be_bytes([high, low])),
-            // Its length is among what was received.
+            // The length is in the received bytes.
             _ => return most.min(HEADER - self.held.len()),
         };
         length.saturating_sub(self.held.len()).min(most)
     }
 
-    /// Processes bytes where they are, and holds those that are not processed yet.
+    /// Processes bytes in place, and holds the unprocessed rest.
     #[inline]
     fn process_in_place(
         &mut self,
@@ -328,8 +328,8 @@ impl Session {
             return Ok(());
         }
         let (count, closed) = match &mut self.phase {
-            Phase::Records(records) => {
-                let Received {
+            SessionPhase::Records(records) => {
+                let ReceivedRecords {
                     consumed,
                     plaintext: within,
                     closed,
@@ -337,16 +337,16 @@ impl Session {
                 plaintext.within = within;
                 (consumed, closed)
             }
-            Phase::Rustls(tls) => {
+            SessionPhase::Rustls(tls) => {
                 let Processed { count, result } = tls.process(incoming, plaintext.buffer, out);
                 (count, result)
             }
-            Phase::Handshake(_) => return self.shake_hands(incoming, plaintext, out),
+            SessionPhase::Handshake(_) => return self.process_handshake(incoming, plaintext, out),
         };
         self.processed(incoming, count, closed)
     }
 
-    /// Holds the bytes behind the first `count`, or notes why there are no more.
+    /// Holds the bytes after the first `count`, or records the end or the failure of the session.
     #[inline]
     fn processed(
         &mut self,
@@ -368,18 +368,18 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with the handshake, and with what comes behind it.
-    fn shake_hands(
+    /// Continues the handshake, and processes the data after it.
+    fn process_handshake(
         &mut self,
         incoming: &mut [u8],
         plaintext: &mut Plaintext<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let SessionPhase::Handshake(handshake) = &mut self.phase else {
             return Ok(());
         };
         let Processed { count, result } = handshake.process(incoming, plaintext.buffer, out);
-        if !handshake.is_done() || !matches!(result, Ok(false)) {
+        if !handshake.is_complete() || !matches!(result, Ok(false)) {
             return self.processed(incoming, count, result);
         }
         self.open(out)?;
@@ -390,68 +390,71 @@ impl Session {
         result
     }
 
-    /// Takes the records over when the handshake is done, and sends what was written before.
+    /// Switches to processing records when the handshake is complete, and sends the data written before.
     fn open(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let Phase::Handshake(handshake) = &mut self.phase else {
+        let SessionPhase::Handshake(handshake) = &mut self.phase else {
             return Ok(());
         };
-        let (early, ends) = (std::mem::take(&mut handshake.early), handshake.ends);
-        let Some((tls, can_be_taken)) = handshake.take_tls() else {
+        let (early, end_requested) = (
+            std::mem::take(&mut handshake.early),
+            handshake.end_requested,
+        );
+        let Some((tls, can_extract)) = handshake.take_tls() else {
             return Ok(());
         };
-        self.phase = match can_be_taken {
+        self.phase = match can_extract {
             true => {
                 let records = tls.into_records().map_err(|error| {
                     self.failed = true;
-                    explain::connection(&error)
+                    errors::connection(&error)
                 })?;
-                Phase::Records(Box::new(records))
+                SessionPhase::Records(Box::new(records))
             }
-            false => Phase::Rustls(tls),
+            false => SessionPhase::Rustls(tls),
         };
         self.send(&early, out)?;
-        if ends {
+        if end_requested {
             self.end(out)?;
         }
         Ok(())
     }
 
-    /// Encrypts, and sends the records to `out`.
+    /// Encrypts `bytes`, and sends the records to `out`.
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8], out: &mut impl Output) -> Result<(), Error> {
         if bytes.is_empty() || self.failed {
             return Ok(());
         }
         let sent = match &mut self.phase {
-            Phase::Records(records) => records.send(bytes, out),
-            Phase::Rustls(tls) => {
+            SessionPhase::Records(records) => records.send(bytes, out),
+            SessionPhase::Rustls(tls) => {
                 let mut records = Vec::new();
                 let sent = tls.encrypt(bytes, &mut self.held, &mut records);
                 out.push(records);
                 sent
             }
-            Phase::Handshake(handshake) => return handshake.keep(bytes),
+            SessionPhase::Handshake(handshake) => return handshake.buffer_early(bytes),
         };
         sent.map_err(|error| self.explain(&error))
     }
 
-    /// Sends `close_notify`, after the handshake.
+    /// Sends `close_notify`, after the handshake if it is not complete yet.
     pub(crate) fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.failed {
             return Ok(());
         }
         let ended = match &mut self.phase {
-            Phase::Records(records) => records.end(out),
-            Phase::Rustls(tls) => tls.close_notify(&mut self.held, out),
-            Phase::Handshake(handshake) => {
-                handshake.ends = true;
+            SessionPhase::Records(records) => records.end(out),
+            SessionPhase::Rustls(tls) => tls.close_notify(&mut self.held, out),
+            SessionPhase::Handshake(handshake) => {
+                handshake.end_requested = true;
                 Ok(())
             }
         };
         ended.map_err(|error| self.explain(&error))
     }
 
-    /// Returns an error if the end of the connection below comes too early.
+    /// Handles the end of the underlying connection. Returns an error if the peer has not sent `close_notify`.
     pub(crate) fn ended_below(&self) -> Result<(), Error> {
         if self.peer_closed {
             return Ok(());
@@ -466,16 +469,16 @@ impl Session {
 
     fn side(&self) -> Side {
         match &self.phase {
-            Phase::Handshake(handshake) => handshake.side(),
-            Phase::Rustls(tls) => tls.side(),
-            Phase::Records(records) => records.side(),
+            SessionPhase::Handshake(handshake) => handshake.side(),
+            SessionPhase::Rustls(tls) => tls.side(),
+            SessionPhase::Records(records) => records.side(),
         }
     }
 
     fn explain(&self, error: &rustls::Error) -> Error {
         match &self.phase {
-            Phase::Handshake(handshake) => handshake.explain(error),
-            Phase::Rustls(_) | Phase::Records(_) => explain::connection(error),
+            SessionPhase::Handshake(handshake) => handshake.explain(error),
+            SessionPhase::Rustls(_) | SessionPhase::Records(_) => errors::connection(error),
         }
     }
 }

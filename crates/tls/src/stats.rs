@@ -1,16 +1,16 @@
-//! Counts of the handshakes of a thread's servers.
+//! Handshake statistics of a thread's servers.
 
 use std::cell::Cell;
 
-/// The handshakes that servers of a thread have had. Counts only grow.
+/// The numbers of handshakes of a thread's servers. Counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeStats {
-    /// Handshakes that succeeded, those that resumed a session included.
+    /// Handshakes that succeeded, including resumed ones.
     pub completed: u64,
     /// Handshakes that resumed a session.
     pub resumed: u64,
-    /// Handshakes that failed, took too long, or were refused.
+    /// Handshakes that failed, timed out, or were refused.
     pub failed: u64,
 }
 
@@ -24,7 +24,7 @@ thread_local! {
     };
 }
 
-/// Returns the counts of the handshakes of this thread's servers.
+/// Returns the handshake counts of this thread's servers.
 ///
 /// # Examples
 /// ```
@@ -49,6 +49,6 @@ pub(crate) fn count_failed() {
 fn update(f: impl FnOnce(&mut HandshakeStats)) {
     let mut stats = handshake_stats();
     f(&mut stats);
-    // While the thread is torn down nobody reads them.
+    // The counts are lost while the thread is torn down.
     let _ = STATS.try_with(|cell| cell.set(stats));
 }

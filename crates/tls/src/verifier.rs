@@ -1,4 +1,4 @@
-//! How the certificates of servers are verified.
+//! Verification of server certificates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// A certificate that nobody but itself vouches for.
+/// The error for an untrusted self-signed certificate.
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate is signed by itself")]
-pub(crate) struct SelfSigned;
+#[error("the certificate is self-signed")]
+pub(crate) struct SelfSignedCertificate;
 
-/// Verifies as rustls does, and tells certificates that have signed themselves from those of unknown issuers.
+/// The verifier of rustls, with a specific error for self-signed certificates instead of that for an unknown issuer.
 #[derive(Debug)]
-pub(crate) struct Verifier(pub(crate) Arc<WebPkiServerVerifier>);
+pub(crate) struct ServerVerifier(pub(crate) Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for Verifier {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -31,11 +31,11 @@ impl ServerCertVerifier for Verifier {
             self.0
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The signature is bad when another one of the same name is trusted.
+            // The signature is invalid if another certificate with the same name is trusted.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) if is_self_signed(end_entity) => {
-                let error = OtherError(Arc::new(SelfSigned));
+                let error = OtherError(Arc::new(SelfSignedCertificate));
                 Err(CertificateError::Other(error).into())
             }
             verified => verified,
@@ -69,7 +69,7 @@ fn is_self_signed(cert: &CertificateDer<'_>) -> bool {
     webpki::EndEntityCert::try_from(cert).is_ok_and(|cert| cert.issuer() == cert.subject())
 }
 
-/// Accepts any certificate. That the server has its key is still checked.
+/// A verifier that accepts any certificate. It still verifies that the server has the private key.
 pub(crate) struct AcceptAny(pub(crate) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AcceptAny {

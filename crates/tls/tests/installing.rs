@@ -1,9 +1,9 @@
-//! The ticket keys of a process, which can be installed once: a process of its own.
+//! Installation of the ticket keys of a process. It is possible only once, so this test has its own process.
 
 use uptick_tls::TicketKeys;
 
 #[test]
-fn keys_are_installed_once_and_before_they_are_needed() {
+fn keys_are_installed_once_and_before_their_first_use() {
     let keys = TicketKeys::new().unwrap();
     let state = keys.export().unwrap();
     keys.install().unwrap();
@@ -12,7 +12,7 @@ fn keys_are_installed_once_and_before_they_are_needed() {
     let error = TicketKeys::install(TicketKeys::new().unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "installing ticket keys failed: this process has keys already: install them before a context is loaded"
+        "installing ticket keys failed: this process already has keys: install them before a context is loaded"
     );
     assert_eq!(of_process.export().unwrap(), state);
 }

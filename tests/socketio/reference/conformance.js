@@ -1,6 +1,6 @@
 "use strict";
 // The conformance program on the official server, which is the reference for the tests. It is configured by the
-// same environment variables as `examples/93-socketio-conformance.rs`, except for SIO_WORKERS and SIO_REDIS.
+// same environment variables as `examples/93-socketio-conformance.rs`, except for SIO_WORKERS.
 
 const http = require("node:http");
 const https = require("node:https");
@@ -13,6 +13,7 @@ const host = process.env.SIO_HOST || "127.0.0.1";
 const port = number("SIO_PORT", 3000);
 const tlsPort = number("SIO_TLS_PORT", 0);
 const recovery = number("SIO_RECOVERY_MS", 0);
+const redis = process.env.SIO_REDIS;
 
 const io = new Server({
   serveClient: false,
@@ -141,9 +142,12 @@ const commands = {
         handshake,
       }));
       ack({ ok: true, sockets: sortById(sockets) });
-    } else if (op === "sse" || op === "sse-ack") {
-      // There are no other servers.
-      ack(op === "sse" ? "sent" : { ok: true, values: [] });
+    } else if (op === "sse") {
+      if (redis) socket.nsp.serverSideEmit("sse", ...args);
+      ack("sent");
+    } else if (op === "sse-ack") {
+      if (!redis) return ack({ ok: true, values: [] });
+      socket.nsp.serverSideEmit("sse", ...args, (error, values) => ack({ ok: !error, values }));
     }
   },
   fanout(socket, ack, n, payload) {
@@ -176,6 +180,30 @@ function serve(socket) {
   }
 }
 
+/** Passes events of other servers to the sockets of this one. */
+function answerServers(namespace) {
+  namespace.on("sse", (...args) => {
+    const ack = typeof args.at(-1) === "function" ? args.pop() : () => {};
+    namespace.local.emit("sse", ...args);
+    ack({ server: port, args });
+  });
+}
+
+/** Connects the server with the others over Redis. */
+async function joinCluster() {
+  // The adapter does not handle the errors of commands that are pending when the connection is lost.
+  process.on("unhandledRejection", (error) => console.error(error.message));
+  const publisher = load("redis").createClient({ url: redis });
+  const subscriber = publisher.duplicate();
+  for (const client of [publisher, subscriber]) client.on("error", (error) => console.error(error.message));
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  const { createAdapter, createShardedAdapter } = load("@socket.io/redis-adapter");
+  const create = process.env.SIO_ADAPTER === "sharded" ? createShardedAdapter : createAdapter;
+  io.adapter(create(publisher, subscriber));
+}
+
+io.on("new_namespace", answerServers);
+answerServers(io.of("/"));
 io.on("connection", serve);
 io.of(/^\/dyn-\d+$/).on("connection", serve);
 io.of("/admin")
@@ -197,7 +225,9 @@ if (tlsPort) {
 }
 for (const [server] of servers) io.attach(server);
 const listening = ([server, at]) => new Promise((done) => server.listen(at, host, 4096, done));
-Promise.all(servers.map(listening)).then(() => console.log("ready"));
+Promise.resolve(redis && joinCluster())
+  .then(() => Promise.all(servers.map(listening)))
+  .then(() => console.log("ready"));
 
 process.on("SIGTERM", () => {
   io.disconnectSockets(true);

@@ -1,68 +1,68 @@
-//! Deadlines by the hundred thousand, most of which never come: idle connections, stalled writes.
+//! A timing wheel for hundreds of thousands of deadlines, most of which never expire: idle connections, stalled writes.
 //!
-//! A hierarchical timing wheel (G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels",
-//! 1987) with a coarse tick. Its owner does not touch it on activity: it notes the time of it,
-//! and when the deadline comes, arms again for what is left.
+//! It is a hierarchical timing wheel (G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels",
+//! 1987) with a coarse tick. Activity does not move a deadline: the owner stores the time of the activity,
+//! and arms the deadline again for the remaining time when it expires.
 
 #[cfg(test)]
 mod tests;
 
-/// The wheel's precision in nanoseconds: a deadline is handed out at most so much late.
+/// The precision of the wheel in nanoseconds: a deadline expires at most this late.
 const TICK: u64 = 100_000_000;
 
-/// Each level has 64 slots, and each slot of the next level is as wide as this one in all: 0.1 s,
-/// 6.4 s, 6.8 min, 7.3 h, 19 days, 3.4 years.
+/// Bits of a tick that select the slot within a level. Each level has 64 slots, and a slot of the next level spans a whole level: slots of
+/// 0.1 s, 6.4 s, 6.8 min, 7.3 h, 19 days, 3.4 years.
 const DIGIT: u32 = 6;
 const SLOTS: usize = 1 << DIGIT;
 const LEVELS: usize = 6;
 
-/// What a node has instead of its tick while it waits for its next use.
+/// Tick of a node that is not in use.
 const VACANT: u32 = u32::MAX;
-/// What a node has instead of its tick from its expiry to the next one.
-const SPENT: u32 = u32::MAX - 1;
-/// The tick of deadlines that lie behind all others.
+/// Tick of a node that expired in the last call of `expire`.
+const EXPIRED: u32 = u32::MAX - 1;
+/// Tick of deadlines that are too far away to expire.
 const NEVER: u32 = u32::MAX - 2;
 
-/// No node.
+/// Index of no node.
 const NONE: u32 = u32::MAX;
 
-/// Nodes that may stay allocated without use.
+/// Number of unused nodes that may stay allocated.
 const SPARE: usize = 64;
 
 /// Armed deadlines, each with the token of its owner.
 ///
 /// # Limits
-/// 2³² - 1 deadlines of 20 bytes each. A deadline more than 13 years away never comes.
+/// 2³² - 1 deadlines of 20 bytes each. A deadline more than 13 years away never expires.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    nodes: Vec<Node>,
+    nodes: Vec<DeadlineNode>,
     levels: [Level; LEVELS],
-    /// All ticks up to this one have been handed out. A node is on the level of the highest digit
-    /// in which its tick differs from this one, in the slot that the digit names.
+    /// The last tick whose deadlines have expired. A node is on the level of the highest digit
+    /// in which its tick differs from this one, in the slot with the number of that digit.
     current: u32,
-    vacant: List,
-    spent: List,
+    vacant: NodeList,
+    expired: NodeList,
 }
 
-/// A deadline, in the list of its slot. The token is in halves to save four bytes of padding.
+/// A deadline in the list of its slot. The token is stored in halves to save four bytes of padding.
 #[derive(Debug)]
-struct Node {
+struct DeadlineNode {
     token: [u32; 2],
     tick: u32,
     previous: u32,
     next: u32,
 }
 
-/// The first node of a ring of nodes, or `NONE`.
+/// A circular list of nodes: the index of the first one, or `NONE`.
 #[derive(Clone, Copy, Debug)]
-struct List(u32);
+struct NodeList(u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Level {
     /// A bit for each slot that is not empty.
     occupied: u64,
-    slots: [List; SLOTS],
-    /// No tick in the slot is before this one, unless the slot is empty.
+    slots: [NodeList; SLOTS],
+    /// A lower bound of the ticks in each slot that is not empty.
     earliest: [u32; SLOTS],
 }
 
@@ -70,24 +70,24 @@ impl Wheel {
     pub(crate) fn new() -> Self {
         let level = Level {
             occupied: 0,
-            slots: [List(NONE); SLOTS],
+            slots: [NodeList(NONE); SLOTS],
             earliest: [NEVER; SLOTS],
         };
         Self {
             nodes: Vec::new(),
             levels: [level; LEVELS],
             current: 0,
-            vacant: List(NONE),
-            spent: List(NONE),
+            vacant: NodeList(NONE),
+            expired: NodeList(NONE),
         }
     }
 
-    /// Has the token handed out once `deadline` has come; `None` when the wheel is full.
+    /// Arms a deadline: [`expire`](Self::expire) returns the token at `deadline` or later. Returns `None` if the wheel is full.
     ///
-    /// The number names the deadline for [`disarm`](Self::disarm), until the token is handed out.
+    /// The returned number identifies the deadline for [`disarm`](Self::disarm) until it expires.
     pub(crate) fn arm(&mut self, token: u64, deadline: u64) -> Option<u32> {
         let tick = deadline.div_ceil(TICK).min(u64::from(NEVER)) as u32;
-        let node = Node {
+        let node = DeadlineNode {
             token: [(token >> 32) as u32, token as u32],
             tick: tick.max(self.current + 1),
             previous: NONE,
@@ -109,18 +109,18 @@ impl Wheel {
         Some(at)
     }
 
-    /// Forgets a deadline.
+    /// Removes a deadline.
     ///
-    /// One whose token has been handed out may be disarmed without effect until the next
-    /// [`expire`](Self::expire), so that owners need not be told in any particular order.
+    /// Disarming an expired deadline has no effect until the next [`expire`](Self::expire), so that owners of
+    /// deadlines that expire together may be called in any order.
     pub(crate) fn disarm(&mut self, at: u32) {
         let Some(tick) = self.nodes.get(at as usize).map(|node| node.tick) else {
             return;
         };
-        if tick == VACANT || tick == SPENT {
+        if tick == VACANT || tick == EXPIRED {
             return;
         }
-        let (level, slot) = self.place(tick);
+        let (level, slot) = self.slot_of(tick);
         let level = &mut self.levels[level];
         level.slots[slot].unlink(&mut self.nodes, at);
         if level.slots[slot].0 == NONE {
@@ -130,13 +130,13 @@ impl Wheel {
         self.trim();
     }
 
-    /// Appends the tokens of all deadlines that have come at `now`, and forgets these deadlines.
+    /// Appends the tokens of all deadlines that are due at `now`, and removes these deadlines.
     ///
-    /// Tokens come in the order of their ticks, those of one tick in the order of arming.
+    /// Tokens are ordered by tick, and within one tick by the order of arming.
     pub(crate) fn expire(&mut self, now: u64, out: &mut Vec<u64>) {
-        while self.spent.0 != NONE {
-            let at = self.spent.0;
-            self.spent.unlink(&mut self.nodes, at);
+        while self.expired.0 != NONE {
+            let at = self.expired.0;
+            self.expired.unlink(&mut self.nodes, at);
             self.vacate(at);
         }
         self.trim();
@@ -149,7 +149,7 @@ impl Wheel {
             self.current = start;
             let level = &mut self.levels[level];
             level.occupied &= !(1 << slot);
-            let mut list = std::mem::replace(&mut level.slots[slot], List(NONE));
+            let mut list = std::mem::replace(&mut level.slots[slot], NodeList(NONE));
             while list.0 != NONE {
                 let at = list.0;
                 list.unlink(&mut self.nodes, at);
@@ -157,39 +157,39 @@ impl Wheel {
                 if node.tick > start {
                     self.link(at);
                 } else {
-                    node.tick = SPENT;
+                    node.tick = EXPIRED;
                     let [high, low] = node.token;
                     out.push(u64::from(high) << 32 | u64::from(low));
-                    self.spent.append(&mut self.nodes, at);
+                    self.expired.append(&mut self.nodes, at);
                 }
             }
         }
         self.current = self.current.max(target);
     }
 
-    /// When [`expire`](Self::expire) should be called next, on the same clock as the deadlines.
+    /// Returns the time at which [`expire`](Self::expire) should be called next, on the clock of the deadlines.
     ///
-    /// It is the exact time of the next token, but may be earlier by what was disarmed since.
+    /// It is the exact time of the next expiry, or earlier if deadlines were disarmed since.
     pub(crate) fn next_wakeup(&self) -> Option<u64> {
         let (level, slot) = self.first()?;
         let tick = self.levels[level].earliest[slot];
         (tick != NEVER).then(|| u64::from(tick) * TICK)
     }
 
-    /// Whether no deadline is armed, or was lately.
+    /// Returns `true` if no deadline is armed and none has expired recently.
     pub(crate) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The level and the slot of a tick that is still to come.
-    fn place(&self, tick: u32) -> (usize, usize) {
+    /// Returns the level and the slot of a future tick.
+    fn slot_of(&self, tick: u32) -> (usize, usize) {
         let level = (tick ^ self.current).ilog2() / DIGIT;
         (level as usize, (tick >> (level * DIGIT)) as usize % SLOTS)
     }
 
-    /// The occupied slot that comes first.
+    /// Returns the earliest slot that is not empty.
     fn first(&self) -> Option<(usize, usize)> {
-        // Asked in every iteration, with nothing armed in most programs.
+        // This runs in every iteration, and most programs have no deadline armed.
         if self.nodes.is_empty() {
             return None;
         }
@@ -197,17 +197,17 @@ impl Wheel {
         Some((level, self.levels[level].occupied.trailing_zeros() as usize))
     }
 
-    /// The first tick of a slot.
+    /// Returns the first tick of a slot.
     fn start(&self, level: usize, slot: usize) -> u32 {
         let shift = level as u32 * DIGIT;
         let above = self.current.checked_shr(shift + DIGIT).unwrap_or(0);
         (above << DIGIT | slot as u32) << shift
     }
 
-    /// Puts a node into the slot of its tick.
+    /// Adds a node to the slot of its tick.
     fn link(&mut self, at: u32) {
         let tick = self.nodes[at as usize].tick;
-        let (level, slot) = self.place(tick);
+        let (level, slot) = self.slot_of(tick);
         let level = &mut self.levels[level];
         if level.slots[slot].0 == NONE {
             level.occupied |= 1 << slot;
@@ -218,14 +218,14 @@ impl Wheel {
         level.slots[slot].append(&mut self.nodes, at);
     }
 
-    /// Makes a node that is in no list ready for its next use.
+    /// Marks a node that is in no list as unused.
     fn vacate(&mut self, at: u32) {
         self.nodes[at as usize].tick = VACANT;
         self.vacant.append(&mut self.nodes, at);
-        self.vacant = List(at);
+        self.vacant = NodeList(at);
     }
 
-    /// Gives the memory behind the last node in use back.
+    /// Releases the memory after the last node in use.
     fn trim(&mut self) {
         while self.nodes.last().is_some_and(|node| node.tick == VACANT) {
             let at = self.nodes.len() as u32 - 1;
@@ -238,9 +238,9 @@ impl Wheel {
     }
 }
 
-impl List {
+impl NodeList {
     /// Adds a node at the end.
-    fn append(&mut self, nodes: &mut [Node], at: u32) {
+    fn append(&mut self, nodes: &mut [DeadlineNode], at: u32) {
         if self.0 == NONE {
             self.0 = at;
             nodes[at as usize].previous = at;
@@ -254,9 +254,9 @@ impl List {
         nodes[self.0 as usize].previous = at;
     }
 
-    /// Takes a node out, wherever it is.
-    fn unlink(&mut self, nodes: &mut [Node], at: u32) {
-        let Node { previous, next, .. } = nodes[at as usize];
+    /// Removes a node from any position.
+    fn unlink(&mut self, nodes: &mut [DeadlineNode], at: u32) {
+        let DeadlineNode { previous, next, .. } = nodes[at as usize];
         nodes[previous as usize].next = next;
         nodes[next as usize].previous = previous;
         if self.0 == at {

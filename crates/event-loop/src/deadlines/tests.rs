@@ -12,7 +12,7 @@ fn expire(wheel: &mut Wheel, now: u64) -> Vec<u64> {
 }
 
 #[test]
-fn a_deadline_comes_at_the_tick_after_it_and_not_before() {
+fn a_deadline_expires_at_the_tick_after_it_and_not_before() {
     let mut wheel = Wheel::new();
     wheel.arm(7, SECOND + 1).unwrap();
     wheel.arm(8, SECOND).unwrap();
@@ -24,7 +24,7 @@ fn a_deadline_comes_at_the_tick_after_it_and_not_before() {
 }
 
 #[test]
-fn a_lone_deadline_wakes_the_loop_once_however_far_away_it_is() {
+fn a_single_deadline_wakes_the_loop_once_at_any_distance() {
     for deadline in [SECOND, 60 * SECOND, HOUR, 1000 * HOUR, 100_000 * HOUR] {
         let mut wheel = Wheel::new();
         expire(&mut wheel, 12_345 * TICK);
@@ -54,7 +54,7 @@ fn disarmed_deadlines_wake_the_loop_at_most_once_on_each_level() {
 }
 
 #[test]
-fn a_disarmed_deadline_does_not_come() {
+fn a_disarmed_deadline_does_not_expire() {
     let mut wheel = Wheel::new();
     let first = wheel.arm(1, SECOND).unwrap();
     wheel.arm(2, SECOND).unwrap();
@@ -68,7 +68,7 @@ fn a_disarmed_deadline_does_not_come() {
 }
 
 #[test]
-fn a_deadline_that_has_passed_comes_with_the_next_tick() {
+fn a_deadline_in_the_past_expires_with_the_next_tick() {
     let mut wheel = Wheel::new();
     assert_eq!(expire(&mut wheel, HOUR), []);
     wheel.arm(1, 0).unwrap();
@@ -78,7 +78,7 @@ fn a_deadline_that_has_passed_comes_with_the_next_tick() {
 }
 
 #[test]
-fn disarming_what_has_just_expired_leaves_newer_deadlines_alone() {
+fn disarming_an_expired_deadline_leaves_newer_deadlines_alone() {
     let mut wheel = Wheel::new();
     let expired = wheel.arm(1, SECOND).unwrap();
     assert_eq!(expire(&mut wheel, SECOND), [1]);
@@ -89,7 +89,7 @@ fn disarming_what_has_just_expired_leaves_newer_deadlines_alone() {
 }
 
 #[test]
-fn a_deadline_at_the_end_of_time_never_comes() {
+fn a_deadline_at_the_end_of_time_never_expires() {
     let mut wheel = Wheel::new();
     let never = wheel.arm(1, u64::MAX).unwrap();
     assert_eq!(wheel.next_wakeup(), None);
@@ -102,8 +102,8 @@ fn a_deadline_at_the_end_of_time_never_comes() {
 }
 
 #[test]
-fn memory_returns_once_the_deadlines_are_gone() {
-    assert_eq!(size_of::<Node>(), 20);
+fn memory_is_released_when_the_deadlines_are_gone() {
+    assert_eq!(size_of::<DeadlineNode>(), 20);
     let mut wheel = Wheel::new();
     let survivor = wheel.arm(0, HOUR).unwrap();
     let slots: Vec<u32> = (1..100_000)
@@ -126,20 +126,20 @@ fn memory_returns_once_the_deadlines_are_gone() {
     );
     wheel.disarm(survivor);
     assert_eq!(
-        (wheel.nodes.len(), wheel.vacant.0, wheel.spent.0),
+        (wheel.nodes.len(), wheel.vacant.0, wheel.expired.0),
         (0, NONE, NONE)
     );
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Arms a deadline so long after the present time.
+    /// Arms a deadline this long after the current time.
     Arm(u64),
-    /// Disarms one of the deadlines that are armed, or that came last.
+    /// Disarms an armed deadline or one of those that expired last.
     Disarm(prop::sample::Index),
-    /// Lets so much time pass.
+    /// Advances the time.
     Advance(u64),
-    /// Sleeps until the wheel wants to be called.
+    /// Advances the time to the next wake-up of the wheel.
     Sleep,
 }
 
@@ -164,12 +164,12 @@ struct Armed {
     slot: u32,
     token: u64,
     deadline: u64,
-    /// The last time that the wheel knew of.
+    /// Time of the last `expire` before the deadline was armed.
     since: u64,
 }
 
 impl Armed {
-    /// The tick that the deadline comes with, or none if that is too far away.
+    /// Returns the tick at which the deadline expires; `None` if it is too far away.
     fn tick(&self) -> Option<u64> {
         let tick = self.deadline.div_ceil(TICK).max(self.since / TICK + 1);
         (tick < u64::from(NEVER)).then_some(tick)
@@ -178,7 +178,7 @@ impl Armed {
 
 proptest! {
     #[test]
-    fn deadlines_come_in_order_never_early_and_at_most_one_tick_late(
+    fn deadlines_expire_in_order_never_early_and_at_most_one_tick_late(
         start in prop_oneof![Just(0), 0..1_000_000 * HOUR / 10],
         steps in prop::collection::vec(step(), 1..300),
     ) {
@@ -213,8 +213,8 @@ proptest! {
             if let Some(target) = target {
                 now = target;
                 let tokens = expire(&mut wheel, now);
-                let comes = |one: &Armed| one.tick().is_some_and(|tick| tick <= now / TICK);
-                (expired, armed) = armed.into_iter().partition(comes);
+                let is_due = |one: &Armed| one.tick().is_some_and(|tick| tick <= now / TICK);
+                (expired, armed) = armed.into_iter().partition(is_due);
                 expired.sort_by_key(Armed::tick);
                 prop_assert_eq!(tokens, expired.iter().map(|one| one.token).collect::<Vec<_>>());
                 prop_assert!(expired.iter().all(|one| one.deadline <= now));

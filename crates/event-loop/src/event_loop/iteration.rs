@@ -1,28 +1,28 @@
-//! An iteration of the loop.
+//! One iteration of the loop.
 //!
 //! ```text
-//! ticks queued so far → timers due → flush → wait → I/O → expired deadlines → flush → closed things freed
+//! queued ticks → due timers → flush → wait → I/O → expired deadlines → flush → closed objects freed
 //! ```
 //!
-//! Cost of an iteration beside its callbacks: one system call (the wait), one reading of the clock, no allocation. With
-//! deadlines armed, a reading of the coarse clock is added; with timers pending, a second one of the exact clock.
+//! Cost of an iteration besides its callbacks: one system call (the wait), one reading of the clock, no allocation. Armed
+//! deadlines add a reading of the coarse clock, pending timers a second one of the exact clock.
 //!
-//! Deadlines and timeouts expire only when they were due before the wait began: what had come by then has been handled.
-//! So a deadline that ends a wait expires in the next iteration, whose wait takes no time.
+//! Deadlines and timeouts expire only if they were due before the wait began, so that earlier events are handled first.
+//! A deadline that ends a wait expires in the next iteration, whose wait does not block.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::{Inner, Tick};
+use super::{LoopState, Tick};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::panic::{catch, contain};
+use crate::panic::{catch, catch_and_log};
 use crate::token::Token;
 
-/// How many full waits in a row put off what is to expire: so many report a quarter of a million events.
+/// The number of consecutive full waits that delay expiry. They report a quarter of a million events.
 const FULL_WAITS: u32 = 256;
 
-impl Inner {
+impl LoopState {
     /// Runs one iteration, which waits for at most `limit`.
     pub(super) fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
         self.iterations.set(self.iterations.get().wrapping_add(1));
@@ -38,12 +38,12 @@ impl Inner {
     }
 
     fn run_ticks(&self) {
-        if self.remote.has_arrivals() {
-            let arrivals = self.remote.take_arrivals();
+        if self.remote.has_incoming() {
+            let incoming = self.remote.take_incoming();
             let mut ticks = self.ticks.borrow_mut();
-            ticks.extend(arrivals.tasks.into_iter().map(Tick::Task));
-            ticks.extend(arrivals.calls.into_iter().map(|call| Tick::Call(call)));
-            if arrivals.stop {
+            ticks.extend(incoming.tasks.into_iter().map(Tick::Task));
+            ticks.extend(incoming.calls.into_iter().map(|call| Tick::Call(call)));
+            if incoming.stop {
                 self.stopping.set(true);
             }
         }
@@ -51,8 +51,8 @@ impl Inner {
         for _ in 0..queued {
             let tick = self.ticks.borrow_mut().pop_front();
             match tick {
-                Some(Tick::Call(call)) => contain("tick", call),
-                Some(Tick::Task(task)) => contain("task", || {
+                Some(Tick::Call(call)) => catch_and_log("tick", call),
+                Some(Tick::Task(task)) => catch_and_log("task", || {
                     task.run();
                 }),
                 None => break,
@@ -64,18 +64,17 @@ impl Inner {
         if self.timers.borrow().is_empty() {
             return;
         }
-        // The callbacks of the last iteration took time that the waiting below must not add to, and so do these.
+        // The wait is shortened by the time that the callbacks of the last iteration and the timers below take.
         self.read_clock_after_callbacks(self.clock.elapsed());
         if crate::timer::run_due(self, self.elapsed.get()) {
             self.read_clock_after_callbacks(self.clock.elapsed());
         }
     }
 
-    /// Returns for how long the wait may take.
+    /// Returns the time for which the next wait may block; `None` for no limit.
     pub(super) fn timeout(&self, limit: Option<Duration>) -> Option<Duration> {
-        let waits_for_nothing = !self.is_alive();
-        if waits_for_nothing || self.has_work() || self.stopping.get() || self.remote.has_arrivals()
-        {
+        let nothing_pending = !self.is_alive();
+        if nothing_pending || self.has_work() || self.stopping.get() || self.remote.has_incoming() {
             return Some(Duration::ZERO);
         }
         let timer = self.timers.borrow().next_deadline();
@@ -86,7 +85,7 @@ impl Inner {
     }
 
     fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
-        self.note_lag();
+        self.record_lag();
         self.count_lag();
         let began = self.elapsed.get();
         let timeout = self.timeout(limit);
@@ -95,11 +94,11 @@ impl Inner {
         let result = poller.wait(&mut events, timeout);
         self.read_clock();
         result.map_err(|error| Error::poll("waiting for events", error))?;
-        // What is ready beyond a full wait has to be seen before anything expires, but not for ever.
+        // A full wait may leave readiness unreported, which is handled before anything expires, up to a limit.
         let full_waits = self.full_waits.get() + 1;
         if events.len() < poller.capacity() || full_waits > FULL_WAITS {
             self.full_waits.set(0);
-            self.seen.set(began);
+            self.handled_until.set(began);
         } else {
             self.full_waits.set(full_waits);
         }
@@ -115,13 +114,13 @@ impl Inner {
         events.clear();
         self.events.replace(events);
         ready.clear();
-        give_back(&self.ready, ready);
+        restore_storage(&self.ready, ready);
     }
 
-    /// Expires what was due when the last look at readiness began: later than that, bytes may wait that count.
+    /// Expires deadlines and timeouts that were due when the last poll for readiness began. For later ones, unhandled events may exist.
     fn run_deadlines(&self) {
-        let now = self.seen.get();
-        crate::timer::run_expiring(self, now);
+        let now = self.handled_until.get();
+        crate::timer::run_due_timeouts(self, now);
         if self
             .deadlines
             .borrow()
@@ -148,7 +147,7 @@ impl Inner {
             self.drive(token, |driver| driver.flush(token));
         }
         flush.clear();
-        give_back(&self.flush, flush);
+        restore_storage(&self.flush, flush);
     }
 
     #[inline]
@@ -161,7 +160,7 @@ impl Inner {
             self.drive(token, |driver| driver.reap(token));
         }
         reap.clear();
-        give_back(&self.reap, reap);
+        restore_storage(&self.reap, reap);
     }
 
     #[inline]
@@ -171,14 +170,14 @@ impl Inner {
         if let Err(message) = catch(|| call(driver)) {
             let reported = catch(|| driver.panicked(token, &message));
             if reported.is_err() {
-                tracing::error!("a callback panicked while a panic was reported: {message}");
+                tracing::error!("a callback panicked while another panic was reported: {message}");
             }
         }
     }
 }
 
-/// Returns the storage of a drained list to it, unless the list was filled again meanwhile.
-fn give_back<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
+/// Puts the storage of a drained list back, unless the list was filled again in the meantime.
+fn restore_storage<T>(list: &RefCell<Vec<T>>, storage: Vec<T>) {
     let mut list = list.borrow_mut();
     if list.capacity() == 0 {
         *list = storage;

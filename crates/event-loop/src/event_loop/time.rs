@@ -1,11 +1,11 @@
-//! The time of the loop, and how far callbacks make it lag behind.
+//! The loop's time, and its lag behind the clock while callbacks run.
 
 use std::time::Duration;
 
-use super::Inner;
+use super::LoopState;
 
-impl Inner {
-    /// Returns the loop's time, read anew if the loop does not run.
+impl LoopState {
+    /// Returns the loop's time, read from the clock if the loop is not running.
     #[inline]
     pub(crate) fn time(&self) -> u64 {
         if !self.running.get() {
@@ -14,36 +14,36 @@ impl Inner {
         self.elapsed.get()
     }
 
-    /// Returns the time of the call, for durations that begin with it. It does not change the loop's time.
+    /// Returns the time of the call, for durations that count from it. It does not change the loop's time.
     pub(crate) fn time_of_call(&self) -> u64 {
         nanoseconds(self.clock.elapsed()).max(self.elapsed.get())
     }
 
-    /// Returns the time up to which readiness has been looked at and handled.
-    pub(crate) fn seen(&self) -> u64 {
-        self.seen.get()
+    /// Returns the time up to which readiness was polled and handled.
+    pub(crate) fn handled_until(&self) -> u64 {
+        self.handled_until.get()
     }
 
-    /// Reads the clock.
+    /// Sets the loop's time from the clock.
     pub(super) fn read_clock(&self) {
         self.set_time(self.clock.elapsed());
     }
 
-    /// Reads the clock after callbacks, and notes how far they have made the loop's time lag behind.
+    /// Sets the loop's time after callbacks, and records its lag.
     pub(super) fn read_clock_after_callbacks(&self, now: Duration) {
         let before = self.elapsed.get();
         self.set_time(now);
-        self.lags.borrow_mut().note(before, self.elapsed.get());
+        self.lags.borrow_mut().record(before, self.elapsed.get());
     }
 
-    /// Notes how far callbacks have made the loop's time lag behind, where deadlines may count from it.
-    pub(super) fn note_lag(&self) {
+    /// Records the lag of the loop's time if deadlines may count from it.
+    pub(super) fn record_lag(&self) {
         if !self.deadlines.borrow().is_empty() {
             self.read_clock_after_callbacks(self.clock.coarse());
         }
     }
 
-    /// Counts for how long callbacks have worked since the last wait, where a clock was read behind them.
+    /// Adds the time that callbacks took since the last wait to the histogram, if a clock was read after them.
     pub(super) fn count_lag(&self) {
         if !self.deadlines.borrow().is_empty() || !self.timers.borrow().is_empty() {
             self.lags.borrow_mut().end_iteration();
@@ -55,7 +55,7 @@ impl Inner {
     }
 }
 
-/// Returns a duration in nanoseconds; one that is too long counts as 584 years.
+/// Converts a duration to nanoseconds, 584 years at most.
 pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

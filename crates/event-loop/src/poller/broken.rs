@@ -1,4 +1,4 @@
-//! What stands in for a poller that could not be opened: it says so each time it is used.
+//! A substitute for a poller that could not be opened.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use super::{Interest, Poller, Readiness, Trigger, Wake};
 use crate::token::Token;
 
+/// A poller whose operations all fail with the error of opening the real one.
 pub(crate) struct BrokenPoller {
     kind: io::ErrorKind,
     errno: Option<i32>,
 }
 
-/// Wakes nobody.
+/// A waker without effect.
 pub(crate) struct NoWake;
 
 impl Wake for NoWake {

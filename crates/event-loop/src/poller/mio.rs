@@ -1,4 +1,4 @@
-//! The real poller: mio, edge-triggered.
+//! The system's poller: mio, edge-triggered.
 //!
 //! Cost: one system call for each wait, one for each descriptor that is added, none while it is watched.
 
@@ -14,7 +14,7 @@ use mio::{Events, Poll, Waker};
 use super::{Interest, Poller, Readiness, Trigger, Wake};
 use crate::token::{DriverId, Token};
 
-/// How many events one wait takes.
+/// The maximum number of events of one wait.
 const EVENTS: usize = 1024;
 
 /// The token of the waker; its events only end the wait.
@@ -41,7 +41,7 @@ impl MioPoller {
     /// Opens a poller.
     ///
     /// # Errors
-    /// The error of the system: `EMFILE` or `ENFILE` when there is no descriptor left.
+    /// The error of the system: `EMFILE` or `ENFILE` if no file descriptor is left.
     pub fn new() -> io::Result<Self> {
         const { assert!(usize::BITS >= 64, "tokens are 64 bits wide") };
         let poll = Poll::new()?;
@@ -53,8 +53,8 @@ impl MioPoller {
         })
     }
 
-    /// Level-triggered watches, which mio's interface does not have: they go into mio's epoll instance directly. Their events
-    /// come out of it through mio like all others.
+    /// Adds or changes a level-triggered watch. mio does not support these, so they are added to mio's epoll instance directly; mio
+    /// reports their events like all others.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn level(
         &self,
@@ -125,7 +125,7 @@ impl MioPoller {
     }
 }
 
-/// Urgent data comes with the event of all other data, and costs nothing where there is none.
+/// The read interest includes urgent data, which is reported with the event of other data and costs nothing if there is none.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const READABLE: mio::Interest = mio::Interest::READABLE.add(mio::Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,4 +1,4 @@
-//! What the loop asks of the operating system, behind one small trait.
+//! The poller: readiness notification by the operating system, behind one small trait.
 
 mod broken;
 mod mio;
@@ -16,15 +16,15 @@ pub(crate) use broken::{BrokenPoller, NoWake};
 pub use mio::MioPoller;
 pub use scripted::{ScriptedPoller, Step};
 
-/// Waits for readiness of file descriptors.
+/// An interface to the system's readiness notification for file descriptors.
 ///
-/// [`MioPoller`] is the real one; [`ScriptedPoller`] plays a script on a manual clock, for tests.
+/// [`MioPoller`] uses the operating system; [`ScriptedPoller`] plays a script on a manual clock, for tests.
 pub trait Poller {
-    /// Starts to watch a descriptor under a token; it ends when the descriptor and all its duplicates are closed, or when it
+    /// Starts to watch a descriptor under a token. The watch ends when the descriptor and all its duplicates are closed, or when it
     /// is [forgotten](Poller::forget).
     ///
     /// # Errors
-    /// What the system says: `EEXIST` for a descriptor that is watched, `EPERM` for one that cannot be (a regular file).
+    /// The error of the system: `EEXIST` if the descriptor is already watched, `EPERM` if it cannot be watched (a regular file).
     fn watch(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -33,11 +33,10 @@ pub trait Poller {
         trigger: Trigger,
     ) -> io::Result<()>;
 
-    /// Changes what a watched descriptor is watched for. A watch with [`Trigger::Exclusive`] stays exclusive, and no other
-    /// becomes it.
+    /// Changes the interest of a watched descriptor. It cannot change to or from [`Trigger::Exclusive`].
     ///
     /// # Errors
-    /// The error of the system: `ENOENT` for a descriptor that is not watched, `EINVAL` for a change from `Trigger::Exclusive`.
+    /// The error of the system: `ENOENT` if the descriptor is not watched, `EINVAL` for a change from `Trigger::Exclusive`.
     fn change(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -46,55 +45,55 @@ pub trait Poller {
         trigger: Trigger,
     ) -> io::Result<()>;
 
-    /// Stops watching a descriptor; not needed before closing one that has no duplicates.
+    /// Stops watching a descriptor. This is not needed before closing a descriptor without duplicates.
     ///
     /// # Errors
-    /// What the system says: `ENOENT` for a descriptor that is not watched.
+    /// The error of the system: `ENOENT` if the descriptor is not watched.
     fn forget(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
 
-    /// Waits until something is ready or the time has passed, and appends what is ready. `None` waits without end.
+    /// Waits until a descriptor is ready or the timeout has elapsed, and appends the events. `None` waits without a limit.
     ///
     /// # Errors
-    /// What the system says, except `EINTR`: an interrupted wait is a wait with no events.
+    /// The error of the system, except `EINTR`: an interrupted wait is a wait without events.
     fn wait(
         &mut self,
         events: &mut Vec<(Token, Readiness)>,
         timeout: Option<Duration>,
     ) -> io::Result<()>;
 
-    /// What ends a wait from another thread.
+    /// Returns a waker, which ends a wait from another thread.
     fn waker(&self) -> Arc<dyn Wake>;
 
-    /// The descriptor that becomes readable when a wait would not block, where there is one.
+    /// Returns a descriptor that becomes readable when a wait would not block, if there is one. Default: `None`.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// How many events one wait reports at most. Default: no limit.
+    /// Returns the maximum number of events of one wait. Default: no limit.
     fn capacity(&self) -> usize {
         usize::MAX
     }
 
-    /// Whether a level-triggered watch needs [`change`](Poller::change) after each event to report again.
+    /// Returns `true` if a level-triggered watch needs [`change`](Poller::change) after each event to report again. Default: `false`.
     fn level_needs_rearming(&self) -> bool {
         false
     }
 }
 
-/// Ends a [`wait`](Poller::wait) from any thread.
+/// A waker that ends a [`wait`](Poller::wait) from any thread.
 pub trait Wake: Send + Sync {
-    /// Makes the current wait, or the next one, return at once.
+    /// Ends the current wait, or else the next one, at once.
     fn wake(&self);
 }
 
-/// What a descriptor is watched for.
+/// The operations for which a descriptor is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// Something to read, a hang-up included.
+    /// Reading, including a hang-up.
     Read,
-    /// Room to write.
+    /// Writing.
     Write,
-    /// Both.
+    /// Reading and writing.
     Both,
 }
 
@@ -112,41 +111,41 @@ impl Interest {
 /// The condition under which readiness is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// Once for each change: cheapest, right for those who read until it blocks, or until a short read where [`Readiness::splits_reads`] is
-    /// false.
+    /// Once for each change. This is cheapest; the driver has to read until the read would block, or until a short read if
+    /// [`Readiness::splits_reads`] is false.
     Edge,
-    /// In each wait for as long as it lasts.
+    /// Repeatedly, in each wait for as long as the condition holds.
     Level,
-    /// As [`Level`](Trigger::Level), for a socket that the pollers of several threads or processes watch: of the pollers
-    /// that wait, one is woken rather than all (`EPOLLEXCLUSIVE`). A poller that does not wait then may report it, too.
+    /// Like [`Level`](Trigger::Level), for a socket watched by the pollers of several threads or processes: an event wakes one of the
+    /// waiting pollers rather than all (`EPOLLEXCLUSIVE`). A poller that is not waiting at that moment may also report it.
     ///
-    /// The poller that is woken handles what is ready; if it stops watching instead, that waits for the next event. Each poller
+    /// The woken poller must handle the event; if it stops watching instead, the event stays unhandled until the next one. Each poller
     /// watches its own duplicate of the descriptor, or forgets it before it is closed. Linux only; elsewhere the same as `Level`.
     Exclusive,
 }
 
 bitflags::bitflags! {
-    /// The conditions that a descriptor is ready for.
+    /// The conditions of a ready descriptor.
     #[derive(Clone, Copy, Default, PartialEq, Eq)]
     pub struct Readiness: u8 {
-        /// There is something to read.
+        /// There is data to read.
         const READABLE = 1 << 0;
         /// There is room to write.
         const WRITABLE = 1 << 1;
-        /// The peer has ended its side, or both are gone.
+        /// The peer has closed its write half, or the connection is closed.
         const READ_CLOSED = 1 << 2;
-        /// Writing is over, by a reset as a rule.
+        /// The write half is closed, usually by a reset.
         const WRITE_CLOSED = 1 << 3;
         /// The descriptor has an error to report.
         const ERROR = 1 << 4;
-        /// TCP urgent data, or other out-of-band data: one read may stop in front of it, and not return all there is. Reported
+        /// TCP urgent data, or other out-of-band data: a read may stop before it, and not return all available data. Reported
         /// for edge-triggered watches, on Linux.
         const PRIORITY = 1 << 5;
     }
 }
 
 impl Readiness {
-    /// Whether there is something to read: bytes, the end or an error.
+    /// Returns `true` if a read would return data, the end of the stream or an error.
     #[inline]
     pub const fn is_readable(self) -> bool {
         self.intersects(
@@ -157,38 +156,38 @@ impl Readiness {
         )
     }
 
-    /// Whether a write would tell something: room, or an error.
+    /// Returns `true` if a write would accept data or return an error.
     #[inline]
     pub const fn is_writable(self) -> bool {
         self.intersects(Self::WRITABLE.union(Self::WRITE_CLOSED).union(Self::ERROR))
     }
 
-    /// Whether the peer has ended its side, or both are gone.
+    /// Returns `true` if the peer has closed its write half, or the connection is closed.
     #[inline]
     pub const fn is_read_closed(self) -> bool {
         self.intersects(Self::READ_CLOSED.union(Self::ERROR))
     }
 
-    /// Whether writing is over.
+    /// Returns `true` if the write half is closed.
     #[inline]
     pub const fn is_write_closed(self) -> bool {
         self.intersects(Self::WRITE_CLOSED.union(Self::ERROR))
     }
 
-    /// Whether a read may return less than there is, also with room left: because of urgent data, or because the end or an
-    /// error is behind the bytes.
+    /// Returns `true` if a read may return less than the available data although its buffer has room: because of urgent data, or because the
+    /// end of the stream or an error follows the data.
     #[inline]
     pub const fn splits_reads(self) -> bool {
         self.intersects(Self::READ_CLOSED.union(Self::ERROR).union(Self::PRIORITY))
     }
 
-    /// Whether there is urgent data.
+    /// Returns `true` if there is urgent data.
     #[inline]
     pub const fn is_priority(self) -> bool {
         self.intersects(Self::PRIORITY)
     }
 
-    /// Whether the descriptor has an error to report.
+    /// Returns `true` if the descriptor has an error to report.
     #[inline]
     pub const fn is_error(self) -> bool {
         self.intersects(Self::ERROR)

@@ -1,4 +1,4 @@
-//! A poller for tests: it reports what a script says and moves a manual clock instead of sleeping.
+//! A poller for tests: it reports scripted events and moves a manual clock instead of sleeping.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,24 +14,24 @@ use super::{Interest, Poller, Readiness, Trigger, Wake};
 use crate::clock::ManualClock;
 use crate::token::Token;
 
-/// What happens in one wait of a [`ScriptedPoller`].
+/// One step of a [`ScriptedPoller`]'s script: the outcome of one wait.
 #[derive(Debug)]
 pub enum Step {
     /// These descriptors are ready; no time passes.
     Ready(Vec<(RawFd, Readiness)>),
-    /// The time passes, or as much of it as the loop wants to wait.
+    /// The time passes, but no more than the loop's timeout.
     Sleep(Duration),
     /// A signal interrupts the wait.
     Interrupted,
-    /// The process is stopped in the wait for the time, however long the loop wants to wait, and a signal interrupts it.
+    /// The process is stopped for the time during the wait, regardless of the loop's timeout, and a signal interrupts the wait.
     Stopped(Duration),
     /// The wait fails.
     Fail(io::ErrorKind),
 }
 
-/// Plays [`Step`]s, one in each wait; after the last one it sleeps for as long as the loop asks.
+/// A poller that plays [`Step`]s, one in each wait. After the last step, each wait sleeps for the loop's timeout.
 ///
-/// Time is the [`ManualClock`]'s: a wait moves it. A wait without end and without a step fails, so that a test ends
+/// A wait advances the [`ManualClock`]. A wait without a timeout and without a step fails, so that a test ends
 /// instead of hanging. Clones share the script.
 ///
 /// # Examples
@@ -53,8 +53,8 @@ pub struct ScriptedPoller {
     waker: Arc<Flag>,
 }
 
-/// How many waits are remembered.
-const MOST_WAITS: usize = 65_536;
+/// The maximum number of recorded waits.
+const MAX_WAITS: usize = 65_536;
 
 #[derive(Default)]
 struct Script {
@@ -65,7 +65,7 @@ struct Script {
 
 struct Watched {
     fd: RawFd,
-    /// Device and inode: when they are others, the descriptor was closed in between, which ends its watching.
+    /// Device and inode. If they differ, the descriptor was closed in between, which ends its watch.
     file: (i128, i128),
     token: Token,
     interest: Interest,
@@ -81,7 +81,7 @@ impl Wake for Flag {
 }
 
 impl ScriptedPoller {
-    /// Makes a poller with an empty script.
+    /// Creates a poller with an empty script.
     pub fn new(clock: &ManualClock) -> Self {
         ScriptedPoller {
             shared: Rc::default(),
@@ -95,15 +95,15 @@ impl ScriptedPoller {
         self.shared.borrow_mut().steps.push_back(step);
     }
 
-    /// How long the loop asked to wait, for each wait so far.
+    /// Returns the timeout of each wait so far.
     ///
     /// # Limits
-    /// Of more than 65,536 waits the last ones.
+    /// The last 65,536 waits are recorded.
     pub fn waits(&self) -> Vec<Option<Duration>> {
         self.shared.borrow().waits.iter().copied().collect()
     }
 
-    /// The descriptors that are watched now, and those that were closed without having been forgotten.
+    /// Returns the watched descriptors, including those that were closed without having been forgotten.
     pub fn watched(&self) -> Vec<RawFd> {
         let script = self.shared.borrow();
         script.watched.iter().map(|watched| watched.fd).collect()
@@ -173,7 +173,7 @@ impl Poller for ScriptedPoller {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let mut script = self.shared.borrow_mut();
-        if script.waits.len() >= MOST_WAITS {
+        if script.waits.len() >= MAX_WAITS {
             script.waits.pop_front();
         }
         script.waits.push_back(timeout);
@@ -206,7 +206,7 @@ impl Poller for ScriptedPoller {
                 Some(timeout) => self.clock.advance(timeout),
                 None => {
                     return Err(io::Error::other(
-                        "the script is over and the loop would wait without end",
+                        "the script has ended and the loop would wait without a timeout",
                     ));
                 }
             },
@@ -219,7 +219,7 @@ impl Poller for ScriptedPoller {
     }
 }
 
-/// What a descriptor is of.
+/// Returns the device and the inode of a descriptor.
 fn file_of(fd: BorrowedFd<'_>) -> io::Result<(i128, i128)> {
     let stat = rustix::fs::fstat(fd)?;
     // Systems have different types for these numbers.
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_that_was_closed_can_be_watched_again_with_its_number() {
+    fn the_number_of_a_closed_descriptor_can_be_watched_again() {
         let mut poller = ScriptedPoller::new(&ManualClock::new());
         let (first, _other) = UnixStream::pair().unwrap();
         let (second, _other) = UnixStream::pair().unwrap();
@@ -250,7 +250,7 @@ mod tests {
         let mut watch = |fd: BorrowedFd<'_>| poller.watch(fd, token, Interest::Both, Trigger::Edge);
         watch(first.as_fd()).unwrap();
         assert!(watch(first.as_fd()).is_err());
-        // Closes the first one, and gives its number to the second.
+        // Closes the first descriptor, and duplicates the second one to its number.
         let mut first: OwnedFd = first.into();
         rustix::io::dup2(&second, &mut first).unwrap();
         watch(first.as_fd()).unwrap();
@@ -259,15 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_waits_are_remembered() {
+    fn the_last_waits_are_recorded() {
         let mut poller = ScriptedPoller::new(&ManualClock::new());
         let mut events = Vec::new();
-        for wait in 0..=MOST_WAITS {
+        for wait in 0..=MAX_WAITS {
             let timeout = Duration::from_millis(wait as u64);
             poller.wait(&mut events, Some(timeout)).unwrap();
         }
         let waits = poller.waits();
-        assert_eq!(waits.len(), MOST_WAITS);
+        assert_eq!(waits.len(), MAX_WAITS);
         assert_eq!(waits[0], Some(Duration::from_millis(1)));
     }
 }

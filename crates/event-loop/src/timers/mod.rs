@@ -1,35 +1,35 @@
-//! The store of user timers: which are pending, which is next, which are due.
+//! The store of user timers.
 //!
-//! Times are nanoseconds on the loop's clock, which the caller reads. Timers come out by deadline,
-//! and in the order in which they were armed where deadlines are equal.
+//! Times are nanoseconds on the loop's clock, which the caller reads. Timers fire by deadline,
+//! and timers with equal deadlines in the order in which they were armed.
 
 mod ladder;
 #[cfg(test)]
 mod tests;
 
 use crate::table::{Id, Table};
-use ladder::{Entry, Ladder};
+use ladder::{Ladder, QueuedTimer};
 
-/// Entries of cancelled timers that may stay in the queue beyond one for each armed timer.
+/// Number of entries of cancelled timers that may stay in the queue, in addition to one for each armed timer.
 const SPARE: usize = 64;
 
-/// Pending timers, each with a value (the callback, and what else the loop needs to run it).
+/// Pending timers, each with a value (the callback and its data).
 ///
 /// # Limits
-/// As many timers as the table has slots. A cancelled timer's value is dropped at once; its 24
+/// The number of slots of the table. A cancelled timer's value is dropped at once, and its 24
 /// bytes in the queue at the latest when more than half of the queue is cancelled.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
-    /// `None` while a timer runs.
+    /// The values by id; `None` while the timer runs.
     table: Table<Option<T>>,
     queue: Ladder,
-    /// Due entries that the current pass must leave to the next one.
-    aside: Vec<Entry>,
+    /// Due timers that were armed during the current pass and wait for the next one.
+    aside: Vec<QueuedTimer>,
     armed: usize,
     next_seq: u64,
 }
 
-/// A point in the sequence of armings; see [`Timers::cut`].
+/// A sequence number of an arming; see [`Timers::cut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seq(u64);
 
@@ -48,7 +48,7 @@ impl<T> Timers<T> {
         }
     }
 
-    /// How many timers there are, armed or running.
+    /// Returns the number of timers, armed or running.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -57,7 +57,7 @@ impl<T> Timers<T> {
         self.table.is_empty()
     }
 
-    /// Arms a new timer; `None` when the table is full.
+    /// Arms a new timer. Returns `None` if the table is full.
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> Option<Id> {
         let id = self.table.insert(Some(value))?;
         self.push(deadline, id);
@@ -65,14 +65,14 @@ impl<T> Timers<T> {
         Some(id)
     }
 
-    /// Whether the timer is armed or running.
+    /// Returns `true` if the timer is armed or running.
     pub(crate) fn contains(&self, id: Id) -> bool {
         self.table.get(id).is_some()
     }
 
     /// Cancels a timer and returns its value, unless the timer is unknown, has fired or is running.
     ///
-    /// A running timer is forgotten all the same: [`rearm`](Self::rearm) will not take it back.
+    /// A running timer is cancelled too: [`rearm`](Self::rearm) then fails.
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
         let value = self.table.remove(id)??;
         self.armed -= 1;
@@ -80,12 +80,12 @@ impl<T> Timers<T> {
         Some(value)
     }
 
-    /// Forgets a running timer, and returns whether it was still known.
+    /// Removes a running timer. Returns `false` if it was cancelled.
     pub(crate) fn forget(&mut self, id: Id) -> bool {
         self.table.remove(id).is_some()
     }
 
-    /// The deadline of the timer that comes first.
+    /// Returns the earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let aside = self
             .aside
@@ -97,23 +97,23 @@ impl<T> Timers<T> {
             .min()
     }
 
-    /// The end of what has been armed so far: a pass over the due timers that takes its cut before
-    /// the first callback runs none that a callback arms.
+    /// Returns the next sequence number. A pass over the due timers takes it before the first callback, so that
+    /// the pass runs no timer that a callback arms.
     pub(crate) fn cut(&self) -> Seq {
         Seq(self.next_seq)
     }
 
-    /// Takes out the first timer due at `now` that was armed before the cut.
+    /// Takes the first timer that is due at `now` and was armed before the cut.
     ///
-    /// Where `keep` holds (the timer is periodic), the timer is running from now on: its id stays
-    /// valid until [`rearm`](Self::rearm) or [`remove`](Self::remove). Otherwise it is gone.
+    /// If `keep` returns `true` (the timer is periodic), the timer is now running: its id stays
+    /// valid until [`rearm`](Self::rearm) or [`remove`](Self::remove). Otherwise the timer is removed.
     pub(crate) fn pop_due(
         &mut self,
         now: u64,
         before: Seq,
         keep: impl FnOnce(&T) -> bool,
     ) -> Option<(Id, T)> {
-        // Left by a pass that was not carried to its end.
+        // These were left by a pass that did not run to its end.
         if self.aside.first().is_some_and(|entry| entry.seq < before.0) {
             self.put_back();
         }
@@ -131,23 +131,23 @@ impl<T> Timers<T> {
         None
     }
 
-    /// Arms a running timer again, under the same id, behind all timers armed before with the same
+    /// Arms a running timer again, under the same id, after all timers that are already armed for the same
     /// deadline.
     ///
     /// # Errors
-    /// The value comes back if the timer was cancelled while it ran.
+    /// The value, if the timer was cancelled while it ran.
     pub(crate) fn rearm(&mut self, id: Id, deadline: u64, value: T) -> Result<(), T> {
-        let Some(place @ None) = self.table.get_mut(id) else {
+        let Some(slot @ None) = self.table.get_mut(id) else {
             return Err(value);
         };
-        *place = Some(value);
+        *slot = Some(value);
         self.push(deadline, id);
         self.armed += 1;
         Ok(())
     }
 
     fn push(&mut self, deadline: u64, id: Id) {
-        self.queue.push(Entry {
+        self.queue.push(QueuedTimer {
             deadline,
             seq: self.next_seq,
             id,
@@ -173,7 +173,7 @@ impl<T> Timers<T> {
         self.drop_cancelled();
     }
 
-    /// Makes sure that the queue's first entry is live and that few of the others are not.
+    /// Ensures that the queue's first entry is armed, and that only a few of the others are cancelled.
     fn drop_cancelled(&mut self) {
         let Self {
             table,

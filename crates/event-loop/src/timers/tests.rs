@@ -13,7 +13,7 @@ fn periodic<T>(_: &T) -> bool {
     true
 }
 
-/// Runs everything that is due, as a pass does whose callbacks do nothing.
+/// Runs a pass over the due timers, and returns their values.
 fn fire<T>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
     let cut = timers.cut();
     std::iter::from_fn(|| timers.pop_due(now, cut, once))
@@ -21,7 +21,7 @@ fn fire<T>(timers: &mut Timers<T>, now: u64) -> Vec<T> {
         .collect()
 }
 
-/// How many entries the queue has memory for.
+/// Returns the number of entries for which the queue has memory.
 fn capacity<T>(timers: &Timers<T>) -> usize {
     timers.queue.measure().1
 }
@@ -133,7 +133,7 @@ fn a_periodic_timer_cancelled_while_it_runs_is_not_armed_again() {
 
 #[test]
 fn the_end_of_time_is_a_deadline_like_any_other() {
-    let mut timers = Timers::with_queue(Ladder::with_crowd(4));
+    let mut timers = Timers::with_queue(Ladder::with_max_bucket(4));
     for value in 0..100 {
         timers.insert(u64::MAX - value % 3, value).unwrap();
     }
@@ -159,7 +159,7 @@ fn a_cancelled_timers_value_is_dropped_at_once() {
 }
 
 #[test]
-fn arming_and_cancelling_over_and_over_takes_no_more_memory() {
+fn repeated_arming_and_cancelling_does_not_grow_the_memory() {
     let mut timers = Timers::new();
     timers.insert(1, 0).unwrap();
     for n in 0..100_000 {
@@ -171,7 +171,7 @@ fn arming_and_cancelling_over_and_over_takes_no_more_memory() {
 }
 
 #[test]
-fn memory_returns_when_most_timers_are_cancelled() {
+fn memory_is_released_when_most_timers_are_cancelled() {
     let mut timers = Timers::new();
     let ids: Vec<Id> = (0..50_000)
         .map(|n| timers.insert(n % 7919, n).unwrap())
@@ -186,7 +186,7 @@ fn memory_returns_when_most_timers_are_cancelled() {
 }
 
 #[test]
-fn many_timers_come_out_sorted_whatever_their_spread() {
+fn many_timers_fire_sorted_with_any_distribution() {
     type Spread = fn(u64) -> u64;
     let spreads: [Spread; 5] = [
         |random| random % 3_600_000_000_000,
@@ -212,7 +212,7 @@ fn many_timers_come_out_sorted_whatever_their_spread() {
 }
 
 #[test]
-fn timers_armed_from_the_latest_to_the_earliest_come_out_sorted() {
+fn timers_armed_from_the_latest_to_the_earliest_fire_sorted() {
     let mut timers = Timers::new();
     for n in (0..20_000_u64).rev() {
         timers.insert(n * 1000, n).unwrap();
@@ -224,15 +224,15 @@ fn timers_armed_from_the_latest_to_the_earliest_come_out_sorted() {
     );
 }
 
-/// One thing to do with the store; a timer is named by its place among all that were ever armed.
+/// An operation on the store. A timer is identified by its index among all timers ever armed.
 #[derive(Clone, Debug)]
 enum Step {
     Insert(u64),
     Remove(prop::sample::Index),
 }
 
-/// A pass over what is due; after each timer the next of the steps is done, as by a callback. What
-/// is left when `stop_after` timers have run waits for a later pass.
+/// A pass over the due timers. After each timer the next of the operations runs, as in a callback. The
+/// timers that are left after `stop_after` timers wait for a later pass.
 #[derive(Clone, Debug)]
 struct Pass {
     now: u64,
@@ -269,17 +269,17 @@ fn pass() -> impl Strategy<Value = Pass> {
     })
 }
 
-/// The store and what it should be: armed timers by deadline and sequence.
-struct Pair {
+/// The store and its model: armed timers by deadline and sequence number.
+struct StoreAndModel {
     timers: Timers<usize>,
     armed: BTreeMap<(u64, u64), usize>,
-    /// All ids ever given out; a timer's value is its place here.
+    /// All ids ever returned; the value of a timer is its index here.
     ids: Vec<Id>,
     running: Option<usize>,
     next_seq: u64,
 }
 
-impl Pair {
+impl StoreAndModel {
     fn arm(&mut self, deadline: u64, value: usize) {
         self.armed.insert((deadline, self.next_seq), value);
         self.next_seq += 1;
@@ -358,24 +358,24 @@ impl Pair {
 proptest! {
     #[test]
     fn the_store_behaves_like_a_sorted_map(
-        crowd in 1..20_usize,
+        max_bucket in 1..20_usize,
         first in prop::collection::vec(deadline(), 0..200),
         steps in prop::collection::vec((prop::collection::vec(step(), 0..30), pass()), 0..12),
     ) {
-        let timers = Timers::with_queue(Ladder::with_crowd(crowd));
+        let timers = Timers::with_queue(Ladder::with_max_bucket(max_bucket));
         let armed = BTreeMap::new();
-        let mut pair = Pair { timers, armed, ids: Vec::new(), running: None, next_seq: 0 };
+        let mut model = StoreAndModel { timers, armed, ids: Vec::new(), running: None, next_seq: 0 };
         for deadline in first {
-            pair.apply(&Step::Insert(deadline))?;
+            model.apply(&Step::Insert(deadline))?;
         }
         for (steps, pass) in steps {
             for step in steps {
-                pair.apply(&step)?;
+                model.apply(&step)?;
             }
-            pair.pass(&pass)?;
+            model.pass(&pass)?;
         }
-        let rest: Vec<usize> = pair.armed.values().copied().collect();
-        prop_assert_eq!(fire(&mut pair.timers, u64::MAX), rest);
-        prop_assert!(pair.timers.is_empty());
+        let rest: Vec<usize> = model.armed.values().copied().collect();
+        prop_assert_eq!(fire(&mut model.timers, u64::MAX), rest);
+        prop_assert!(model.timers.is_empty());
     }
 }

@@ -1,16 +1,16 @@
-//! Tests that need a process of their own: the test runs itself again, as the child.
+//! Tests that need their own process: the test runs itself again as a child process.
 
 use std::env;
 use std::process::{Child, Command, Output, Stdio};
 
 const ROLE: &str = "UPTICK_TEST_CHILD";
 
-/// Whether this is the child.
+/// Returns `true` in the child process.
 pub(crate) fn is_child() -> bool {
     env::var_os(ROLE).is_some()
 }
 
-/// Starts the test of this name as a child; what it says on stderr can be read.
+/// Starts the test of this name as a child process, with stderr piped.
 pub(crate) fn start(test: &str) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -22,10 +22,10 @@ pub(crate) fn start(test: &str) -> Child {
         .unwrap()
 }
 
-/// Runs the test of this name as a child to its end; gives how it ended and what it said on stderr.
+/// Runs the test of this name as a child process, and returns its output and the text of its stderr.
 #[allow(dead_code)]
 pub(crate) fn run(test: &str) -> (Output, String) {
     let output = start(test).wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output, said)
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, stderr)
 }

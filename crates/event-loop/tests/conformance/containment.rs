@@ -1,4 +1,4 @@
-//! A panic in a callback ends there.
+//! Panics in callbacks are caught.
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
@@ -49,7 +49,7 @@ pub(crate) fn a_panic_in_a_periodic_timer_leaves_it_armed(_: impl World) {
     assert_eq!(log.take(), "call,call");
 }
 
-pub(crate) fn a_panic_in_a_read_callback_leaves_the_watches(world: impl World) {
+pub(crate) fn a_panic_in_a_read_callback_keeps_the_watches(world: impl World) {
     let log = Log::default();
     let (mut peer, stream) = UnixStream::pair().unwrap();
     peer.write_all(b"x").unwrap();
@@ -70,26 +70,26 @@ pub(crate) fn a_panic_in_a_read_callback_leaves_the_watches(world: impl World) {
 
 pub(crate) fn a_panic_in_a_task_is_its_result(_: impl World) {
     let log = Log::default();
-    spawn(async { panic!("nobody asks for this one") });
+    spawn(async { panic!("a task that is not awaited") });
     let notes = log.clone();
     spawn(async move { notes.note("another task") });
     let result: Result<u32, Error> = block_on(async {
-        let task = spawn(async { panic!("for {}", "good reason") });
+        let task = spawn(async { panic!("with {}", "arguments") });
         task.await
     })
     .unwrap();
     assert_eq!(
         result.unwrap_err().to_string(),
-        "a task panicked: for good reason"
+        "a task panicked: with arguments"
     );
     assert_eq!(log.take(), "another task");
     let error = block_on::<()>(async { panic!("outermost") }).unwrap_err();
     assert_eq!(error.to_string(), "a task panicked: outermost");
 }
 
-struct Bomb(Rc<Cell<bool>>);
+struct PanicsOnDrop(Rc<Cell<bool>>);
 
-impl Drop for Bomb {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         self.0.set(true);
         panic!("a destructor that panics");
@@ -98,35 +98,35 @@ impl Drop for Bomb {
 
 pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_task_is_contained(_: impl World) {
     let log = Log::default();
-    let gone_off = Rc::new(Cell::new(false));
-    let bomb = Bomb(Rc::clone(&gone_off));
+    let dropped = Rc::new(Cell::new(false));
+    let captured = PanicsOnDrop(Rc::clone(&dropped));
     let task = spawn(async move {
-        let _held = &bomb;
+        let _held = &captured;
         pending::<()>().await;
     });
     add_timer(ms(1), move || task.cancel());
-    add_timer(ms(2), log.noting("goes on"));
+    add_timer(ms(2), log.noting("later timer"));
     run().unwrap();
-    assert!(gone_off.get());
-    assert_eq!(log.take(), "goes on");
+    assert!(dropped.get());
+    assert_eq!(log.take(), "later timer");
 }
 
 pub(crate) fn a_panic_in_the_destructor_of_a_finished_task_is_contained(_: impl World) {
-    let bomb = Bomb(Rc::default());
+    let captured = PanicsOnDrop(Rc::default());
     let task = spawn(poll_fn(move |_| {
-        let _held = &bomb;
+        let _held = &captured;
         Poll::Ready(7)
     }));
     assert_eq!(block_on(task).unwrap().unwrap(), 7);
 }
 
 pub(crate) fn a_panic_in_the_destructor_of_a_cancelled_timer_is_contained(_: impl World) {
-    let gone_off = Rc::new(Cell::new(false));
-    let bomb = Bomb(Rc::clone(&gone_off));
+    let dropped = Rc::new(Cell::new(false));
+    let captured = PanicsOnDrop(Rc::clone(&dropped));
     add_periodic_timer(ms(1), move |timer| {
-        let _captured = &bomb;
+        let _captured = &captured;
         timer.cancel();
     });
     run().unwrap();
-    assert!(gone_off.get());
+    assert!(dropped.get());
 }

@@ -1,4 +1,4 @@
-//! The order within an iteration.
+//! The order of events within an iteration.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -83,7 +83,7 @@ pub(crate) fn a_zero_timer_added_by_a_tick_fires_before_a_tick_nested_in_that_ti
     assert_eq!(log.take(), "nested");
 }
 
-pub(crate) fn ticks_come_before_io_that_is_ready_and_do_not_wait_for_it(world: impl World) {
+pub(crate) fn ticks_run_before_ready_io_and_do_not_wait_for_it(world: impl World) {
     let log = Log::default();
     let (_peer, quiet) = UnixStream::pair().unwrap();
     let quiet = Rc::new(quiet);

@@ -30,7 +30,7 @@ pub(crate) fn run_may_be_called_again(_: impl World) {
     assert_eq!(log.take(), "first,second");
 }
 
-pub(crate) fn stop_ends_the_iteration_and_leaves_the_rest_for_the_next_run(_: impl World) {
+pub(crate) fn stop_ends_the_iteration_and_keeps_the_rest_for_the_next_run(_: impl World) {
     let log = Log::default();
     let (nested, mut note) = (log.noting("nested"), log.noting("tick"));
     future_tick(move || {
@@ -91,17 +91,17 @@ pub(crate) fn running_the_loop_inside_a_callback_is_an_error(_: impl World) {
         notes.note(run().unwrap_err().to_string());
         let once = EventLoop::current().run_once(None);
         assert!(matches!(once, Err(Error::AlreadyRunning)));
-        // The loop goes on all the same.
+        // The loop keeps running.
         add_timer(Duration::ZERO, notes.noting("timer"));
     });
     run().unwrap();
     assert_eq!(
         log.take(),
-        "running the event loop failed: it is running already,timer"
+        "running the event loop failed: it is already running,timer"
     );
 }
 
-pub(crate) fn one_iteration_waits_no_longer_than_it_is_told(_: impl World) {
+pub(crate) fn one_iteration_waits_no_longer_than_its_timeout(_: impl World) {
     let fired = Rc::new(Cell::new(false));
     let flag = Rc::clone(&fired);
     let timer = add_timer(Duration::from_secs(3600), move || flag.set(true));
@@ -117,7 +117,7 @@ pub(crate) fn one_iteration_waits_no_longer_than_it_is_told(_: impl World) {
     timer.cancel();
 }
 
-pub(crate) fn one_iteration_says_whether_anything_is_left(_: impl World) {
+pub(crate) fn one_iteration_returns_whether_work_is_pending(_: impl World) {
     let event_loop = EventLoop::current();
     future_tick(|| {
         future_tick(|| ());
@@ -126,7 +126,7 @@ pub(crate) fn one_iteration_says_whether_anything_is_left(_: impl World) {
     assert!(!event_loop.run_once(None).unwrap());
 }
 
-pub(crate) fn one_iteration_says_that_it_was_stopped_and_the_next_one_waits_again(_: impl World) {
+pub(crate) fn a_stopped_iteration_returns_false_and_the_next_one_waits_again(_: impl World) {
     let event_loop = EventLoop::current();
     add_timer(Duration::from_secs(3600), || ());
     future_tick(stop);
@@ -135,35 +135,35 @@ pub(crate) fn one_iteration_says_that_it_was_stopped_and_the_next_one_waits_agai
     assert!(event_loop.run_once(Some(Duration::ZERO)).unwrap());
 }
 
-pub(crate) fn now_stands_still_within_an_iteration_and_moves_with_timers(world: impl World) {
+pub(crate) fn now_is_constant_while_ticks_run_and_advances_for_timers(world: impl World) {
     let log = Log::default();
     let start = now();
-    let (notes, held_up) = (log.clone(), world);
+    let (notes, world_in_tick) = (log.clone(), world);
     future_tick(move || {
         let before = now();
-        held_up.hold_up(ms(3));
-        notes.note(format!("stands still: {}", now() == before));
+        world_in_tick.work(ms(3));
+        notes.note(format!("constant: {}", now() == before));
         add_timer(Duration::ZERO, move || {
-            notes.note(format!("moves: {}", now() - before >= ms(3)));
+            notes.note(format!("advanced: {}", now() - before >= ms(3)));
         });
     });
     run().unwrap();
-    assert_eq!(log.take(), "stands still: true,moves: true");
+    assert_eq!(log.take(), "constant: true,advanced: true");
     assert!(now() >= start);
 }
 
-pub(crate) fn a_second_loop_of_a_thread_is_refused(_: impl World) {
+pub(crate) fn a_second_loop_on_a_thread_is_refused(_: impl World) {
     let _first = EventLoop::current();
     let clock = ManualClock::new();
     let second = EventLoop::install(ScriptedPoller::new(&clock), clock);
     assert_eq!(
         second.unwrap_err().to_string(),
-        "installing an event loop failed: this thread has one already"
+        "installing an event loop failed: this thread already has one"
     );
 }
 
 #[test]
-fn a_failing_wait_is_an_error_of_run_which_may_be_called_again() {
+fn run_returns_the_error_of_a_failed_wait_and_may_be_called_again() {
     run_in(|world: Scripted| {
         let log = Log::default();
         world
@@ -181,7 +181,7 @@ fn a_failing_wait_is_an_error_of_run_which_may_be_called_again() {
 }
 
 #[test]
-fn the_last_wait_of_a_loop_that_has_become_empty_does_not_wait() {
+fn the_last_wait_of_an_empty_loop_does_not_block() {
     run_in(|world: Scripted| {
         let waits = Rc::new(RefCell::new(0));
         let count = Rc::clone(&waits);
@@ -192,7 +192,7 @@ fn the_last_wait_of_a_loop_that_has_become_empty_does_not_wait() {
             }
         });
         run().unwrap();
-        // One wait for each firing, and the one after the last, which has nothing to wait for.
+        // One wait for each firing, and one after the last, which does not block.
         assert_eq!(
             world.poller.waits(),
             [Some(ms(7)), Some(ms(7)), Some(Duration::ZERO)]
@@ -200,7 +200,6 @@ fn the_last_wait_of_a_loop_that_has_become_empty_does_not_wait() {
     });
 }
 
-/// The one duration here that is measured bounds a hang, not a speed.
 #[test]
 fn the_system_clock_is_the_loops_clock() {
     run_in(|_: crate::world::System| {

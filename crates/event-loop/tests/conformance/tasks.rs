@@ -12,7 +12,7 @@ use uptick_event_loop::{
 
 use crate::world::{Dropped, Log, World, ms};
 
-/// Gives the others a turn.
+/// Yields to other tasks.
 async fn yield_now() {
     let mut yielded = false;
     poll_fn(move |context| {
@@ -39,7 +39,7 @@ pub(crate) fn a_task_first_runs_in_the_next_iteration_and_run_waits_for_it(_: im
     assert_eq!(log.take(), "spawned,begun,done");
 }
 
-pub(crate) fn a_handle_gives_what_the_task_returned(_: impl World) {
+pub(crate) fn a_handle_returns_the_output_of_the_task(_: impl World) {
     let task = spawn(async { 6 * 7 });
     assert!(!task.is_finished());
     run().unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn a_handle_gives_what_the_task_returned(_: impl World) {
     assert_eq!(block_on(task).unwrap().unwrap(), 42);
 }
 
-pub(crate) fn dropping_the_handle_lets_the_task_go_on(_: impl World) {
+pub(crate) fn a_task_continues_after_its_handle_is_dropped(_: impl World) {
     let log = Log::default();
     let notes = log.clone();
     drop(spawn(async move {
@@ -58,7 +58,7 @@ pub(crate) fn dropping_the_handle_lets_the_task_go_on(_: impl World) {
     assert_eq!(log.take(), "done");
 }
 
-pub(crate) fn a_cancelled_task_is_dropped_where_it_waits(_: impl World) {
+pub(crate) fn a_cancelled_task_is_dropped_while_it_waits(_: impl World) {
     let log = Log::default();
     let notes = log.clone();
     let task = spawn(async move {
@@ -99,7 +99,7 @@ pub(crate) fn a_task_that_wakes_itself_lets_others_run(_: impl World) {
     assert_eq!(log.take(), "a1,b1,timer,a2,b2");
 }
 
-pub(crate) fn block_on_gives_what_the_future_returned(_: impl World) {
+pub(crate) fn block_on_returns_the_output_of_the_future(_: impl World) {
     let log = Log::default();
     let notes = log.clone();
     let timer = add_timer(Duration::from_secs(3600), || ());
@@ -109,7 +109,7 @@ pub(crate) fn block_on_gives_what_the_future_returned(_: impl World) {
         7
     });
     assert_eq!(result.unwrap(), 7);
-    assert!(timer.is_pending(), "what else is on the loop stays there");
+    assert!(timer.is_pending(), "other work stays on the loop");
     assert_eq!(log.take(), "inside");
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn block_on_is_cancelled_by_stop_and_leaves_the_loop_usable(_: impl W
     assert_eq!(log.take(), "dropped,second iteration");
 }
 
-pub(crate) fn sleep_takes_its_time(_: impl World) {
+pub(crate) fn sleep_waits_for_the_duration(_: impl World) {
     let before = now();
     block_on(sleep(ms(3))).unwrap();
     assert!(now() - before >= ms(3));
@@ -158,21 +158,25 @@ pub(crate) fn dropping_a_sleep_cancels_its_timer(_: impl World) {
     assert!(!EventLoop::current().is_alive());
 }
 
-/// Runs on a thread inside the test's own, whose loop ends with tasks that wait for different things.
+/// The test starts another thread, whose loop ends with tasks that wait for different events.
 pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: World>(_: W) {
     let (sender, dropped) = std::sync::mpsc::channel::<&str>();
-    struct Tell(std::sync::mpsc::Sender<&'static str>, &'static str);
-    impl Drop for Tell {
+    struct SendOnDrop(std::sync::mpsc::Sender<&'static str>, &'static str);
+    impl Drop for SendOnDrop {
         fn drop(&mut self) {
             let _ = self.0.send(self.1);
         }
     }
     crate::world::on_a_new_thread(move || {
         let world = W::set_up();
-        let tell = |what| Tell(sender.clone(), what);
-        let (sleeping, waiting, ready) = (tell("sleeping"), tell("waiting"), tell("ready"));
-        let woken_by_nobody: Rc<RefCell<Option<Waker>>> = Rc::default();
-        let kept = Rc::clone(&woken_by_nobody);
+        let send_on_drop = |what| SendOnDrop(sender.clone(), what);
+        let (sleeping, waiting, ready) = (
+            send_on_drop("sleeping"),
+            send_on_drop("waiting"),
+            send_on_drop("ready"),
+        );
+        let unused_waker: Rc<RefCell<Option<Waker>>> = Rc::default();
+        let kept = Rc::clone(&unused_waker);
         spawn(async move {
             let _alive = sleeping;
             sleep(Duration::from_secs(3600)).await;
@@ -185,7 +189,7 @@ pub(crate) fn a_loop_drops_its_tasks_when_its_thread_ends<W: World>(_: W) {
             })
             .await;
         });
-        let outer = tell("outer");
+        let outer = send_on_drop("outer");
         spawn(async move {
             let _alive = outer;
             inner.await

@@ -1,4 +1,4 @@
-//! Timers, single and periodic.
+//! Timers, one-shot and periodic.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -26,7 +26,7 @@ pub(crate) fn timers_fire_by_deadline_and_equal_ones_in_the_order_in_which_they_
     assert_eq!(log.take(), "a,b,c,d,e,f");
 }
 
-pub(crate) fn a_zero_timer_fires_at_once(_: impl World) {
+pub(crate) fn a_zero_timer_fires_in_the_next_iteration(_: impl World) {
     let log = Log::default();
     add_timer(Duration::ZERO, log.noting("timer"));
     EventLoop::current().run_once(Some(Duration::ZERO)).unwrap();
@@ -42,12 +42,12 @@ pub(crate) fn a_timer_does_not_fire_early(_: impl World) {
     assert!(fired.get() - added >= ms(5), "{:?}", fired.get() - added);
 }
 
-/// Has `begin` called after a callback has worked for 20 ms, and returns how much later it has called back.
+/// Calls `begin` after 20 ms of work in the same callback, and returns the time from that call to its callback.
 fn time_after_work<W: World>(world: W, begin: fn(Box<dyn FnOnce()>)) -> Duration {
     let times = Rc::new(Cell::new((Duration::ZERO, Duration::ZERO)));
     let noted = Rc::clone(&times);
     future_tick(move || {
-        world.hold_up(ms(20));
+        world.work(ms(20));
         noted.set((time_of_call(), Duration::ZERO));
         let called = Rc::clone(&noted);
         begin(Box::new(move || {
@@ -183,7 +183,7 @@ pub(crate) fn cancelling_a_timer_that_has_fired_or_was_cancelled_does_nothing(_:
     assert_eq!(log.take(), "fired,later");
 }
 
-pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_took_its_place(_: impl World) {
+pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_reuses_its_slot(_: impl World) {
     let log = Log::default();
     let stale = add_timer(Duration::ZERO, log.noting("old"));
     run().unwrap();
@@ -195,7 +195,7 @@ pub(crate) fn a_stale_handle_does_not_cancel_the_timer_that_took_its_place(_: im
     assert_eq!(log.take(), "old,new");
 }
 
-pub(crate) fn cancelling_a_timer_drops_what_it_captured_at_once(_: impl World) {
+pub(crate) fn cancelling_a_timer_drops_its_callback_at_once(_: impl World) {
     let log = Log::default();
     let captured = Dropped(log.clone(), "dropped");
     let timer = add_timer(ms(3_600_000), move || drop(captured));
@@ -204,7 +204,7 @@ pub(crate) fn cancelling_a_timer_drops_what_it_captured_at_once(_: impl World) {
     assert_eq!(log.take(), "dropped,cancelled");
 }
 
-pub(crate) fn a_timer_in_the_farthest_future_waits_and_can_be_cancelled(_: impl World) {
+pub(crate) fn a_timer_in_the_far_future_waits_and_can_be_cancelled(_: impl World) {
     let log = Log::default();
     let far = add_timer(Duration::MAX, log.noting("far"));
     let farther = add_periodic_timer(Duration::MAX, |_| ());
@@ -246,13 +246,13 @@ fn a_periodic_timer_does_not_catch_up_in_a_burst() {
             }
         });
         run().unwrap();
-        // The call at 20 takes until 120. The one that was due at 30 comes then, and the next one a whole period later.
+        // The call at 20 ms takes until 120 ms. The call that was due at 30 ms follows, and the next one a whole period later.
         assert_eq!(log.take(), "10,20,120,130,140");
     });
 }
 
 #[test]
-fn the_time_that_a_timer_takes_does_not_put_off_the_next_one() {
+fn the_run_time_of_a_timer_does_not_delay_the_next_one() {
     scripted(|world| {
         let log = Log::default();
         let clock = world.clock.clone();
@@ -268,7 +268,7 @@ fn the_time_that_a_timer_takes_does_not_put_off_the_next_one() {
 }
 
 #[test]
-fn a_clock_that_jumps_forwards_makes_everything_due_in_order() {
+fn a_clock_that_jumps_forwards_fires_all_due_timers_in_order() {
     scripted(|world| {
         let log = Log::default();
         for (name, time) in [("c", 300), ("a", 10), ("b", 20)] {
@@ -282,7 +282,7 @@ fn a_clock_that_jumps_forwards_makes_everything_due_in_order() {
 }
 
 #[test]
-fn a_clock_that_jumps_backwards_stands_still() {
+fn the_time_stands_still_when_the_clock_jumps_backwards() {
     scripted(|world| {
         let log = Log::default();
         world.clock.set(ms(1000));
@@ -290,7 +290,7 @@ fn a_clock_that_jumps_backwards_stands_still() {
         add_timer(ms(10), log.noting("timer"));
         world.clock.set(ms(200));
         assert_eq!(now(), start);
-        // The loop's time goes on when the clock is back where it was.
+        // The loop's time advances again once the clock has caught up.
         for _ in 0..100 {
             world.poller.push(Step::Sleep(ms(10)));
         }
@@ -314,7 +314,7 @@ fn a_clock_at_its_end_does_not_overflow() {
 }
 
 #[test]
-fn years_pass_in_one_wait() {
+fn one_wait_may_last_for_years() {
     scripted(|world| {
         let years = Duration::from_secs(500 * 365 * 24 * 3600);
         let before = now();
@@ -330,7 +330,7 @@ fn years_pass_in_one_wait() {
 }
 
 #[test]
-fn an_interrupted_wait_goes_on() {
+fn an_interrupted_wait_is_resumed() {
     scripted(|world| {
         let log = Log::default();
         world.poller.push(Step::Sleep(ms(4)));

@@ -26,7 +26,7 @@ fn readable() -> (UnixStream, Rc<UnixStream>) {
     (ours, theirs)
 }
 
-/// Reads one byte; `None` when there is none.
+/// Reads one byte. Returns `None` if there is none.
 fn read_byte(mut stream: &UnixStream) -> Option<u8> {
     let mut byte = [0];
     matches!(stream.read(&mut byte), Ok(1)).then_some(byte[0])
@@ -84,7 +84,7 @@ pub(crate) fn a_second_watch_of_the_same_direction_is_refused(_: impl World) {
     let text = write.unwrap_err().to_string();
     assert!(text.starts_with("watching file descriptor "), "{text}");
     assert!(
-        text.ends_with(" failed: it is watched already (EEXIST)"),
+        text.ends_with(" failed: it is already watched (EEXIST)"),
         "{text}"
     );
 }
@@ -150,7 +150,7 @@ pub(crate) fn a_watch_may_be_added_again_after_it_was_removed(world: impl World)
     assert_eq!(log.take(), "new");
 }
 
-/// Each of two readable descriptors removes the other's watch: whichever comes first, the other one does not run.
+/// Each of two readable descriptors removes the other's watch, so only the first callback runs, in either order.
 pub(crate) fn a_watch_removed_by_an_earlier_callback_of_the_same_batch_is_not_called(
     world: impl World,
 ) {
@@ -170,9 +170,7 @@ pub(crate) fn a_watch_removed_by_an_earlier_callback_of_the_same_batch_is_not_ca
     assert_eq!(log.take(), "read");
 }
 
-pub(crate) fn a_watch_whose_slot_was_taken_by_another_one_in_the_same_batch_is_not_called(
-    world: impl World,
-) {
+pub(crate) fn a_watch_whose_slot_was_reused_in_the_same_batch_is_not_called(world: impl World) {
     let log = Log::default();
     let (_peer, first) = readable();
     let (_other_peer, second) = readable();
@@ -183,7 +181,7 @@ pub(crate) fn a_watch_whose_slot_was_taken_by_another_one_in_the_same_batch_is_n
         add_read_stream(Rc::clone(stream), move || {
             note();
             remove_read_stream(&other);
-            // Takes the slot that has just become free.
+            // The new watch reuses the slot that has just been freed.
             add_read_stream(Rc::clone(&third), new.noting("new")).unwrap();
         })
         .unwrap();
@@ -193,7 +191,7 @@ pub(crate) fn a_watch_whose_slot_was_taken_by_another_one_in_the_same_batch_is_n
     assert_eq!(log.take(), "read");
 }
 
-pub(crate) fn a_read_callback_that_removes_the_write_watch_of_its_descriptor_is_the_last_one(
+pub(crate) fn a_write_watch_removed_by_the_read_callback_of_its_descriptor_is_not_called(
     world: impl World,
 ) {
     let log = Log::default();
@@ -227,7 +225,7 @@ pub(crate) fn a_callback_that_removes_its_own_watch_is_not_called_again(world: i
     assert_eq!(log.take(), "read,dropped");
 }
 
-pub(crate) fn a_callback_that_replaces_its_own_watch_is_followed_by_the_new_one(world: impl World) {
+pub(crate) fn a_watch_replaced_by_its_own_callback_calls_the_new_callback(world: impl World) {
     let log = Log::default();
     let (_peer, stream) = readable();
     let captured = Dropped(log.clone(), "dropped");
@@ -264,7 +262,7 @@ pub(crate) fn a_hang_up_is_reported_as_readable(world: impl World) {
 }
 
 pub(crate) fn a_refused_connect_is_reported_as_writable(world: impl World) {
-    // The port was free a moment ago, and nobody listens on it now.
+    // The listener is closed at once, so the port is free.
     let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

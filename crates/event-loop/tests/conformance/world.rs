@@ -1,4 +1,4 @@
-//! The worlds in which the suite runs.
+//! The environments in which the suite runs.
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use uptick_event_loop::{EventLoop, ManualClock, Readiness, ScriptedPoller, Step};
 
-/// A poller and a clock.
+/// An environment: a poller and a clock.
 pub(crate) trait World: Clone + 'static {
-    /// Gives the thread its loop.
+    /// Sets up the loop of the thread.
     fn set_up() -> Self;
 
-    /// Says what the next wait has to report. The kernel knows by itself.
+    /// Sets the events that the next wait reports. With the system's poller this has no effect.
     fn expect(&self, ready: &[(BorrowedFd<'_>, Readiness)]);
 
-    /// Says that the next wait passes with nothing ready.
+    /// Makes the next wait report no events.
     fn expect_nothing(&self);
 
-    /// Has the time pass inside a callback.
-    fn hold_up(&self, time: Duration);
+    /// Simulates work of this duration inside a callback.
+    fn work(&self, time: Duration);
 }
 
 /// mio and the system's clock.
@@ -36,7 +36,7 @@ impl World for System {
 
     fn expect_nothing(&self) {}
 
-    fn hold_up(&self, time: Duration) {
+    fn work(&self, time: Duration) {
         thread::sleep(time);
     }
 }
@@ -67,12 +67,12 @@ impl World for Scripted {
         self.poller.push(Step::Ready(Vec::new()));
     }
 
-    fn hold_up(&self, time: Duration) {
+    fn work(&self, time: Duration) {
         self.clock.advance(time);
     }
 }
 
-/// Runs a test on a thread, and so a loop, of its own.
+/// Runs a test on its own thread, which has its own loop.
 pub(crate) fn run_in<W: World>(test: fn(W)) {
     on_a_new_thread(move || test(W::set_up()));
 }
@@ -84,7 +84,7 @@ pub(crate) fn on_a_new_thread<T: Send + 'static>(f: impl FnOnce() -> T + Send + 
     }
 }
 
-/// What happened, in order.
+/// The recorded events, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -93,19 +93,19 @@ impl Log {
         self.0.borrow_mut().push(what.into());
     }
 
-    /// A callback that notes `what`.
+    /// Returns a callback that records `what`.
     pub(crate) fn noting(&self, what: &'static str) -> impl FnMut() + 'static {
         let log = self.clone();
         move || log.note(what)
     }
 
-    /// What happened so far; the log starts anew.
+    /// Returns the events so far, and clears the log.
     pub(crate) fn take(&self) -> String {
         self.0.borrow_mut().drain(..).collect::<Vec<_>>().join(",")
     }
 }
 
-/// Says in the log when it is dropped.
+/// A value that records its drop in the log.
 pub(crate) struct Dropped(pub(crate) Log, pub(crate) &'static str);
 
 impl Drop for Dropped {
@@ -122,7 +122,7 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Lets `expect` take what has a descriptor.
+/// Returns an event of `source` for [`World::expect`].
 pub(crate) fn at(source: &impl AsFd, readiness: Readiness) -> (BorrowedFd<'_>, Readiness) {
     (source.as_fd(), readiness)
 }

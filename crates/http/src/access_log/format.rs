@@ -20,7 +20,7 @@ pub enum LogFormat {
     /// The common format, followed by `Referer` and `User-Agent`: `… "https://example.com/" "curl/8.5.0"`.
     Combined,
     /// A JSON object: `time`, `client`, `user`, `method`, `target`, `version`, `status`, `bytes`, `complete`, `first_byte_ms`, `total_ms`,
-    /// `referer`, `user_agent`, `host` and `id`. Members without a value are left out.
+    /// `referer`, `user_agent`, `host` and `id`. Members without a value are omitted.
     Json,
 }
 

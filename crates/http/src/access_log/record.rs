@@ -26,9 +26,9 @@ pub struct AccessRecord<'a> {
     pub is_complete: bool,
     /// The time at which the request reached the middleware.
     pub time: SystemTime,
-    /// The time from then until the response started.
+    /// The time from the middleware to the start of the response; `None` if the response did not start.
     pub first_byte: Option<Duration>,
-    /// The time from then until the response was complete.
+    /// The time from the middleware to the end of the response.
     pub total: Duration,
 }
 

@@ -181,7 +181,7 @@ impl BufferState {
 }
 
 impl SharedBuffer {
-    /// Locks the state, also if a thread panicked while it held the lock: the state is valid at any time.
+    /// Locks the state, even if a thread panicked while it held the lock: the state is valid at any time.
     fn lock(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

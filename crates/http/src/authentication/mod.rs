@@ -77,7 +77,7 @@ enum Verification<T> {
 type Verify<T> = Rc<dyn Fn(Request, ReceivedCredentials) -> Verification<T>>;
 
 impl<T: 'static> Authentication<T> {
-    /// Authenticates by name and password (RFC 7617). `verify` returns the user, or `None` if the password is wrong.
+    /// Creates a middleware that authenticates by name and password (RFC 7617). `verify` returns the user, or `None` if the password is wrong.
     ///
     /// Store user passwords as slow hashes, such as Argon2, and verify them with [`basic_async`](Authentication::basic_async) in a
     /// [`spawn_blocking`](uptick_event_loop::spawn_blocking) job.
@@ -97,7 +97,7 @@ impl<T: 'static> Authentication<T> {
         )
     }
 
-    /// Authenticates by name and password, which are verified asynchronously.
+    /// Creates a middleware that authenticates by name and password, which are verified asynchronously.
     pub fn basic_async<F: Future<Output = Option<T>> + 'static>(
         realm: &str,
         verify: impl Fn(Request, Credentials) -> F + 'static,
@@ -114,8 +114,8 @@ impl<T: 'static> Authentication<T> {
         )
     }
 
-    /// Authenticates by a token (RFC 6750). `verify` returns its owner, or `None` if the token is not valid. Compare secrets with
-    /// [`constant_time_eq`].
+    /// Creates a middleware that authenticates by a token (RFC 6750). `verify` returns the owner of the token, or `None` if it is not valid.
+    /// Compare secrets with [`constant_time_eq`].
     pub fn bearer(realm: &str, verify: impl Fn(&Request, &str) -> Option<T> + 'static) -> Self {
         Self::new(
             Scheme::Bearer,
@@ -127,7 +127,7 @@ impl<T: 'static> Authentication<T> {
         )
     }
 
-    /// Authenticates by a token, which is verified asynchronously.
+    /// Creates a middleware that authenticates by a token, which is verified asynchronously.
     pub fn bearer_async<F: Future<Output = Option<T>> + 'static>(
         realm: &str,
         verify: impl Fn(Request, String) -> F + 'static,

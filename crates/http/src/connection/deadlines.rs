@@ -92,7 +92,7 @@ impl HttpConnection {
             return false;
         };
         if exchange.is_done() {
-            // The rest of the body is only discarded, and its time is over.
+            // The rest of the body is discarded, and the time for that is over.
             return false;
         }
         let program_delayed =

@@ -1,6 +1,6 @@
 //! Clients that half-close the connection while they wait for a response.
 //!
-//! A FIN does not tell whether the client has gone or is only half-closed. If nothing was sent during the grace period, the server sends
+//! A FIN does not show whether the client has gone or is only half-closed. If nothing was sent during the grace period, the server sends
 //! one byte of the next output in advance: the first bytes of every response are known, and a chunk size may start with zeros. The system
 //! of a client that has closed its socket answers with a reset, which closes the connection here. A client that accepts three such bytes
 //! is half-closed. It takes three because a proxy in between may accept the first byte before its own client resets, close its connection

@@ -13,11 +13,11 @@ pub(crate) use negotiate::negotiate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Coding {
-    /// `br`, with the feature `brotli`. (RFC 7932)
+    /// `br` (RFC 7932), with the feature `brotli`.
     Brotli,
-    /// `zstd`, with the feature `zstd`. (RFC 8878)
+    /// `zstd` (RFC 8878), with the feature `zstd`.
     Zstd,
-    /// `gzip`. (RFC 1952)
+    /// `gzip` (RFC 1952).
     Gzip,
 }
 

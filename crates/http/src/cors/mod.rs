@@ -38,7 +38,7 @@ const METHODS: &str = "GET, HEAD, PUT, PATCH, POST, DELETE";
 ///
 /// | header | value |
 /// |---|---|
-/// | `Access-Control-Allow-Origin` | the origin of the request if it is allowed; `*` with [`allow_any_origin`](Cors::allow_any_origin) and no credentials |
+/// | `Access-Control-Allow-Origin` | the origin of the request if it is allowed; `*` with [`allow_any_origin`](Cors::allow_any_origin) without credentials |
 /// | `Access-Control-Allow-Credentials` | `true` with [`allow_credentials`](Cors::allow_credentials) |
 /// | `Access-Control-Expose-Headers` | [`expose_headers`](Cors::expose_headers) |
 /// | `Access-Control-Allow-Methods` | in preflights: [`allow_methods`](Cors::allow_methods) |

@@ -86,7 +86,7 @@ impl OriginPattern {
         }
         let (scheme, rest) = text
             .split_once("://")
-            .ok_or("it has no scheme, as \"https://example.com\" has")?;
+            .ok_or("it has no scheme, unlike \"https://example.com\"")?;
         let is_scheme = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
         if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(is_scheme)
         {
@@ -117,7 +117,7 @@ impl OriginPattern {
             None => (canonical(host), false),
         };
         if host.contains('*') {
-            return Err("\"*\" stands for the first labels of a host or for a port only");
+            return Err("\"*\" is allowed only for the first labels of a host and for the port");
         }
         let is_valid = match any_subdomain {
             true => is_host(&host[1..]),
@@ -347,10 +347,10 @@ mod tests {
             ("https://[::1", "its host is malformed"),
             ("https://[::x]", "its host is malformed"),
             ("https://*.", "its host is malformed"),
-            ("https://*", "\"*\" stands for"),
-            ("https://a.*.example.com", "\"*\" stands for"),
-            ("https://*example.com", "\"*\" stands for"),
-            ("https://*.*.example.com", "\"*\" stands for"),
+            ("https://*", "\"*\" is allowed only"),
+            ("https://a.*.example.com", "\"*\" is allowed only"),
+            ("https://*example.com", "\"*\" is allowed only"),
+            ("https://*.*.example.com", "\"*\" is allowed only"),
             ("https://bücher.example", "\"xn--\""),
         ] {
             let text = error(rule);

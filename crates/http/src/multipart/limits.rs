@@ -1,3 +1,5 @@
+//! Limits of multipart bodies.
+
 /// The limits of a multipart body. A body that exceeds one is refused with 413.
 ///
 /// # Examples

@@ -1,3 +1,5 @@
+//! Errors of the router.
+
 /// The error for a route that cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

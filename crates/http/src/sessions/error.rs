@@ -6,7 +6,7 @@
 pub enum SessionError {
     /// The route has no sessions.
     #[error(
-        "the request has no session: neither its route nor the server is wrapped in `Sessions`"
+        "reading the session failed: neither the route nor the server has the middleware `Sessions`"
     )]
     Missing,
     /// The value cannot be serialized as JSON.
@@ -30,7 +30,9 @@ pub enum SessionError {
         limit: usize,
     },
     /// The secret is too short.
-    #[error("the secret for sessions has {length} bytes; it needs at least 32")]
+    #[error(
+        "creating a session key failed: the secret has {length} bytes; at least 32 are required"
+    )]
     ShortKey {
         /// The number of bytes.
         length: usize,

@@ -20,7 +20,7 @@ macro_rules! routing_methods {
         ///
         /// # Panics
         ///
-        /// As for [`route`](Self::route).
+        /// If the pattern is malformed or exists already, like [`route`](Self::route).
         #[track_caller]
         pub fn method<M>(self, method: &str, pattern: &str, handler: impl $crate::IntoHandler<M>) -> Self {
             self.route(method, pattern, handler)
@@ -62,7 +62,7 @@ macro_rules! routing_methods {
         ///
         /// # Panics
         ///
-        /// As for [`route`](Self::route).
+        /// If the pattern is malformed or exists already, like [`route`](Self::route).
         #[track_caller]
         pub fn $name<M>(self, pattern: &str, handler: impl $crate::IntoHandler<M>) -> Self {
             self.route($methods, pattern, handler)

@@ -492,7 +492,7 @@ fn send(
 fn validators(metadata: &Metadata, now: SystemTime) -> Validators {
     let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let modified = metadata.modified().map(since_1970).unwrap_or_default();
-    // A time in the future must not be sent (RFC 9110, section 8.8.2.1), and the times 0 and 1 mean that there is none.
+    // A time in the future must not be sent (RFC 9110, section 8.8.2.1), and the times 0 and 1 mean that the time is unknown.
     let seconds = modified.min(since_1970(now)).as_secs();
     let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
     Validators {

@@ -309,7 +309,7 @@ fn session_is_an_error_without_the_middleware() {
     });
     let response = http.test().get("/").send().unwrap();
     assert_eq!(response.status(), 500);
-    assert!(response.text().contains("wrapped in `Sessions`"));
+    assert!(response.text().contains("has the middleware `Sessions`"));
 }
 
 #[test]

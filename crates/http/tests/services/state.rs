@@ -86,7 +86,7 @@ fn missing_state_is_an_error_with_the_types_that_were_set() {
     let response = http.test().get("/a/").send().unwrap();
     assert_eq!(response.status(), 500);
     let text = response.text();
-    let expected = "there is no state of the type `services::state::Name`; there is `u8`, `services::state::Count`";
+    let expected = "no state of the type `services::state::Name` was set; the available types are `u8`, `services::state::Count`";
     assert!(text.contains(expected), "{text}");
 }
 
@@ -111,6 +111,7 @@ fn a_missing_extension_is_an_error_with_the_types_that_were_set() {
     let response = http.test().get("/").send().unwrap();
     assert_eq!(response.status(), 500);
     let text = response.text();
-    let expected = "there is no extension of the type `services::state::Name`; there is `u8`";
+    let expected =
+        "no extension of the type `services::state::Name` was set; the available types are `u8`";
     assert!(text.contains(expected), "{text}");
 }

@@ -11,10 +11,14 @@
 #[cfg(feature = "workers")]
 pub mod bus;
 mod message;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 #[cfg(feature = "workers")]
 pub use bus::BusAdapter;
 pub use message::{ClusterMessage, ClusterResponse, RemoteSession, RemoteSocket, Target};
+#[cfg(feature = "redis")]
+pub use redis::{RedisAdapter, RedisEmitter, ShardedRedisAdapter};
 
 use std::fmt;
 use std::rc::Rc;
@@ -63,6 +67,8 @@ pub enum Servers {
     Known(Vec<String>),
     /// The number of servers. All responses count, regardless of the id of the server.
     Count(usize),
+    /// The servers cannot be determined. The request ends as incomplete, without waiting for their responses.
+    Unknown,
 }
 
 /// Creates the adapter of a namespace.
@@ -92,6 +98,21 @@ impl AdapterSink {
         self.namespace
             .state()
             .is_some_and(|state| state.recovery.is_some())
+    }
+
+    /// Returns the time for which the namespace needs messages to a room after its last socket has left, for clients that may reconnect; `None` without recovery.
+    #[cfg(feature = "redis")]
+    pub(crate) fn room_retention(self) -> Option<std::time::Duration> {
+        let state = self.namespace.state()?;
+        let recovery = state.recovery.as_ref()?;
+        Some(recovery.borrow().retention())
+    }
+
+    /// Returns `true` if a socket of this server is in the room. The id of a socket is also the name of a room.
+    pub fn has_room(self, room: &str) -> bool {
+        self.namespace
+            .state()
+            .is_some_and(|state| state.rooms.borrow().contains(room))
     }
 
     /// Passes a message from another server to the namespace.

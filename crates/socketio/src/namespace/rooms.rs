@@ -86,6 +86,11 @@ impl Rooms {
         self.sockets.is_empty()
     }
 
+    /// Returns `true` if a socket is in the room.
+    pub(crate) fn contains(&self, room: &str) -> bool {
+        self.rooms.contains_key(room) || self.is_id(room)
+    }
+
     /// Returns the names of the rooms.
     pub(crate) fn names(&self) -> Vec<Rc<str>> {
         self.rooms.keys().cloned().collect()

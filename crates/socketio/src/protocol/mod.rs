@@ -4,7 +4,7 @@
 //! packets, which are sent as the messages of a session. [`Value`] is a JSON value that may contain binary data anywhere.
 
 pub mod engine;
-mod json;
+pub(crate) mod json;
 #[cfg(feature = "msgpack")]
 pub mod msgpack;
 pub mod packet;

@@ -1,4 +1,4 @@
-//! The listeners of a configuration that several threads share: each thread has its own.
+//! The listeners of a configuration that is shared by several threads. Each thread has its own listeners.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,14 +12,14 @@ use uptick_event_loop::LoopHandle;
 
 use super::TlsConfig;
 
-type Shared = Rc<RefCell<Listeners>>;
+type SharedListeners = Rc<RefCell<Listeners>>;
 
 thread_local! {
     /// The listeners of this thread, by the number of their configuration.
-    static LISTENERS: RefCell<HashMap<u64, Shared>> = RefCell::default();
+    static LISTENERS: RefCell<HashMap<u64, SharedListeners>> = RefCell::default();
 }
 
-/// The threads with listeners of one configuration.
+/// The threads that have listeners of a configuration.
 pub(super) struct ThreadListeners {
     number: u64,
     threads: Mutex<Vec<(ThreadId, LoopHandle)>>,
@@ -34,7 +34,7 @@ impl ThreadListeners {
         }
     }
 
-    /// Runs `f` on the listeners of this thread; returns `None` while the thread ends.
+    /// Calls `f` with the listeners of this thread. Returns `None` while the thread ends.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> Option<R> {
         let listeners = self.of_this_thread();
         let listeners = match listeners {
@@ -44,14 +44,15 @@ impl ThreadListeners {
         Some(f(&mut listeners.borrow_mut()))
     }
 
-    fn of_this_thread(&self) -> Option<Shared> {
-        let find =
-            |table: &RefCell<HashMap<u64, Shared>>| table.borrow().get(&self.number).cloned();
+    fn of_this_thread(&self) -> Option<SharedListeners> {
+        let find = |table: &RefCell<HashMap<u64, SharedListeners>>| {
+            table.borrow().get(&self.number).cloned()
+        };
         LISTENERS.try_with(find).ok().flatten()
     }
 
-    fn register(&self) -> Option<Shared> {
-        let listeners = Shared::default();
+    fn register(&self) -> Option<SharedListeners> {
+        let listeners = SharedListeners::default();
         let added = Rc::clone(&listeners);
         LISTENERS
             .try_with(|table| table.borrow_mut().insert(self.number, added))
@@ -71,22 +72,22 @@ impl Drop for ThreadListeners {
         let number = self.number;
         for (thread, handle) in self.threads().drain(..) {
             match thread == thread::current().id() {
-                true => forget(number),
+                true => remove(number),
                 // If the loop is gone, so are the thread's listeners.
-                false => drop(handle.post(move || forget(number))),
+                false => drop(handle.post(move || remove(number))),
             }
         }
     }
 }
 
-/// Drops the listeners that this thread has for a configuration.
-fn forget(number: u64) {
-    // They are dropped when the table is no longer borrowed.
-    let forgotten = LISTENERS.try_with(|table| table.borrow_mut().remove(&number));
-    drop(forgotten);
+/// Drops this thread's listeners of a configuration.
+fn remove(number: u64) {
+    // The listeners are dropped when the table is no longer borrowed.
+    let removed = LISTENERS.try_with(|table| table.borrow_mut().remove(&number));
+    drop(removed);
 }
 
-/// Emits an event on all threads that have listeners: now on this thread, and with the next turn of their loops on others.
+/// Emits an event on all threads that have listeners: at once on this thread, and in the next iteration of the loop on others.
 pub(super) fn emit<P>(config: &TlsConfig, event: Event<TlsConfig, P>, payload: P)
 where
     TlsConfig: Emits<P>,
@@ -99,22 +100,22 @@ where
         let others = threads.iter().filter(|(thread, _)| *thread != this);
         others.cloned().collect()
     };
-    let mut is_heard = false;
+    let mut posted_any = false;
     for (thread, handle) in others {
         let (there, payload) = (config.clone(), payload.clone());
         let posted = handle.post(move || {
             uptick_emitter::emit(&there, event, payload);
         });
         match posted {
-            Ok(()) => is_heard = true,
+            Ok(()) => posted_any = true,
             Err(uptick_event_loop::Error::LoopGone) => {
                 listeners.threads().retain(|(other, _)| *other != thread);
             }
             Err(_) => {}
         }
     }
-    // What nobody hears is logged here.
-    if !is_heard || listeners.of_this_thread().is_some() {
+    // Without a listener on any thread, the event is logged here.
+    if !posted_any || listeners.of_this_thread().is_some() {
         uptick_emitter::emit(config, event, payload);
     }
 }

@@ -1,4 +1,4 @@
-//! The time between a connection and its TLS.
+//! The TLS handshake of a client on a new connection.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -15,34 +15,34 @@ use uptick_socket::{Connection, Error};
 
 use super::failure;
 use crate::error::Error as TlsError;
-use crate::filter::{TlsFilter, Waiter};
-use crate::session::{Gate, Session};
+use crate::filter::{HandshakeObserver, TlsFilter};
+use crate::session::{HandshakeControl, Session};
 
-/// Speaks TLS on a connection; gives it back when the handshake is done.
-pub(super) async fn shake_hands(
+/// Performs a TLS handshake on a connection, and returns the connection when it is complete.
+pub(super) async fn handshake(
     conn: Connection,
     session: Session,
     uri: Arc<str>,
     timeout: Option<Duration>,
 ) -> Result<Connection, Error> {
-    let outcome = Rc::new(Outcome::default());
-    let attempt = Attempt {
+    let pending_result = Rc::new(HandshakeResult::default());
+    let handshake = ClientHandshake {
         conn,
-        outcome: Rc::clone(&outcome),
+        pending_result: Rc::clone(&pending_result),
         uri: Arc::clone(&uri),
         listener: Cell::new(None),
     };
-    let guard = Guard(Some(conn));
+    let guard = CloseOnDrop(Some(conn));
     if !conn.is_open() {
-        return Err(attempt.closed_error());
+        return Err(handshake.closed_error());
     }
-    attempt.listen();
-    conn.add_filter(TlsFilter::new(session, attempt));
-    // It begins to speak.
+    handshake.listen();
+    conn.add_filter(TlsFilter::new(session, handshake));
+    // This sends the ClientHello.
     conn.resume_filters();
     let mut timer: Option<Pin<Box<Sleep>>> = timeout.map(|limit| Box::pin(driver::timeout(limit)));
     let result = poll_fn(|context| {
-        if let Poll::Ready(result) = outcome.poll(context) {
+        if let Poll::Ready(result) = pending_result.poll(context) {
             return Poll::Ready(Some(result));
         }
         match &mut timer {
@@ -52,9 +52,9 @@ pub(super) async fn shake_hands(
     })
     .await;
     match result {
-        // A connection that has failed closes by itself, when its peer has had the time to read the alert.
+        // A failed connection lingers, so that its peer can read the alert, and then closes without further action.
         Some(result) => {
-            guard.release();
+            guard.disarm();
             result.map(|()| conn)
         }
         None => Err(Error::Timeout {
@@ -64,16 +64,16 @@ pub(super) async fn shake_hands(
     }
 }
 
-/// Closes the connection of an attempt that is given up.
-struct Guard(Option<Connection>);
+/// A guard that closes the connection if the handshake times out or its future is dropped.
+struct CloseOnDrop(Option<Connection>);
 
-impl Guard {
-    fn release(mut self) {
+impl CloseOnDrop {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Guard {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             conn.close();
@@ -81,15 +81,15 @@ impl Drop for Guard {
     }
 }
 
-/// What has come of a handshake, for who awaits it.
+/// The result of a handshake, which a future awaits.
 #[derive(Default)]
-struct Outcome {
+struct HandshakeResult {
     result: RefCell<Option<Result<(), Error>>>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Outcome {
-    /// Only the first counts.
+impl HandshakeResult {
+    /// Sets the result, unless it is already set.
     fn set(&self, result: Result<(), Error>) {
         self.result.borrow_mut().get_or_insert(result);
         let waker = self.waker.borrow_mut().take();
@@ -109,21 +109,21 @@ impl Outcome {
     }
 }
 
-/// A handshake under way.
-struct Attempt {
+/// A handshake in progress.
+struct ClientHandshake {
     conn: Connection,
-    outcome: Rc<Outcome>,
+    pending_result: Rc<HandshakeResult>,
     uri: Arc<str>,
-    /// Of the connection's errors.
+    /// The listener for the connection's errors.
     listener: Cell<Option<ListenerId>>,
 }
 
-impl Attempt {
-    /// Takes the connection's errors.
+impl ClientHandshake {
+    /// Registers the listener for the connection's errors.
     fn listen(&self) {
-        let (outcome, uri) = (Rc::clone(&self.outcome), Arc::clone(&self.uri));
+        let (pending_result, uri) = (Rc::clone(&self.pending_result), Arc::clone(&self.uri));
         let listener = self.conn.on(Connection::ERROR, move |error: Error| {
-            outcome.set(Err(explain(error, &uri)));
+            pending_result.set(Err(explain(error, &uri)));
         });
         self.listener.set(Some(listener));
     }
@@ -135,25 +135,25 @@ impl Attempt {
     }
 }
 
-impl Waiter for Attempt {
+impl HandshakeObserver for ClientHandshake {
     fn done(self: Box<Self>) {
         if let Some(listener) = self.listener.take() {
             self.conn.off(listener);
         }
         self.conn.set_secure(true);
-        self.outcome.set(Ok(()));
+        self.pending_result.set(Ok(()));
     }
 
     fn closed(self: Box<Self>) {
-        self.outcome.set(Err(self.closed_error()));
+        self.pending_result.set(Err(self.closed_error()));
     }
 
-    fn gate(&self) -> Option<&dyn Gate> {
+    fn control(&self) -> Option<&dyn HandshakeControl> {
         None
     }
 }
 
-/// The error of a connection as that of the attempt to make one.
+/// Converts an error of the connection to an error of connecting.
 fn explain(error: Error, uri: &Arc<str>) -> Error {
     const WHEN: &str = "during the TLS handshake";
     match error {

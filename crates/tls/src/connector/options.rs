@@ -1,4 +1,4 @@
-//! What a connector offers, and whom it trusts.
+//! The options of a connector: offered parameters and trusted CAs.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,19 +9,19 @@ use rustls::{ClientConfig, RootCertStore, version};
 
 use crate::context::TlsVersion;
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::FileStates;
 use crate::identity::Identity;
 use crate::peers::roots;
-use crate::pem::Source;
+use crate::pem::PemSource;
 use crate::provider::provider;
-use crate::verifier::{AcceptAny, Verifier};
+use crate::verifier::{AcceptAny, ServerVerifier};
 
-/// How long a handshake may take.
+/// The default timeout of a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) cafile: Option<Source>,
+pub(super) struct ConnectorOptions {
+    pub(super) cafile: Option<PemSource>,
     pub(super) identity: Identity,
     pub(super) peer_name: Option<String>,
     pub(super) alpn_protocols: Vec<Vec<u8>>,
@@ -31,9 +31,9 @@ pub(super) struct Options {
     pub(super) accept_any: bool,
 }
 
-impl Default for Options {
+impl Default for ConnectorOptions {
     fn default() -> Self {
-        Options {
+        ConnectorOptions {
             cafile: None,
             identity: Identity::default(),
             peer_name: None,
@@ -46,11 +46,11 @@ impl Default for Options {
     }
 }
 
-impl Options {
-    /// Reads the files and makes of it what rustls needs. It may block for some milliseconds.
+impl ConnectorOptions {
+    /// Reads the files and creates the configuration for rustls. It may block for some milliseconds.
     pub(super) fn load(&self) -> Result<Arc<ClientConfig>, Error> {
         let provider = provider();
-        let mut files = Files::default();
+        let mut files = FileStates::default();
         let failed = |error: rustls::Error| Error::context(error.to_string());
         let versions: &[_] = match self.min_version {
             TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
@@ -68,7 +68,7 @@ impl Options {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn_protocols);
-        // After the handshake the records are ours.
+        // After the handshake, this crate processes the records.
         config.enable_secret_extraction = true;
         if !self.session_resumption {
             config.resumption = Resumption::disabled();
@@ -76,31 +76,31 @@ impl Options {
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, files: &mut Files) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    fn verifier(&self, files: &mut FileStates) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         let provider = provider();
         if self.accept_any {
             return Ok(Arc::new(AcceptAny(provider)));
         }
         let roots = match &self.cafile {
             Some(source) => Arc::new(roots(source, files)?),
-            None => roots_of_the_system()?,
+            None => system_roots()?,
         };
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|error| Error::context(error.to_string()))?;
-        Ok(Arc::new(Verifier(verifier)))
+        Ok(Arc::new(ServerVerifier(verifier)))
     }
 }
 
-/// The issuers whom the system trusts, which are read once.
-fn roots_of_the_system() -> Result<Arc<RootCertStore>, Error> {
+/// Returns the CA certificates that the system trusts. They are read once.
+fn system_roots() -> Result<Arc<RootCertStore>, Error> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     if let Some(roots) = ROOTS.get() {
         return Ok(Arc::clone(roots));
     }
     let loaded = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Systems have some that no longer parse.
+    // Some systems have certificates that rustls cannot parse.
     roots.add_parsable_certificates(loaded.certs);
     if roots.is_empty() {
         let why = match loaded.errors.first() {
@@ -108,7 +108,7 @@ fn roots_of_the_system() -> Result<Arc<RootCertStore>, Error> {
             None => String::new(),
         };
         return Err(Error::context(format!(
-            "this system has no certificates of issuers that it trusts{why}: install them (Debian: ca-certificates), or \
+            "this system has no trusted CA certificates{why}: install them (Debian: ca-certificates), or \
              set `cafile`"
         )));
     }

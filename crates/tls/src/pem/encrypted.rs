@@ -1,4 +1,4 @@
-//! Private keys that are encrypted as PKCS#8 (RFC 5958), with a password as in PKCS#5 (RFC 8018).
+//! Decryption of encrypted PKCS#8 private keys (RFC 5958), with a password as in PKCS#5 (RFC 8018).
 
 use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::Decode;
@@ -7,20 +7,19 @@ use pkcs8::pkcs5::pbes2::Kdf;
 #[cfg(not(feature = "legacy-keys"))]
 use pkcs8::pkcs5::pbes2::Pbkdf2Prf;
 
-use super::{Passphrase, WRONG};
+use super::{Passphrase, WRONG_PASSPHRASE};
 
-/// The most iterations of PBKDF2 that are computed.
+/// The maximum number of PBKDF2 iterations.
 const MAX_ITERATIONS: u32 = 2_000_000;
 
-/// The most memory that scrypt may take for each of its passes, in bytes (RFC 7914, section 2: 128 · N · r), and the most
-/// in all passes together.
+/// The maximum memory of scrypt in bytes, for each pass (RFC 7914, section 2: 128 · N · r) and in total for all passes.
 const MAX_SCRYPT: u64 = 128 * 1024 * 1024;
 
 /// The object identifier of 3DES in DER (RFC 8018, appendix C).
 #[cfg(not(feature = "legacy-keys"))]
 const DES_EDE3_CBC: &[u8] = &[6, 8, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 3, 7];
 
-/// The key as unencrypted PKCS#8; the error is the reason why there is none.
+/// Returns the key as unencrypted PKCS#8, or the cause of the failure.
 pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, String> {
     #[cfg(not(feature = "legacy-keys"))]
     if super::find(der, DES_EDE3_CBC).is_some() {
@@ -28,27 +27,27 @@ pub(super) fn decrypt(der: &[u8], passphrase: &Passphrase) -> Result<Vec<u8>, St
     }
     let info = EncryptedPrivateKeyInfo::from_der(der).map_err(|error| {
         format!(
-            "it is encrypted in a way that is not supported ({error}): \
-             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+            "its encryption is not supported ({error}): \
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
         )
     })?;
     check_cost(&info.encryption_algorithm)?;
     match info.decrypt(passphrase.as_bytes()) {
         Ok(key) => Ok(key.as_bytes().to_vec()),
-        Err(_) => Err(WRONG.to_owned()),
+        Err(_) => Err(WRONG_PASSPHRASE.to_owned()),
     }
 }
 
-/// Refuses what would take so long that a server hangs, on purpose or not.
+/// Returns an error if the key derivation would take so long that the server hangs.
 fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), String> {
     let Some(parameters) = scheme.pbes2() else {
         return Err("it is encrypted with PBES1, which is not supported: \
-             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
             .to_owned());
     };
     match &parameters.kdf {
         Kdf::Pbkdf2(pbkdf2) if pbkdf2.iteration_count > MAX_ITERATIONS => Err(format!(
-            "its passphrase is hashed {} times, and at most {MAX_ITERATIONS} are done",
+            "its passphrase is hashed {} times, more than the limit of {MAX_ITERATIONS}",
             pbkdf2.iteration_count
         )),
         #[cfg(not(feature = "legacy-keys"))]
@@ -62,7 +61,7 @@ fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), String> {
                 .saturating_mul(u64::from(scrypt.parallelization));
             match cost > MAX_SCRYPT {
                 true => Err(format!(
-                    "scrypt takes {cost} bytes for its passphrase (128 · N · r · p), and at most {MAX_SCRYPT} are given"
+                    "scrypt requires {cost} bytes for its passphrase (128 · N · r · p), more than the limit of {MAX_SCRYPT}"
                 )),
                 false => Ok(()),
             }
@@ -79,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// Why something that is encrypted in a way cannot be decrypted.
+    /// Returns the error of decrypting with the parameters.
     fn refused(parameters: Parameters<'_>) -> String {
         let info = EncryptedPrivateKeyInfo {
             encryption_algorithm: parameters.into(),
@@ -89,37 +88,37 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_too_long_is_refused_before_it_is_begun() {
+    fn expensive_parameters_are_refused_before_the_key_derivation() {
         let too_many = Parameters::pbkdf2_sha256_aes256cbc(MAX_ITERATIONS + 1, &[1; 8], &[2; 16]);
         assert_eq!(
             refused(too_many.unwrap()),
-            "its passphrase is hashed 2000001 times, and at most 2000000 are done"
+            "its passphrase is hashed 2000001 times, more than the limit of 2000000"
         );
         for (log_n, r, p) in [(18, 8, 1), (17, 8, 2), (15, 32, 2)] {
             let params = Params::new(log_n, r, p, 32).unwrap();
             let too_much = Parameters::scrypt_aes256cbc(params, &[1; 8], &[2; 16]);
             assert_eq!(
                 refused(too_much.unwrap()),
-                "scrypt takes 268435456 bytes for its passphrase (128 · N · r · p), and at most 134217728 are given"
+                "scrypt requires 268435456 bytes for its passphrase (128 · N · r · p), more than the limit of 134217728"
             );
         }
     }
 
     #[test]
-    fn what_costs_little_is_tried() {
+    fn cheap_parameters_are_accepted() {
         let few = Parameters::pbkdf2_sha256_aes256cbc(1, &[1; 8], &[2; 16]);
         let params = Params::new(4, 1, 1, 32).unwrap();
         let little = Parameters::scrypt_aes256cbc(params, &[1; 8], &[2; 16]);
         for parameters in [few, little] {
-            assert_eq!(refused(parameters.unwrap()), WRONG);
+            assert_eq!(refused(parameters.unwrap()), WRONG_PASSPHRASE);
         }
     }
 
     #[test]
-    fn what_is_no_encrypted_key_is_an_error() {
+    fn malformed_data_is_an_error() {
         let error = decrypt(&[0x30, 0], &Passphrase::new("secret")).unwrap_err();
         assert!(
-            error.starts_with("it is encrypted in a way that is not supported ("),
+            error.starts_with("its encryption is not supported ("),
             "{error}"
         );
     }

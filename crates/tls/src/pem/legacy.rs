@@ -1,4 +1,4 @@
-//! Private keys that are encrypted in the old way of PEM (RFC 1421, section 4.6), as OpenSSL does it.
+//! Decryption of private keys in the legacy PEM encryption (RFC 1421, section 4.6) of OpenSSL.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockCipher, BlockDecryptMut, KeyInit, KeyIvInit};
@@ -9,20 +9,20 @@ use pem::Pem;
 use pkcs8::SecretDocument;
 use zeroize::Zeroizing;
 
-use super::{Passphrase, WRONG};
+use super::{Passphrase, WRONG_PASSPHRASE};
 
-/// How many bytes of the initialization vector are the salt.
+/// The number of bytes of the initialization vector that are used as the salt.
 const SALT: usize = 8;
 
-/// The key as it was before it was encrypted; the error is the reason why there is none.
+/// Returns the decrypted key, or the cause of the failure.
 pub(super) fn decrypt(pem: &Pem, passphrase: &Passphrase) -> Result<Vec<u8>, String> {
     let info = pem
         .headers()
         .get("DEK-Info")
-        .ok_or("it is encrypted, and there is no `DEK-Info:` that says how")?;
+        .ok_or("it is encrypted, but has no `DEK-Info:` header")?;
     let (cipher, vector) = info.split_once(',').unwrap_or((info, ""));
     let vector = hex(vector.trim())
-        .ok_or("it is encrypted, and its `DEK-Info:` has no initialization vector")?;
+        .ok_or("it is encrypted, but its `DEK-Info:` has no initialization vector")?;
     let text = pem.contents();
     let plain = match cipher.trim() {
         "AES-128-CBC" => cbc::<Aes128>(16, &vector, text, passphrase),
@@ -32,14 +32,14 @@ pub(super) fn decrypt(pem: &Pem, passphrase: &Passphrase) -> Result<Vec<u8>, Str
         other => {
             return Err(format!(
                 "it is encrypted with {other}, which is not supported: \
-                 `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+                 `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
             ));
         }
     };
-    // One wrong passphrase of 256 gives something whose padding is right.
+    // One in 256 wrong passphrases produces valid padding.
     match SecretDocument::try_from(plain?) {
         Ok(key) => Ok(key.as_bytes().to_vec()),
-        Err(_) => Err(WRONG.to_owned()),
+        Err(_) => Err(WRONG_PASSPHRASE.to_owned()),
     }
 }
 
@@ -55,13 +55,13 @@ where
     let salt = vector.get(..SALT).unwrap_or_default();
     let key = derive(passphrase, salt, key_length);
     let decryptor = cbc::Decryptor::<C>::new_from_slices(&key, vector)
-        .map_err(|_| "the initialization vector in its `DEK-Info:` has a wrong length")?;
+        .map_err(|_| "the initialization vector in its `DEK-Info:` has the wrong length")?;
     decryptor
         .decrypt_padded_vec_mut::<Pkcs7>(text)
-        .map_err(|_| WRONG.to_owned())
+        .map_err(|_| WRONG_PASSPHRASE.to_owned())
 }
 
-/// OpenSSL's EVP_BytesToKey with MD5 and one round.
+/// Derives the key with OpenSSL's EVP_BytesToKey, with MD5 and one round.
 fn derive(passphrase: &Passphrase, salt: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + Md5::output_size()));
     let mut digest = Vec::new();

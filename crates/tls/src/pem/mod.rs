@@ -1,4 +1,4 @@
-//! Certificates and private keys from PEM (RFC 7468).
+//! Reading of certificates and private keys in PEM (RFC 7468).
 
 mod encrypted;
 #[cfg(feature = "legacy-keys")]
@@ -18,21 +18,21 @@ use rustls_pki_types::{
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::FileStates;
 
-pub(crate) use source::{Passphrase, Source};
+pub(crate) use source::{Passphrase, PemSource};
 
-/// The longest file that is read, in bytes.
+/// The maximum length of a file in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
 pub(crate) const CERTIFICATE: &str = "certificate";
 pub(crate) const KEY: &str = "private key";
 pub(crate) const ROOTS: &str = "CA certificates";
 
-const WRONG: &str = "the passphrase does not decrypt it: check `passphrase`";
+const WRONG_PASSPHRASE: &str = "the passphrase does not decrypt it: check `passphrase`";
 
-const PKCS12: &str = "it is a PKCS#12 file, and has to be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, and \
-                      OTHER has the key as well";
+const PKCS12: &str = "it is a PKCS#12 file, but must be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, \
+                      including the key";
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const DASHES: &[u8] = b"-----";
@@ -43,22 +43,22 @@ pub(crate) struct PemFile {
     text: Zeroizing<Vec<u8>>,
 }
 
-/// One piece of a PEM file, from its BEGIN line to its END line.
-struct Section<'a> {
+/// A section of a PEM file, from its BEGIN line to its END line.
+struct PemSection<'a> {
     label: &'a str,
     text: &'a [u8],
 }
 
 impl PemFile {
-    /// Reads a source for what is expected in it, and notes which file that was.
+    /// Reads a source, and adds its file to `files`. `what` is the expected content, for errors.
     pub(crate) fn read(
-        source: &Source,
+        source: &PemSource,
         what: &'static str,
-        files: &mut Files,
+        files: &mut FileStates,
     ) -> Result<PemFile, Error> {
         let path = match source {
-            Source::File(path) => path,
-            Source::Text { setter, text } => {
+            PemSource::File(path) => path,
+            PemSource::Text { setter, text } => {
                 return Ok(PemFile {
                     path: Arc::new(format!("`{setter}`").into()),
                     text: Zeroizing::new(text.to_vec()),
@@ -79,8 +79,8 @@ impl PemFile {
         let file = open(&path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         files.add(&path, &metadata);
-        if let Some(other) = other_than_file(metadata.file_type()) {
-            let reason = format!("it is a {other}, and has to be a regular file");
+        if let Some(other) = special_file_kind(metadata.file_type()) {
+            let reason = format!("it is a {other}, but must be a regular file");
             return Err(refused(&reason));
         }
         let text = read(file, metadata.len()).map_err(failed)?;
@@ -90,18 +90,18 @@ impl PemFile {
         Ok(PemFile { path, text })
     }
 
-    /// The certificates, in the order of the file; at least one.
+    /// Returns the certificates in the order of the file, at least one.
     pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
         let chain = self.certificates(CERTIFICATE)?;
         if chain.is_empty() {
             let reason = match self.other_contents() {
                 Some(reason) => reason,
                 None if self.private_key().is_some() => {
-                    "it has a private key and no certificate: give the file with the certificate to `local_cert`, \
-                     and this one to `local_pk`"
+                    "it contains a private key but no certificate: set `local_cert` to the file with the certificate, \
+                     and `local_pk` to this one"
                 }
                 None => {
-                    "there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a PEM file \
+                    "it contains no `-----BEGIN CERTIFICATE-----`: it must be a PEM file \
                      (`openssl x509 -inform der -in FILE` converts from DER)"
                 }
             };
@@ -110,29 +110,26 @@ impl PemFile {
         Ok(chain)
     }
 
-    /// What is in the file in place of certificates, if that is something that is taken for one, and what to do.
+    /// Returns the error text if the file contains something that is often mistaken for a certificate.
     pub(crate) fn other_contents(&self) -> Option<&'static str> {
         if is_pkcs12(&self.text) {
             return Some(PKCS12);
         }
         self.sections().find_map(|section| match section.label {
             "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => Some(
-                "it has a request for a certificate (CSR) and no certificate: give the one that the issuer has answered \
-                 it with",
+                "it contains a certificate signing request (CSR), not a certificate: use the certificate that the CA issued for it",
             ),
             "TRUSTED CERTIFICATE" => Some(
-                "it has a `TRUSTED CERTIFICATE`, which is OpenSSL's own: `openssl x509 -in FILE -out OTHER` makes a \
-                 certificate of it",
+                "it contains a `TRUSTED CERTIFICATE`, a format of OpenSSL only: `openssl x509 -in FILE -out OTHER` converts it",
             ),
             "PKCS7" | "CMS" => Some(
-                "it has PKCS#7 and no certificate: `openssl pkcs7 -print_certs -in FILE -out OTHER` takes the \
-                 certificates out",
+                "it contains PKCS#7, not certificates: `openssl pkcs7 -print_certs -in FILE -out OTHER` extracts the certificates",
             ),
             _ => None,
         })
     }
 
-    /// The certificates, in the order of the file; there may be none.
+    /// Returns the certificates in the order of the file, possibly none.
     pub(crate) fn certificates(
         &self,
         what: &'static str,
@@ -143,14 +140,14 @@ impl PemFile {
                 Ok(pem) => Ok(CertificateDer::from(pem.into_contents())),
                 Err(_) => Err(self.error(
                     what,
-                    "it is no valid PEM: what comes after a `-----BEGIN CERTIFICATE-----` is not Base64 up to an \
-                     `-----END CERTIFICATE-----`",
+                    "it is not valid PEM: the text between `-----BEGIN CERTIFICATE-----` and `-----END CERTIFICATE-----` is not \
+                     Base64",
                 )),
             })
             .collect()
     }
 
-    /// The private key; the first one, if there are several.
+    /// Returns the first private key.
     pub(crate) fn key(
         &self,
         passphrase: Option<&Passphrase>,
@@ -159,9 +156,9 @@ impl PemFile {
             let reason = if is_pkcs12(&self.text) {
                 PKCS12
             } else if self.sections().next().is_some() {
-                "there is no private key in it: append the key to that file, or give the file with the key to `local_pk`"
+                "it contains no private key: append the key to the file, or set `local_pk` to the file with the key"
             } else {
-                "there is no `-----BEGIN PRIVATE KEY-----` in it: it has to be a PEM file \
+                "it contains no `-----BEGIN PRIVATE KEY-----`: it must be a PEM file \
                  (`openssl pkey -inform der -in FILE` converts from DER)"
             };
             self.error(KEY, reason)
@@ -170,7 +167,7 @@ impl PemFile {
         key.map_err(|reason| self.error(KEY, reason))
     }
 
-    /// An error about this file.
+    /// Creates an error about this file.
     pub(crate) fn error(&self, what: &'static str, reason: impl Into<Arc<str>>) -> Error {
         Error::Load {
             what,
@@ -183,12 +180,12 @@ impl PemFile {
         &self.path
     }
 
-    fn private_key(&self) -> Option<Section<'_>> {
+    fn private_key(&self) -> Option<PemSection<'_>> {
         self.sections()
             .find(|section| section.label.ends_with("PRIVATE KEY"))
     }
 
-    fn sections(&self) -> impl Iterator<Item = Section<'_>> {
+    fn sections(&self) -> impl Iterator<Item = PemSection<'_>> {
         let mut rest: &[u8] = &self.text;
         std::iter::from_fn(move || {
             let section;
@@ -198,23 +195,23 @@ impl PemFile {
     }
 }
 
-impl Section<'_> {
-    /// The private key; the error is the reason why there is none.
+impl PemSection<'_> {
+    /// Returns the private key, or the cause of the failure.
     fn key(&self, passphrase: Option<&Passphrase>) -> Result<PrivateKeyDer<'static>, String> {
         let pem = pem::parse(self.text).map_err(
-            |_| "it is broken: what is between its BEGIN and END lines is not the Base64 of a key",
+            |_| "it is malformed: the text between its BEGIN and END lines is not valid Base64",
         )?;
-        let is_encrypted_the_old_way = pem
+        let has_legacy_encryption = pem
             .headers()
             .get("Proc-Type")
             .is_some_and(|value| value.contains("ENCRYPTED"));
         if self.label == "ENCRYPTED PRIVATE KEY" {
-            let der = encrypted::decrypt(pem.contents(), needed(passphrase)?)?;
+            let der = encrypted::decrypt(pem.contents(), required(passphrase)?)?;
             return Ok(PrivatePkcs8KeyDer::from(der).into());
         }
-        let der = match is_encrypted_the_old_way {
+        let der = match has_legacy_encryption {
             #[cfg(feature = "legacy-keys")]
-            true => legacy::decrypt(&pem, needed(passphrase)?)?,
+            true => legacy::decrypt(&pem, required(passphrase)?)?,
             #[cfg(not(feature = "legacy-keys"))]
             true => {
                 return Err(without_legacy_keys(
@@ -227,27 +224,27 @@ impl Section<'_> {
             "PRIVATE KEY" => PrivatePkcs8KeyDer::from(der).into(),
             "RSA PRIVATE KEY" => PrivatePkcs1KeyDer::from(der).into(),
             "EC PRIVATE KEY" => PrivateSec1KeyDer::from(der).into(),
-            other => return Err(format!("`{other}` is no kind of key that is used in TLS")),
+            other => return Err(format!("a key of the type `{other}` cannot be used in TLS")),
         })
     }
 }
 
-/// Returns the reason why a key is refused that only the feature `legacy-keys` decrypts.
+/// Returns the error text for a key that only the feature `legacy-keys` can decrypt.
 #[cfg(not(feature = "legacy-keys"))]
 fn without_legacy_keys(what: &str) -> String {
     format!(
-        "{what}, which needs the feature `legacy-keys` of uptick-tls; \
-         `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+        "{what}, which requires the feature `legacy-keys` of uptick-tls; \
+         `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
     )
 }
 
-/// Whether it is the DER of a PKCS#12 file: a sequence that begins with version 3 (RFC 7292, section 4).
+/// Returns `true` for the DER of a PKCS#12 file: a sequence that begins with version 3 (RFC 7292, section 4).
 fn is_pkcs12(text: &[u8]) -> bool {
     let Some((0x30, &[length, ref rest @ ..])) = text.split_first().map(|(tag, rest)| (*tag, rest))
     else {
         return false;
     };
-    // A long length says in its first byte how many follow.
+    // The first byte of a long length is the number of bytes that follow.
     let more = if length > 0x80 {
         usize::from(length - 0x80)
     } else {
@@ -257,14 +254,14 @@ fn is_pkcs12(text: &[u8]) -> bool {
         .is_some_and(|rest| rest.starts_with(&[2, 1, 3]))
 }
 
-fn needed(passphrase: Option<&Passphrase>) -> Result<&Passphrase, &'static str> {
+fn required(passphrase: Option<&Passphrase>) -> Result<&Passphrase, &'static str> {
     passphrase.ok_or(
-        "it is encrypted: give the passphrase to `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
+        "it is encrypted: set `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
     )
 }
 
-/// The next section and what comes after it. One that does not end goes up to where the next one begins.
-fn next_section(text: &[u8]) -> Option<(Section<'_>, &[u8])> {
+/// Returns the next section and the text after it. A section without an END line ends where the next one begins.
+fn next_section(text: &[u8]) -> Option<(PemSection<'_>, &[u8])> {
     let text = text.get(find(text, BEGIN)?..)?;
     let after_begin = text.get(BEGIN.len()..)?;
     let next = find(after_begin, BEGIN).map_or(text.len(), |at| at + BEGIN.len());
@@ -277,14 +274,14 @@ fn next_section(text: &[u8]) -> Option<(Section<'_>, &[u8])> {
         (section, rest) = text.split_at_checked(at + end.len())?;
     }
     let text = section;
-    Some((Section { label, text }, rest))
+    Some((PemSection { label, text }, rest))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-/// Opens a file, without waiting for who is to write to it, as one does for a pipe.
+/// Opens a file. Opening a pipe does not wait for a writer.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new()
@@ -293,8 +290,8 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// What something is that is no regular file, and so may never end.
-fn other_than_file(file_type: FileType) -> Option<&'static str> {
+/// Returns the kind of a special file, which may be endless; `None` for a regular file.
+fn special_file_kind(file_type: FileType) -> Option<&'static str> {
     if file_type.is_file() {
         None
     } else if file_type.is_dir() {
@@ -307,7 +304,7 @@ fn other_than_file(file_type: FileType) -> Option<&'static str> {
 }
 
 fn read(file: File, length: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for everything at once: a vector that grows leaves copies of the key behind.
+    // The buffer has its final capacity: a growing vector would leave copies of the key in memory.
     let room = length.min(MAX_FILE) as usize + 1;
     let mut text = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_FILE + 1).read_to_end(&mut text)?;
@@ -337,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_does_not_end_hides_none_behind_it() {
+    fn an_unterminated_section_does_not_hide_the_next_one() {
         let text = "-----BEGIN A-----\nAA==\n-----BEGIN B-----\n-----END B-----\n-----BEGIN C";
         let labels = labels(text);
         assert_eq!(labels, ["A 23", "B 33", " 12"]);

@@ -1,4 +1,4 @@
-//! Where PEM comes from, and what decrypts it.
+//! Sources of PEM, and the passphrase of private keys.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,36 +6,36 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// A file, or a text that the program has.
+/// The source of PEM: a file, or a text.
 #[derive(Clone)]
-pub(crate) enum Source {
+pub(crate) enum PemSource {
     File(PathBuf),
     Text {
-        /// The setter that it was given to, which an error names.
+        /// The name of the setter that set the text, for errors.
         setter: &'static str,
         text: Arc<Zeroizing<Vec<u8>>>,
     },
 }
 
-impl Source {
+impl PemSource {
     pub(crate) fn text(setter: &'static str, text: impl Into<Vec<u8>>) -> Self {
-        Source::Text {
+        PemSource::Text {
             setter,
             text: Arc::new(Zeroizing::new(text.into())),
         }
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for PemSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::File(path) => path.fmt(f),
-            Source::Text { .. } => f.write_str("(a text)"),
+            PemSource::File(path) => path.fmt(f),
+            PemSource::Text { .. } => f.write_str("(a text)"),
         }
     }
 }
 
-/// What decrypts a private key. Erased from memory when the last clone is dropped.
+/// The passphrase of a private key. It is erased from memory when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Passphrase(Arc<Zeroizing<String>>);
 

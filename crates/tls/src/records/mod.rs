@@ -1,9 +1,9 @@
 //! The TLS 1.3 record protocol after the handshake (RFC 8446, section 5), without I/O: bytes in, bytes out.
 //!
-//! rustls does the handshake, derives the keys and has the ciphers. Records are decrypted where they are received.
+//! rustls does the handshake, derives the keys and provides the ciphers. Records are decrypted in the receive buffer.
 //!
-//! Cost of a received record: one call of the cipher, no allocation, no copy unless it follows another one in the chunk. Of a
-//! sent record: one call of the cipher, one allocation in it, and a copy if it is short.
+//! Cost of a received record: one call of the cipher, no allocation, and no copy unless it follows another one in the chunk. Cost of a
+//! sent record: one call of the cipher, which allocates once, and a copy if the record is short.
 
 mod post_handshake;
 mod reading;
@@ -18,57 +18,57 @@ use rustls::{
 };
 use rustls_pki_types::CertificateDer;
 
-use reading::Reader;
-use writing::Writer;
+use reading::RecordReader;
+use writing::RecordWriter;
 
-pub(crate) use reading::{HEADER, Received};
+pub(crate) use reading::{HEADER, ReceivedRecords};
 pub(crate) use writing::Output;
 
-/// The longest plaintext of a record (RFC 8446, section 5.1).
-pub(crate) const FRAGMENT: usize = 16 * 1024;
+/// The maximum length of a record's plaintext (RFC 8446, section 5.1).
+pub(crate) const MAX_FRAGMENT: usize = 16 * 1024;
 
 /// An established TLS 1.3 connection.
 pub(crate) struct Records {
-    reader: Reader,
-    writer: Writer,
+    reader: RecordReader,
+    writer: RecordWriter,
     keys: KeySchedule,
     suite: &'static Tls13CipherSuite,
     resumed: bool,
-    /// Absent without a protocol and a certificate of the peer.
-    agreed: Option<Box<Agreed>>,
+    /// `None` if there is neither an ALPN protocol nor a certificate of the peer.
+    negotiated: Option<Box<NegotiatedExtras>>,
 }
 
-/// The part of rustls that derives further keys and stores tickets.
+/// The rustls connection that derives further keys and stores tickets.
 enum KeySchedule {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
 }
 
 /// Results of the handshake that most connections do not have.
-struct Agreed {
+struct NegotiatedExtras {
     alpn_protocol: Option<Box<[u8]>>,
     peer_certificates: Box<[CertificateDer<'static>]>,
 }
 
 impl Records {
-    /// Takes over the connection of a client, whose handshake is done.
+    /// Creates the record layer from a client connection whose handshake is complete.
     pub(crate) fn client(tls: UnbufferedClientConnection) -> Result<Self, Error> {
-        let (agreed, resumed) = (Agreed::of(&tls), is_resumed(&tls));
+        let (negotiated, resumed) = (NegotiatedExtras::of(&tls), is_resumed(&tls));
         let (secrets, keys) = tls.dangerous_into_kernel_connection()?;
-        Records::new(secrets, KeySchedule::Client(keys), agreed, resumed)
+        Records::new(secrets, KeySchedule::Client(keys), negotiated, resumed)
     }
 
-    /// Takes over the connection of a server, whose handshake is done.
+    /// Creates the record layer from a server connection whose handshake is complete.
     pub(crate) fn server(tls: UnbufferedServerConnection) -> Result<Self, Error> {
-        let (agreed, resumed) = (Agreed::of(&tls), is_resumed(&tls));
+        let (negotiated, resumed) = (NegotiatedExtras::of(&tls), is_resumed(&tls));
         let (secrets, keys) = tls.dangerous_into_kernel_connection()?;
-        Records::new(secrets, KeySchedule::Server(keys), agreed, resumed)
+        Records::new(secrets, KeySchedule::Server(keys), negotiated, resumed)
     }
 
     fn new(
         secrets: ExtractedSecrets,
         keys: KeySchedule,
-        agreed: Option<Box<Agreed>>,
+        negotiated: Option<Box<NegotiatedExtras>>,
         resumed: bool,
     ) -> Result<Self, Error> {
         let suite = match &keys {
@@ -77,12 +77,12 @@ impl Records {
         };
         let suite = suite.tls13().ok_or(Error::HandshakeNotComplete)?;
         Ok(Records {
-            reader: Reader::new(suite, secrets.rx)?,
-            writer: Writer::new(suite, secrets.tx)?,
+            reader: RecordReader::new(suite, secrets.rx)?,
+            writer: RecordWriter::new(suite, secrets.tx)?,
             keys,
             suite,
             resumed,
-            agreed,
+            negotiated,
         })
     }
 
@@ -97,18 +97,18 @@ impl Records {
         self.suite
     }
 
-    /// Returns whether the session was resumed.
+    /// Returns `true` if the session was resumed.
     pub(crate) fn is_resumed(&self) -> bool {
         self.resumed
     }
 
     pub(crate) fn alpn_protocol(&self) -> Option<&[u8]> {
-        self.agreed.as_ref()?.alpn_protocol.as_deref()
+        self.negotiated.as_ref()?.alpn_protocol.as_deref()
     }
 
     pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
-        let agreed = self.agreed.as_ref();
-        agreed.map_or(&[], |agreed| &agreed.peer_certificates)
+        let negotiated = self.negotiated.as_ref();
+        negotiated.map_or(&[], |negotiated| &negotiated.peer_certificates)
     }
 }
 
@@ -130,14 +130,15 @@ impl KeySchedule {
     }
 }
 
-impl Agreed {
+impl NegotiatedExtras {
     fn of(tls: &CommonState) -> Option<Box<Self>> {
-        let agreed = Agreed {
+        let negotiated = NegotiatedExtras {
             alpn_protocol: tls.alpn_protocol().map(Into::into),
             peer_certificates: tls.peer_certificates().unwrap_or_default().into(),
         };
-        let is_empty = agreed.alpn_protocol.is_none() && agreed.peer_certificates.is_empty();
-        (!is_empty).then(|| Box::new(agreed))
+        let is_empty =
+            negotiated.alpn_protocol.is_none() && negotiated.peer_certificates.is_empty();
+        (!is_empty).then(|| Box::new(negotiated))
     }
 }
 
@@ -145,7 +146,7 @@ fn is_resumed(tls: &CommonState) -> bool {
     tls.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-/// Returns the alert that goes with an error, if one is sent.
+/// Returns the alert to send for an error, if any.
 fn alert_of(error: &Error) -> Option<AlertDescription> {
     Some(match error {
         Error::AlertReceived(_) => return None,

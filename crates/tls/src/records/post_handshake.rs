@@ -1,31 +1,31 @@
-//! Handshake messages after the handshake (RFC 8446, section 4.6).
+//! Post-handshake messages (RFC 8446, section 4.6).
 
 use rustls::{Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
 use super::{KeySchedule, Records};
 
-/// The longest message: 64 KiB, as in rustls.
-pub(super) const LONGEST: usize = 0xffff;
+/// The maximum length of a message: 64 KiB, as in rustls.
+pub(super) const MAX_MESSAGE: usize = 0xffff;
 
-/// The number of KeyUpdates without data in between, after which the next one is an error.
-const KEY_UPDATES: u8 = 32;
+/// The maximum number of consecutive KeyUpdates without data in between.
+const MAX_KEY_UPDATES: u8 = 32;
 
-/// Handshake messages that are being received.
+/// The state of receiving handshake messages.
 #[derive(Default)]
-pub(super) struct Messages {
-    /// The beginning of a message.
+pub(super) struct HandshakeMessages {
+    /// An incomplete message.
     partial: Vec<u8>,
     key_updates: u8,
 }
 
-impl Messages {
-    /// Returns whether no message is received in part.
+impl HandshakeMessages {
+    /// Returns `true` if there is no incomplete message.
     #[inline]
     pub(super) fn is_complete(&self) -> bool {
         self.partial.is_empty()
     }
 
-    /// Notes that data was received.
+    /// Records that data was received.
     #[inline]
     pub(super) fn receive_data(&mut self) {
         self.key_updates = 0;
@@ -33,7 +33,7 @@ impl Messages {
 }
 
 impl Records {
-    /// Receives the content of a handshake record: messages and parts of messages.
+    /// Processes the content of a handshake record: messages and parts of messages.
     #[cold]
     pub(super) fn receive_handshake(&mut self, payload: &[u8]) -> Result<(), Error> {
         if payload.is_empty() {
@@ -49,33 +49,33 @@ impl Records {
         Ok(())
     }
 
-    /// Receives the complete messages in `bytes`; returns the length of all of them.
+    /// Processes the complete messages in `bytes`, and returns their total length.
     fn receive_messages(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let mut rest = bytes;
-        while let [typ, high, middle, low, behind @ ..] = rest {
+        while let [typ, high, middle, low, after @ ..] = rest {
             let typ = HandshakeType::from(*typ);
             let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-            if length > self.longest(typ)? {
+            if length > self.max_length(typ)? {
                 return Err(InvalidMessage::HandshakePayloadTooLarge.into());
             }
-            let Some((message, behind)) = behind.split_at_checked(length) else {
+            let Some((message, after)) = after.split_at_checked(length) else {
                 break;
             };
             if typ == HandshakeType::KeyUpdate {
-                self.receive_key_update(message, behind.is_empty())?;
+                self.receive_key_update(message, after.is_empty())?;
             } else if let KeySchedule::Client(keys) = &mut self.keys {
                 keys.handle_new_session_ticket(message)?;
             }
-            rest = behind;
+            rest = after;
         }
         Ok(bytes.len() - rest.len())
     }
 
-    /// Returns the length of the longest message of a type that is expected.
-    fn longest(&self, typ: HandshakeType) -> Result<usize, Error> {
+    /// Returns the maximum length of a message of the type, or an error if the type is unexpected.
+    fn max_length(&self, typ: HandshakeType) -> Result<usize, Error> {
         match (typ, &self.keys) {
             (HandshakeType::KeyUpdate, _) => Ok(1),
-            (HandshakeType::NewSessionTicket, KeySchedule::Client(_)) => Ok(LONGEST),
+            (HandshakeType::NewSessionTicket, KeySchedule::Client(_)) => Ok(MAX_MESSAGE),
             (got_type, KeySchedule::Client(_)) => Err(Error::InappropriateHandshakeMessage {
                 expect_types: vec![HandshakeType::NewSessionTicket, HandshakeType::KeyUpdate],
                 got_type,
@@ -87,7 +87,7 @@ impl Records {
         }
     }
 
-    /// Uses the next keys for what is received; `is_last` is whether nothing follows in the record.
+    /// Switches to the next receiving keys. `is_last` is `true` if nothing follows in the record.
     fn receive_key_update(&mut self, message: &[u8], is_last: bool) -> Result<(), Error> {
         let requested = match message {
             [0] => false,
@@ -99,7 +99,7 @@ impl Records {
             return Err(PeerMisbehaved::KeyEpochWithPendingFragment.into());
         }
         let messages = &mut self.reader.messages;
-        if messages.key_updates == KEY_UPDATES {
+        if messages.key_updates == MAX_KEY_UPDATES {
             return Err(PeerMisbehaved::TooManyKeyUpdateRequests.into());
         }
         messages.key_updates += 1;

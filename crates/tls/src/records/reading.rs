@@ -1,4 +1,4 @@
-//! Received records.
+//! Receiving records.
 
 use std::ops::Range;
 
@@ -8,65 +8,66 @@ use rustls::{
     ProtocolVersion, Tls13CipherSuite,
 };
 
-use super::post_handshake::Messages;
+use super::post_handshake::HandshakeMessages;
 use super::writing::key_and_iv;
-use super::{FRAGMENT, Records, alert_of};
+use super::{MAX_FRAGMENT, Records, alert_of};
 
 /// The length of a record's header (RFC 8446, section 5.1).
 pub(crate) const HEADER: usize = 5;
 
-/// The longest encrypted content of a record (RFC 8446, section 5.2).
-const LONGEST: usize = FRAGMENT + 256;
+/// The maximum length of a record's encrypted content (RFC 8446, section 5.2).
+const MAX_CONTENT: usize = MAX_FRAGMENT + 256;
 
-/// The number of consecutive records without content, and of warnings, after which the next one is an error.
-const EMPTY_RECORDS: u8 = 32;
-const WARNINGS: u8 = 4;
+/// The maximum number of consecutive records without content.
+const MAX_EMPTY_RECORDS: u8 = 32;
+/// The maximum number of warning alerts.
+const MAX_WARNINGS: u8 = 4;
 
 /// The content type of encrypted records, and the major version in their header.
 const APPLICATION_DATA: u8 = 23;
 const MAJOR_VERSION: u8 = 3;
 
-pub(super) struct Reader {
+pub(super) struct RecordReader {
     cipher: Box<dyn MessageDecrypter>,
     sequence: u64,
     empty_records: u8,
     warnings: u8,
-    pub(super) messages: Messages,
+    pub(super) messages: HandshakeMessages,
 }
 
 /// The result of receiving a chunk.
-pub(crate) struct Received {
-    /// The number of bytes that are processed; behind them is the beginning of a record.
+pub(crate) struct ReceivedRecords {
+    /// The number of processed bytes. An incomplete record may follow them.
     pub(crate) consumed: usize,
-    /// The part of the chunk where the plaintext is now.
+    /// The part of the chunk that contains the plaintext.
     pub(crate) plaintext: Range<usize>,
-    /// Whether the peer has sent `close_notify`, after which everything is ignored.
+    /// `true` if the peer has sent `close_notify`, after which all data is ignored.
     pub(crate) closed: Result<bool, Error>,
 }
 
-/// The consequence of a record.
-enum Content {
+/// The result of receiving a record.
+enum RecordContent {
     Data(usize),
     Message,
     CloseNotify,
 }
 
-impl Reader {
+impl RecordReader {
     pub(super) fn new(
         suite: &'static Tls13CipherSuite,
         secrets: (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, Error> {
         let (sequence, secrets) = secrets;
-        Ok(Reader {
+        Ok(RecordReader {
             cipher: decrypter(suite, secrets)?,
             sequence,
             empty_records: 0,
             warnings: 0,
-            messages: Messages::default(),
+            messages: HandshakeMessages::default(),
         })
     }
 
-    /// Uses other keys from the next record on.
+    /// Replaces the keys, from the next record on.
     pub(super) fn update(
         &mut self,
         suite: &'static Tls13CipherSuite,
@@ -92,20 +93,20 @@ impl Reader {
     }
 
     fn receive_empty(&mut self) -> Result<(), Error> {
-        if self.empty_records == EMPTY_RECORDS {
+        if self.empty_records == MAX_EMPTY_RECORDS {
             return Err(PeerMisbehaved::TooManyEmptyFragments.into());
         }
         self.empty_records += 1;
         Ok(())
     }
 
-    /// Returns whether an alert is `close_notify`; all others are errors, but `user_canceled` (RFC 8446, section 6).
+    /// Returns `true` if an alert is `close_notify`. All others except `user_canceled` are errors (RFC 8446, section 6).
     #[cold]
     fn receive_alert(&mut self, payload: &[u8]) -> Result<bool, Error> {
         const USER_CANCELED: u8 = 90;
         match *payload {
             [_, 0] => Ok(true),
-            [1, USER_CANCELED] if self.warnings < WARNINGS => {
+            [1, USER_CANCELED] if self.warnings < MAX_WARNINGS => {
                 self.warnings += 1;
                 Ok(false)
             }
@@ -118,10 +119,10 @@ impl Reader {
 }
 
 impl Records {
-    /// Decrypts the whole records of a chunk in place, and moves their plaintext together. Answers are appended to `out`, as is
-    /// the alert that goes with an error.
-    pub(crate) fn receive(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> Received {
-        let mut received = Received {
+    /// Decrypts the complete records of a chunk in place, and moves their plaintext together. Responses are appended to `out`, including
+    /// the alert for an error.
+    pub(crate) fn receive(&mut self, bytes: &mut [u8], out: &mut Vec<u8>) -> ReceivedRecords {
+        let mut received = ReceivedRecords {
             consumed: 0,
             plaintext: 0..0,
             closed: Ok(false),
@@ -130,7 +131,7 @@ impl Records {
         if let Err(error) = &closed
             && let Some(alert) = alert_of(error)
         {
-            // Without it the peer only sees the connection close.
+            // The connection closes even if the alert cannot be encrypted.
             let _ = self.fail(alert, out);
         }
         received.closed = closed;
@@ -141,7 +142,7 @@ impl Records {
     fn receive_records(
         &mut self,
         bytes: &mut [u8],
-        received: &mut Received,
+        received: &mut ReceivedRecords,
     ) -> Result<bool, Error> {
         while let Some(length) = content_length(bytes.get(received.consumed..).unwrap_or_default())?
         {
@@ -152,7 +153,7 @@ impl Records {
             };
             received.consumed = end;
             match self.receive_record(content)? {
-                Content::Data(length) => {
+                RecordContent::Data(length) => {
                     let plaintext = &mut received.plaintext;
                     if plaintext.end == 0 {
                         *plaintext = begin..begin + length;
@@ -161,15 +162,15 @@ impl Records {
                         plaintext.end += length;
                     }
                 }
-                Content::Message => {}
-                Content::CloseNotify => return Ok(true),
+                RecordContent::Message => {}
+                RecordContent::CloseNotify => return Ok(true),
             }
         }
         Ok(false)
     }
 
     #[inline]
-    fn receive_record(&mut self, content: &mut [u8]) -> Result<Content, Error> {
+    fn receive_record(&mut self, content: &mut [u8]) -> Result<RecordContent, Error> {
         let InboundPlainMessage { typ, payload, .. } = self.reader.decrypt(content)?;
         if !self.reader.messages.is_complete() && typ != ContentType::Handshake {
             return Err(PeerMisbehaved::MessageInterleavedWithHandshakeMessage.into());
@@ -177,32 +178,32 @@ impl Records {
         match typ {
             ContentType::ApplicationData if payload.is_empty() => {
                 self.reader.receive_empty()?;
-                return Ok(Content::Data(0));
+                return Ok(RecordContent::Data(0));
             }
             ContentType::ApplicationData => {
                 self.reader.empty_records = 0;
                 self.reader.messages.receive_data();
-                return Ok(Content::Data(payload.len()));
+                return Ok(RecordContent::Data(payload.len()));
             }
             ContentType::Alert => {
                 if self.reader.receive_alert(payload)? {
-                    return Ok(Content::CloseNotify);
+                    return Ok(RecordContent::CloseNotify);
                 }
             }
             ContentType::Handshake => self.receive_handshake(payload)?,
             typ => return Err(unexpected(typ)),
         }
-        Ok(Content::Message)
+        Ok(RecordContent::Message)
     }
 }
 
-/// Returns the length of the encrypted content of the record that begins with `bytes`; `None` while its header is not complete.
+/// Returns the length of the encrypted content of the record that begins with `bytes`; `None` if its header is incomplete.
 #[inline]
 fn content_length(bytes: &[u8]) -> Result<Option<usize>, Error> {
     match *bytes {
         [APPLICATION_DATA, MAJOR_VERSION, _, high, low, ..] => {
             let length = usize::from(u16::from_be_bytes([high, low]));
-            match length <= LONGEST {
+            match length <= MAX_CONTENT {
                 true => Ok(Some(length)),
                 false => Err(Error::PeerSentOversizedRecord),
             }

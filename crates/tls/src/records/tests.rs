@@ -10,7 +10,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 
-use super::post_handshake::LONGEST as LONGEST_MESSAGE;
+use super::post_handshake::MAX_MESSAGE;
 use super::writing::FATAL;
 use super::*;
 use crate::peers::VerifyPeer;
@@ -27,7 +27,7 @@ impl Configs {
         Configs::with(provider())
     }
 
-    /// Those of one of the cipher suites of TLS 1.3.
+    /// Creates configurations with one of the TLS 1.3 cipher suites.
     fn of_suite(at: usize) -> Self {
         let mut provider = CryptoProvider::clone(&provider());
         provider
@@ -69,7 +69,7 @@ impl Configs {
         }
     }
 
-    /// A server's records, with a client of rustls.
+    /// Connects a server's records with a rustls client.
     fn server(&self) -> Pair {
         let name = ServerName::try_from("localhost").unwrap();
         let client = ClientConnection::new(Arc::clone(&self.client), name).unwrap();
@@ -85,7 +85,7 @@ impl Configs {
         Pair::new(Records::server(tls).unwrap(), peer)
     }
 
-    /// A client's records, with a server of rustls whose tickets are still to be received.
+    /// Connects a client's records with a rustls server, whose tickets are not received yet.
     fn client(&self) -> Pair {
         let name = ServerName::try_from("localhost").unwrap();
         let server = ServerConnection::new(Arc::clone(&self.server)).unwrap();
@@ -104,7 +104,7 @@ impl Configs {
     }
 }
 
-/// Takes steps of rustls until it waits for bytes; returns what it sends.
+/// Runs the rustls state machine until it waits for bytes, and returns the bytes to send.
 fn drive(
     incoming: &mut Vec<u8>,
     mut process: impl FnMut(&mut [u8]) -> (usize, bool, Vec<u8>),
@@ -135,7 +135,7 @@ fn step<D>(status: rustls::unbuffered::UnbufferedStatus<'_, '_, D>) -> (usize, b
     (status.discard, more, sent)
 }
 
-/// Returns what the peer sends now.
+/// Returns the bytes that the peer sends now.
 fn flight(peer: &mut Connection) -> Vec<u8> {
     let mut flight = Vec::new();
     while peer.wants_write() {
@@ -144,24 +144,25 @@ fn flight(peer: &mut Connection) -> Vec<u8> {
     flight
 }
 
-/// Passes bytes to the peer; returns their plaintext.
+/// Passes bytes to the peer, and returns their plaintext.
 fn feed(peer: &mut Connection, mut bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     while !bytes.is_empty() {
         peer.read_tls(&mut bytes).unwrap();
         peer.process_new_packets().unwrap();
-        // It reports that there is no more yet.
+        // Reading fails when there is no more data yet.
         let _ = peer.reader().read_to_end(&mut text);
     }
     text
 }
 
+/// Records and their peer.
 struct Pair {
     records: Records,
     peer: Connection,
-    /// The beginning of a record.
+    /// An incomplete record.
     held: Vec<u8>,
-    /// The bytes that the records send.
+    /// The bytes to send.
     out: Vec<u8>,
 }
 
@@ -176,7 +177,7 @@ impl Pair {
         }
     }
 
-    /// Passes bytes to the records; returns their plaintext.
+    /// Passes bytes to the records, and returns their plaintext.
     fn receive(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
@@ -186,7 +187,7 @@ impl Pair {
         Ok(all[received.plaintext].to_vec())
     }
 
-    /// Passes to the records what the peer sends.
+    /// Passes the bytes that the peer sends to the records.
     fn receive_flight(&mut self) -> Result<Vec<u8>, Error> {
         let flight = flight(&mut self.peer);
         self.receive(&flight)
@@ -197,8 +198,8 @@ impl Pair {
         flight(&mut self.peer)
     }
 
-    /// Passes to the peer what the records have sent; returns its plaintext.
-    fn answer(&mut self) -> Vec<u8> {
+    /// Passes the bytes that the records have sent to the peer, and returns their plaintext.
+    fn deliver(&mut self) -> Vec<u8> {
         let out = std::mem::take(&mut self.out);
         feed(&mut self.peer, &out)
     }
@@ -217,23 +218,23 @@ impl Pair {
         }
     }
 
-    /// Exchanges a few bytes in both directions.
+    /// Sends a few bytes in each direction.
     fn check(&mut self) {
         let bytes = self.peer_sends(b"ping");
         assert_eq!(self.receive(&bytes).unwrap(), b"ping");
         self.send(b"pong");
-        assert_eq!(self.answer(), b"pong");
+        assert_eq!(self.deliver(), b"pong");
     }
 }
 
-/// Two ends, both of which are ours, so that a test can send what rustls does not.
+/// Records on both ends, so that a test can send records that rustls does not send.
 struct TwoRecords {
     receiver: Records,
     sender: Records,
 }
 
 impl TwoRecords {
-    /// A server that receives from a client.
+    /// Connects a server, which receives, with a client.
     fn new() -> Self {
         let configs = Configs::new();
         let name = ServerName::try_from("localhost").unwrap();
@@ -253,26 +254,26 @@ impl TwoRecords {
             receiver: Records::server(server).unwrap(),
             sender: Records::client(client).unwrap(),
         };
-        // The tickets.
+        // Receives the tickets.
         let received = two.sender.receive(&mut to_client, &mut Vec::new());
         assert!(!received.closed.unwrap());
         two
     }
 
-    /// Sends a record of any kind.
+    /// Returns a record of any type.
     fn record(&mut self, typ: ContentType, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         self.sender.writer.record(typ, payload, &mut out).unwrap();
         out
     }
 
-    /// Passes a record of any kind to the receiver; returns its error.
+    /// Passes a record of any type to the receiver, and returns its result.
     fn pass(&mut self, typ: ContentType, payload: &[u8]) -> Result<bool, Error> {
         let mut record = self.record(typ, payload);
         self.receiver.receive(&mut record, &mut Vec::new()).closed
     }
 
-    /// Passes bytes to the receiver; returns the alert that it sends.
+    /// Passes bytes to the receiver, and returns its error and the alert that it sends.
     fn fail(&mut self, mut bytes: Vec<u8>) -> (Error, AlertDescription) {
         let mut out = Vec::new();
         let error = self
@@ -292,7 +293,7 @@ fn key_update(request: u8) -> [u8; 5] {
 }
 
 #[test]
-fn every_cipher_suite_carries_data_both_ways() {
+fn data_is_exchanged_with_every_cipher_suite() {
     for suite in 0..3 {
         let configs = Configs::of_suite(suite);
         for mut pair in [configs.server(), configs.client()] {
@@ -303,7 +304,7 @@ fn every_cipher_suite_carries_data_both_ways() {
             let bytes = pair.peer_sends(&text);
             assert!(pair.receive(&bytes).unwrap() == text);
             pair.send(&text);
-            assert!(pair.answer() == text);
+            assert!(pair.deliver() == text);
         }
     }
 }
@@ -324,7 +325,7 @@ fn tickets_received_after_the_handshake_resume_sessions() {
     let configs = Configs::new();
     let mut pair = configs.client();
     assert!(!pair.records.is_resumed());
-    // Two messages, byte for byte.
+    // Two messages, one byte at a time.
     let tickets = flight(&mut pair.peer);
     for byte in &tickets {
         assert!(pair.receive(&[*byte]).unwrap().is_empty());
@@ -348,17 +349,17 @@ fn a_requested_key_update_is_answered_once_before_the_next_data() {
         pair.send(b"data");
         // The KeyUpdate, and the data.
         assert_eq!(pair.out.len(), (5 + 5 + 17) + (5 + 4 + 17));
-        assert_eq!(pair.answer(), b"data");
+        assert_eq!(pair.deliver(), b"data");
         pair.check();
     }
 }
 
 #[test]
-fn a_key_update_that_is_not_requested_is_not_answered() {
+fn a_key_update_without_a_request_is_not_answered() {
     let mut two = TwoRecords::new();
     assert!(!two.pass(ContentType::Handshake, &key_update(0)).unwrap());
     let secrets = two.sender.keys.next_sending().unwrap();
-    two.sender.writer = Writer::new(two.sender.suite, secrets).unwrap();
+    two.sender.writer = RecordWriter::new(two.sender.suite, secrets).unwrap();
     assert!(!two.pass(ContentType::ApplicationData, b"data").unwrap());
     let mut out = Vec::new();
     two.receiver.send(b"data", &mut out).unwrap();
@@ -371,11 +372,11 @@ fn keys_are_updated_before_their_limit() {
     for mut pair in [configs.server(), configs.client()] {
         for _ in 0..5 {
             pair.records.writer.limit = 4;
-            let text = vec![7; 4 * FRAGMENT];
+            let text = vec![7; 4 * MAX_FRAGMENT];
             pair.send(&text);
             assert!(pair.out.len() > text.len() + 4 * 22);
-            assert!(pair.answer() == text);
-            // The peer answers the request.
+            assert!(pair.deliver() == text);
+            // The peer answers the requested update.
             pair.check();
         }
         assert!(pair.records.writer.sequence < 4);
@@ -383,7 +384,7 @@ fn keys_are_updated_before_their_limit() {
 }
 
 #[test]
-fn the_end_of_each_side_is_close_notify() {
+fn each_side_ends_with_close_notify() {
     let configs = Configs::new();
     for mut pair in [configs.server(), configs.client()] {
         pair.receive_flight().unwrap();
@@ -393,13 +394,13 @@ fn the_end_of_each_side_is_close_notify() {
         pair.records.end(&mut pair.out).unwrap();
         pair.send(b"too late");
         assert_eq!(pair.out.len(), length);
-        assert_eq!(pair.answer(), b"last");
+        assert_eq!(pair.deliver(), b"last");
         assert!(pair.peer.process_new_packets().unwrap().peer_has_closed());
 
         let mut bytes = pair.peer_sends(b"last");
         pair.peer.send_close_notify();
         bytes.extend(flight(&mut pair.peer));
-        bytes.extend(b"what follows is ignored");
+        bytes.extend(b"ignored data after it");
         let received = pair.records.receive(&mut bytes, &mut pair.out);
         assert!(received.closed.unwrap());
         assert_eq!(&bytes[received.plaintext], b"last");
@@ -435,7 +436,7 @@ fn changed_records_are_answered_with_bad_record_mac() {
 }
 
 #[test]
-fn records_that_are_too_long_are_answered_with_record_overflow() {
+fn oversized_records_are_answered_with_record_overflow() {
     let header = [23, 3, 3, 0x41, 0x01].to_vec();
     let (error, alert) = TwoRecords::new().fail(header);
     assert!(matches!(error, Error::PeerSentOversizedRecord));
@@ -443,17 +444,17 @@ fn records_that_are_too_long_are_answered_with_record_overflow() {
 
     let mut two = TwoRecords::new();
     assert!(
-        !two.pass(ContentType::ApplicationData, &[0; FRAGMENT])
+        !two.pass(ContentType::ApplicationData, &[0; MAX_FRAGMENT])
             .unwrap()
     );
-    let longer = two.record(ContentType::ApplicationData, &[0; FRAGMENT + 1]);
+    let longer = two.record(ContentType::ApplicationData, &[0; MAX_FRAGMENT + 1]);
     let (error, alert) = two.fail(longer);
     assert!(matches!(error, Error::PeerSentOversizedRecord));
     assert_eq!(alert, AlertDescription::RecordOverflow);
 }
 
 #[test]
-fn other_records_are_answered_with_the_alert_that_says_why() {
+fn other_invalid_records_are_answered_with_the_matching_alert() {
     use AlertDescription::{DecodeError, UnexpectedMessage};
     let cases: [(&[u8], AlertDescription, &str); 5] = [
         (
@@ -489,7 +490,7 @@ fn other_records_are_answered_with_the_alert_that_says_why() {
 }
 
 #[test]
-fn handshake_messages_may_be_in_parts_but_nothing_comes_between_them() {
+fn handshake_messages_may_be_split_but_not_interleaved_with_data() {
     let mut two = TwoRecords::new();
     let message = key_update(0);
     for byte in &message[..4] {
@@ -511,14 +512,14 @@ fn handshake_messages_may_be_in_parts_but_nothing_comes_between_them() {
 }
 
 #[test]
-fn handshake_messages_that_are_not_expected_are_refused() {
+fn unexpected_handshake_messages_are_refused() {
     use AlertDescription::{DecodeError, IllegalParameter, UnexpectedMessage};
     let cases: [(&[u8], AlertDescription); 7] = [
         // A ClientHello, a ticket to a server, an empty record.
         (&[1, 0, 0, 0], UnexpectedMessage),
         (&[4, 0, 0, 0], UnexpectedMessage),
         (&[], DecodeError),
-        // KeyUpdates with another value, too long, empty, and with something behind them.
+        // KeyUpdates with an invalid value, too long, empty, and followed by another message.
         (&[24, 0, 0, 1, 2], IllegalParameter),
         (&[24, 0, 0, 2, 0, 0], DecodeError),
         (&[24, 0, 0, 0], DecodeError),
@@ -535,7 +536,7 @@ fn handshake_messages_that_are_not_expected_are_refused() {
 fn the_length_of_a_ticket_is_limited() {
     let mut two = TwoRecords::new();
     std::mem::swap(&mut two.sender, &mut two.receiver);
-    let [_, high, low, ..] = (LONGEST_MESSAGE as u32 + 1).to_be_bytes()[..] else {
+    let [_, high, low, ..] = (MAX_MESSAGE as u32 + 1).to_be_bytes()[..] else {
         panic!();
     };
     let record = two.record(ContentType::Handshake, &[4, high, low, 0]);
@@ -543,7 +544,7 @@ fn the_length_of_a_ticket_is_limited() {
 }
 
 #[test]
-fn floods_of_records_without_data_end_the_connection() {
+fn floods_of_records_without_data_fail_the_connection() {
     let mut two = TwoRecords::new();
     for _ in 0..3 {
         for _ in 0..32 {
@@ -573,7 +574,7 @@ fn floods_of_records_without_data_end_the_connection() {
 }
 
 #[test]
-fn alerts_are_errors_but_close_notify_and_a_few_user_canceled() {
+fn alerts_are_errors_except_close_notify_and_a_few_user_canceled() {
     let mut two = TwoRecords::new();
     for _ in 0..4 {
         assert!(!two.pass(ContentType::Alert, &[1, 90]).unwrap());
@@ -599,7 +600,7 @@ fn alerts_are_errors_but_close_notify_and_a_few_user_canceled() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn any_split_of_the_bytes_gives_the_same_data(
+    fn any_split_of_the_bytes_results_in_the_same_data(
         texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40_000), 1..5),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
         updates in any::<u8>(),

@@ -1,4 +1,4 @@
-//! Sent records.
+//! Sending records.
 
 use rustls::crypto::cipher::{AeadKey, Iv, MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::{
@@ -6,9 +6,9 @@ use rustls::{
     Tls13CipherSuite,
 };
 
-use super::{FRAGMENT, Records};
+use super::{MAX_FRAGMENT, Records};
 
-/// The place where records are sent to.
+/// A destination for records.
 pub(crate) trait Output {
     /// Sends a record.
     fn push(&mut self, record: Vec<u8>);
@@ -20,61 +20,61 @@ impl Output for Vec<u8> {
     }
 }
 
-/// The largest number of records that are sent with the same keys, whatever their suite: sequence numbers do not wrap.
-const MOST_RECORDS: u64 = u64::MAX - 0xffff;
+/// The maximum number of records that are sent with the same keys of any suite, so that sequence numbers do not wrap.
+const MAX_RECORDS: u64 = u64::MAX - 0xffff;
 
 /// The levels of alerts (RFC 8446, section 6).
 const WARNING: u8 = 1;
 pub(super) const FATAL: u8 = 2;
 
-pub(super) struct Writer {
+pub(super) struct RecordWriter {
     cipher: Box<dyn MessageEncrypter>,
     pub(super) sequence: u64,
-    /// The number of records that the keys may protect.
+    /// The maximum number of records for the keys.
     pub(super) limit: u64,
-    state: State,
+    state: WriterState,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum WriterState {
     Open,
-    /// The peer has requested new keys: they are used from the next record on.
+    /// The peer has requested a key update, which is sent before the next record.
     UpdateRequested,
-    /// `close_notify` or a fatal alert is sent.
+    /// `close_notify` or a fatal alert was sent.
     Closed,
 }
 
-impl Writer {
+impl RecordWriter {
     pub(super) fn new(
         suite: &'static Tls13CipherSuite,
         secrets: (u64, ConnectionTrafficSecrets),
     ) -> Result<Self, Error> {
         let (sequence, secrets) = secrets;
-        let mut writer = Writer {
+        let mut writer = RecordWriter {
             cipher: encrypter(suite, secrets)?,
             sequence: 0,
-            limit: suite.common.confidentiality_limit.min(MOST_RECORDS),
-            state: State::Open,
+            limit: suite.common.confidentiality_limit.min(MAX_RECORDS),
+            state: WriterState::Open,
         };
         if sequence > 0 {
-            // AWS-LC takes the first nonce that it sees for that of sequence number 0. What comes out is discarded.
+            // AWS-LC assumes that the first nonce has the sequence number 0. The output is discarded.
             writer.record(ContentType::ApplicationData, &[], &mut Vec::new())?;
             writer.sequence = sequence;
         }
         Ok(writer)
     }
 
-    /// Notes that the peer has requested new keys.
+    /// Records that the peer has requested a key update.
     pub(super) fn request_update(&mut self) {
-        if self.state == State::Open {
-            self.state = State::UpdateRequested;
+        if self.state == WriterState::Open {
+            self.state = WriterState::UpdateRequested;
         }
     }
 
-    /// Returns whether the next record needs new keys.
+    /// Returns `true` if the next record needs new keys.
     #[inline]
     fn needs_update(&self) -> bool {
-        self.state == State::UpdateRequested || self.sequence + 1 >= self.limit
+        self.state == WriterState::UpdateRequested || self.sequence + 1 >= self.limit
     }
 
     /// Sends a record.
@@ -98,12 +98,12 @@ impl Writer {
 }
 
 impl Records {
-    /// Encrypts `bytes` and sends the records to `out`; discards them after the end of this side.
+    /// Encrypts `bytes` and sends the records to `out`. After the write half is closed, `bytes` are discarded.
     pub(crate) fn send(&mut self, bytes: &[u8], out: &mut impl Output) -> Result<(), Error> {
-        if self.writer.state == State::Closed {
+        if self.writer.state == WriterState::Closed {
             return Ok(());
         }
-        for fragment in bytes.chunks(FRAGMENT) {
+        for fragment in bytes.chunks(MAX_FRAGMENT) {
             if self.writer.needs_update() {
                 self.update_sending_keys(out)?;
             }
@@ -115,13 +115,13 @@ impl Records {
 
     /// Sends `close_notify`, once.
     pub(crate) fn end(&mut self, out: &mut impl Output) -> Result<(), Error> {
-        if self.writer.state == State::UpdateRequested {
+        if self.writer.state == WriterState::UpdateRequested {
             self.update_sending_keys(out)?;
         }
         self.alert(WARNING, AlertDescription::CloseNotify, out)
     }
 
-    /// Sends a fatal alert: the last record.
+    /// Sends a fatal alert, which is the last record.
     pub(super) fn fail(
         &mut self,
         alert: AlertDescription,
@@ -136,26 +136,26 @@ impl Records {
         alert: AlertDescription,
         out: &mut impl Output,
     ) -> Result<(), Error> {
-        if self.writer.state == State::Closed {
+        if self.writer.state == WriterState::Closed {
             return Ok(());
         }
-        self.writer.state = State::Closed;
+        self.writer.state = WriterState::Closed;
         let payload = [level, alert.into()];
         self.writer.record(ContentType::Alert, &payload, out)
     }
 
-    /// Sends a KeyUpdate, and uses the next keys from then on (RFC 8446, section 4.6.3).
+    /// Sends a KeyUpdate, and switches to the next sending keys (RFC 8446, section 4.6.3).
     ///
-    /// An update that the peer has not requested requests one in turn.
+    /// If the peer did not request the update, the message requests one from the peer.
     #[cold]
     fn update_sending_keys(&mut self, out: &mut impl Output) -> Result<(), Error> {
-        let request = u8::from(self.writer.state == State::Open);
+        let request = u8::from(self.writer.state == WriterState::Open);
         let message = [HandshakeType::KeyUpdate.into(), 0, 0, 1, request];
         self.writer.record(ContentType::Handshake, &message, out)?;
         let (sequence, secrets) = self.keys.next_sending()?;
         self.writer.cipher = encrypter(self.suite, secrets)?;
         self.writer.sequence = sequence;
-        self.writer.state = State::Open;
+        self.writer.state = WriterState::Open;
         Ok(())
     }
 }
@@ -173,6 +173,6 @@ pub(super) fn key_and_iv(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, 
         ConnectionTrafficSecrets::Aes128Gcm { key, iv }
         | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
         | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => Ok((key, iv)),
-        _ => Err(Error::General("the cipher is not known".into())),
+        _ => Err(Error::General("unknown cipher".into())),
     }
 }

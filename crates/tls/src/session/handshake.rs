@@ -1,68 +1,69 @@
-//! A connection until its handshake is done.
+//! The handshake of a session.
 
 use bytes::BytesMut;
 use rustls::{HandshakeKind, ProtocolVersion, Side};
 
-use super::Gate;
-use super::explain::{self, Beginning};
-use super::hello::{Answer, Hello};
-use super::tls::{Processed, Tls};
+use super::HandshakeControl;
+use super::errors::{self, FirstBytes};
+use super::hello::{AcceptedHello, HelloReader};
+use super::rustls_connection::{Processed, RustlsConnection};
 use crate::error::Error;
 use crate::records::HEADER;
 
-/// The number of bytes that may be written before the handshake is done.
-const EARLY: usize = 64 * 1024;
+/// The maximum number of bytes that may be written before the handshake is complete.
+const MAX_EARLY: usize = 64 * 1024;
 
+/// A handshake in progress.
 pub(super) struct Handshake {
-    stage: Stage,
-    beginning: Beginning,
-    /// The bytes written so far.
+    stage: HandshakeStage,
+    first_bytes: FirstBytes,
+    /// The bytes written before the handshake is complete.
     pub(super) early: Vec<u8>,
-    /// Whether this side has ended.
-    pub(super) ends: bool,
-    /// The number of bytes that were held when the handshake began to wait for its turn.
-    pub(super) waits: Option<usize>,
+    /// Set if `close_notify` is to be sent after the handshake.
+    pub(super) end_requested: bool,
+    /// The number of bytes that were held when the handshake was queued; `None` if it is not queued.
+    pub(super) queued_at: Option<usize>,
     verifies_clients: bool,
-    /// Whether the keys can be taken over when it is done.
+    /// `true` if the keys can be extracted after the handshake.
     has_secrets: bool,
-    /// The number of held bytes that rustls has seen, and keeps as parts of a message.
+    /// The number of held bytes that rustls has processed as parts of an incomplete message.
     seen: usize,
 }
 
-enum Stage {
-    /// A server waits for the whole ClientHello.
-    Hello(Box<Hello>),
-    Running(Tls),
-    /// Refused before it has begun, or done.
-    Over,
+enum HandshakeStage {
+    /// A server that waits for the complete ClientHello.
+    Hello(Box<HelloReader>),
+    Running(RustlsConnection),
+    /// Complete, or refused before it has begun.
+    Finished,
 }
 
-/// The result of a step of a server's handshake.
-pub(super) enum Step {
+/// The state of the ClientHello after bytes were received.
+pub(super) enum HelloStatus {
     /// The ClientHello is not complete.
     Incomplete,
     /// The ClientHello is complete.
     Complete,
-    /// What was received is for rustls.
-    Process,
+    /// The ClientHello was accepted earlier: the received bytes are for rustls.
+    Accepted,
 }
 
 impl Handshake {
     pub(super) fn server() -> Self {
-        Handshake::new(Stage::Hello(Box::default()), false)
+        Handshake::new(HandshakeStage::Hello(Box::default()), false)
     }
 
-    pub(super) fn client(tls: Tls, has_secrets: bool) -> Self {
-        Handshake::new(Stage::Running(tls), has_secrets)
+    pub(super) fn client(tls: RustlsConnection, has_secrets: bool) -> Self {
+        Handshake::new(HandshakeStage::Running(tls), has_secrets)
     }
 
-    fn new(stage: Stage, has_secrets: bool) -> Self {
+    fn new(stage: HandshakeStage, has_secrets: bool) -> Self {
         Handshake {
             stage,
-            beginning: Beginning::default(),
+            first_bytes: FirstBytes::default(),
             early: Vec::new(),
-            ends: false,
-            waits: None,
+            end_requested: false,
+            queued_at: None,
             verifies_clients: false,
             has_secrets,
             seen: 0,
@@ -71,59 +72,63 @@ impl Handshake {
 
     pub(super) fn side(&self) -> Side {
         match &self.stage {
-            Stage::Running(tls) => tls.side(),
-            Stage::Hello(_) | Stage::Over => Side::Server,
+            HandshakeStage::Running(tls) => tls.side(),
+            HandshakeStage::Hello(_) | HandshakeStage::Finished => Side::Server,
         }
     }
 
-    /// Notes the first bytes of the peer.
-    pub(super) fn note(&mut self, bytes: &[u8]) {
-        self.beginning.note(bytes);
+    /// Records the first bytes of the peer.
+    pub(super) fn record_first_bytes(&mut self, bytes: &[u8]) {
+        self.first_bytes.record(bytes);
     }
 
     pub(super) fn explain(&self, error: &rustls::Error) -> Error {
         match self.side() {
-            Side::Server => explain::handshake_with_client(error, &self.beginning),
-            Side::Client => explain::handshake_with_server(error, &self.beginning),
+            Side::Server => errors::handshake_with_client(error, &self.first_bytes),
+            Side::Client => errors::handshake_with_server(error, &self.first_bytes),
         }
     }
 
-    /// Looks at received bytes before rustls gets them. An error appends an alert to `out`.
-    pub(super) fn look(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Step, Error> {
-        let Stage::Hello(hello) = &mut self.stage else {
-            return Ok(Step::Process);
+    /// Passes received bytes to the reader of the ClientHello, if it is not accepted yet. An error appends an alert to `out`.
+    pub(super) fn receive_hello(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<HelloStatus, Error> {
+        let HandshakeStage::Hello(hello) = &mut self.stage else {
+            return Ok(HelloStatus::Accepted);
         };
         match hello.collect(bytes) {
-            Ok(true) => Ok(Step::Complete),
-            Ok(false) => Ok(Step::Incomplete),
+            Ok(true) => Ok(HelloStatus::Complete),
+            Ok(false) => Ok(HelloStatus::Incomplete),
             Err((error, alert)) => {
                 out.extend_from_slice(&alert);
                 let error = self.explain(&error);
-                self.stage = Stage::Over;
+                self.stage = HandshakeStage::Finished;
                 Err(error)
             }
         }
     }
 
-    /// Chooses the configuration with which a ClientHello is answered; returns the name that the client asks for.
-    pub(super) fn answer(
+    /// Selects the configuration for a complete ClientHello, and returns the requested server name.
+    pub(super) fn accept(
         &mut self,
         out: &mut Vec<u8>,
-        gate: Option<&dyn Gate>,
+        control: Option<&dyn HandshakeControl>,
     ) -> Result<Option<Box<str>>, Error> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        let (Stage::Hello(hello), Some(gate)) = (stage, gate) else {
+        let stage = std::mem::replace(&mut self.stage, HandshakeStage::Finished);
+        let (HandshakeStage::Hello(hello), Some(control)) = (stage, control) else {
             return Ok(None);
         };
-        match hello.answer(gate) {
-            Ok(Answer {
+        match hello.accept(control) {
+            Ok(AcceptedHello {
                 tls,
                 server_name,
                 has_secrets,
             }) => {
-                self.stage = Stage::Running(Tls::Server(Box::new(tls)));
+                self.stage = HandshakeStage::Running(RustlsConnection::Server(Box::new(tls)));
                 self.has_secrets = has_secrets;
-                self.verifies_clients = gate.verifies_clients();
+                self.verifies_clients = control.verifies_clients();
                 Ok(server_name)
             }
             Err((error, alert)) => {
@@ -133,9 +138,9 @@ impl Handshake {
         }
     }
 
-    /// Returns whether what comes next is expensive to process: a ClientHello after the first, a certificate, a key exchange.
-    pub(super) fn is_costly(&self) -> bool {
-        let Stage::Running(tls @ Tls::Server(_)) = &self.stage else {
+    /// Returns `true` if the client's next flight is expensive to process: a second ClientHello, a certificate, a key exchange.
+    pub(super) fn is_expensive(&self) -> bool {
+        let HandshakeStage::Running(tls @ RustlsConnection::Server(_)) = &self.stage else {
             return false;
         };
         self.verifies_clients
@@ -143,26 +148,26 @@ impl Handshake {
             || tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        matches!(&self.stage, Stage::Running(tls) if !tls.is_handshaking())
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(&self.stage, HandshakeStage::Running(tls) if !tls.is_handshaking())
     }
 
-    /// Keeps bytes until the handshake is done.
-    pub(super) fn keep(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if matches!(self.stage, Stage::Over) {
+    /// Buffers written bytes until the handshake is complete.
+    pub(super) fn buffer_early(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if matches!(self.stage, HandshakeStage::Finished) {
             return Ok(());
         }
-        if self.early.len() + bytes.len() > EARLY {
+        if self.early.len() + bytes.len() > MAX_EARLY {
             return Err(Error::protocol(
-                "more than 64 KiB were written before the handshake was done",
+                "more than 64 KiB were written before the handshake was complete",
             ));
         }
         self.early.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Passes records to rustls until the handshake is done: one after the other, so that rustls has seen none of those behind
-    /// the last one.
+    /// Passes records to rustls until the handshake is complete, one at a time, so that rustls has not seen the records after
+    /// the handshake.
     pub(super) fn process(
         &mut self,
         incoming: &mut [u8],
@@ -173,14 +178,14 @@ impl Handshake {
             count: 0,
             result: Ok(false),
         };
-        let Stage::Running(tls) = &mut self.stage else {
+        let HandshakeStage::Running(tls) = &mut self.stage else {
             processed.count = incoming.len();
             return processed;
         };
         let mut seen = std::mem::take(&mut self.seen);
         while tls.is_handshaking() {
             let next = incoming.get(seen..).and_then(record_length);
-            // A record that is not complete is only checked.
+            // rustls only checks the header of an incomplete record.
             let end = next.map_or(incoming.len(), |length| seen + length);
             let records = incoming.get_mut(processed.count..end).unwrap_or_default();
             let Processed { count, result } = tls.process(records, plaintext, out);
@@ -195,15 +200,15 @@ impl Handshake {
         processed
     }
 
-    /// Takes rustls' connection after the handshake, and whether the records can be taken over from it.
-    pub(super) fn take_tls(&mut self) -> Option<(Tls, bool)> {
-        let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        let Stage::Running(tls) = stage else {
+    /// Takes the rustls connection after the handshake. The flag is `true` if its keys can be extracted.
+    pub(super) fn take_tls(&mut self) -> Option<(RustlsConnection, bool)> {
+        let stage = std::mem::replace(&mut self.stage, HandshakeStage::Finished);
+        let HandshakeStage::Running(tls) = stage else {
             return None;
         };
         let is_tls_1_3 = tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-        let can_be_taken = self.has_secrets && is_tls_1_3 && self.seen == 0;
-        Some((tls, can_be_taken))
+        let can_extract = self.has_secrets && is_tls_1_3 && self.seen == 0;
+        Some((tls, can_extract))
     }
 }
 

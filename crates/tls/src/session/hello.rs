@@ -1,38 +1,38 @@
-//! The beginning of a server's handshake: the ClientHello, and the choice of a configuration for it.
+//! The ClientHello, and the selection of a configuration for it.
 
 use rustls::server::{Accepted, Acceptor, UnbufferedServerConnection};
 use rustls::{AlertDescription, ContentType, InvalidMessage};
 
-use super::Gate;
+use super::HandshakeControl;
 use crate::error::Error;
 
-/// Parses the ClientHello, which rustls bounds: 64 KiB.
+/// A parser of the ClientHello, which rustls limits to 64 KiB.
 #[derive(Default)]
-pub(super) struct Hello {
+pub(super) struct HelloReader {
     acceptor: Acceptor,
-    whole: Option<Accepted>,
+    accepted: Option<Accepted>,
 }
 
-/// The connection that answers a client.
-pub(super) struct Answer {
+/// The connection for a ClientHello.
+pub(super) struct AcceptedHello {
     pub(super) tls: UnbufferedServerConnection,
-    /// The name that the client asks for.
+    /// The requested server name.
     pub(super) server_name: Option<Box<str>>,
-    /// Whether the keys can be taken over after the handshake.
+    /// `true` if the keys can be extracted after the handshake.
     pub(super) has_secrets: bool,
 }
 
-impl Hello {
-    /// Passes received bytes to the parser; returns whether the ClientHello is complete. An error has the alert to be sent.
+impl HelloReader {
+    /// Passes received bytes to the parser. Returns `true` if the ClientHello is complete. An error contains the alert to send.
     pub(super) fn collect(&mut self, mut bytes: &[u8]) -> Result<bool, (rustls::Error, Vec<u8>)> {
-        while self.whole.is_none() && !bytes.is_empty() {
+        while self.accepted.is_none() && !bytes.is_empty() {
             let read = self.acceptor.read_tls(&mut bytes);
             read.map_err(|error| {
                 let error = rustls::Error::General(error.to_string());
                 let alert = alert_without_hello(&error);
                 (error, alert)
             })?;
-            self.whole = self.acceptor.accept().map_err(|(error, mut alert)| {
+            self.accepted = self.acceptor.accept().map_err(|(error, mut alert)| {
                 let mut out = Vec::new();
                 // Writing to memory does not fail.
                 let _ = alert.write_all(&mut out);
@@ -42,24 +42,27 @@ impl Hello {
                 (error, out)
             })?;
         }
-        Ok(self.whole.is_some())
+        Ok(self.accepted.is_some())
     }
 
-    /// Creates the connection for a complete ClientHello. An error has the alert to be sent.
-    pub(super) fn answer(self, gate: &dyn Gate) -> Result<Answer, (Error, Vec<u8>)> {
-        let Some(accepted) = self.whole else {
-            let error = Error::protocol("there is no ClientHello yet");
+    /// Creates the connection for a complete ClientHello. An error contains the alert to send.
+    pub(super) fn accept(
+        self,
+        control: &dyn HandshakeControl,
+    ) -> Result<AcceptedHello, (Error, Vec<u8>)> {
+        let Some(accepted) = self.accepted else {
+            let error = Error::protocol("the ClientHello is not complete");
             return Err((error, Vec::new()));
         };
         let hello = accepted.client_hello();
-        let config = gate.select(&hello).map_err(|reason| {
+        let config = control.select(&hello).map_err(|reason| {
             let alert = alert_of(&reason);
             (reason, alert)
         })?;
         let has_secrets = config.enable_secret_extraction;
         let tls = UnbufferedServerConnection::new(config)
             .map_err(|error| (Error::protocol(error.to_string()), Vec::new()))?;
-        Ok(Answer {
+        Ok(AcceptedHello {
             tls,
             server_name: hello.server_name().map(Into::into),
             has_secrets,
@@ -67,8 +70,8 @@ impl Hello {
     }
 }
 
-/// Returns the alert for a client whose first message is no ClientHello, for which rustls has none (RFC 8446, section 4); none if
-/// that message is an alert itself.
+/// Returns the alert for a client whose first message is not a ClientHello, for which rustls creates none (RFC 8446, section 4); empty if
+/// that message is itself an alert.
 fn alert_without_hello(error: &rustls::Error) -> Vec<u8> {
     match error {
         rustls::Error::InappropriateMessage {
@@ -80,8 +83,8 @@ fn alert_without_hello(error: &rustls::Error) -> Vec<u8> {
     }
 }
 
-/// Returns whether the first message does not belong to a handshake, or does not begin one. A record of an unknown type is an
-/// unexpected message, too (RFC 8446, section 5); rustls sends `decode_error` for it.
+/// Returns `true` if the first message is not a handshake message, or not the first of a handshake. A record of an unknown type is
+/// also an unexpected message (RFC 8446, section 5); rustls sends `decode_error` for it.
 fn is_unexpected(error: &rustls::Error) -> bool {
     matches!(
         error,
@@ -91,7 +94,7 @@ fn is_unexpected(error: &rustls::Error) -> bool {
     )
 }
 
-/// Returns the alert for a client that the server refuses for a reason of its own.
+/// Returns the alert for a client that is refused by the server's configuration.
 fn alert_of(reason: &Error) -> Vec<u8> {
     fatal(match reason {
         Error::UnknownName { .. } => AlertDescription::UnrecognisedName,
@@ -99,7 +102,7 @@ fn alert_of(reason: &Error) -> Vec<u8> {
     })
 }
 
-/// Returns the record of a fatal alert (RFC 8446, sections 5.1 and 6), not encrypted.
+/// Returns the unencrypted record of a fatal alert (RFC 8446, sections 5.1 and 6).
 fn fatal(description: AlertDescription) -> Vec<u8> {
     vec![21, 3, 3, 0, 2, 2, description.into()]
 }

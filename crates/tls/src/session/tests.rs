@@ -7,10 +7,10 @@ use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use super::*;
 use crate::provider::provider;
 
-/// A gate that lets everything through.
-struct Open(Arc<ServerConfig>);
+/// A control that never queues a handshake.
+struct Unlimited(Arc<ServerConfig>);
 
-impl Gate for Open {
+impl HandshakeControl for Unlimited {
     fn may_step(&self) -> bool {
         true
     }
@@ -24,16 +24,16 @@ impl Gate for Open {
     }
 }
 
-/// A server's side and a client's, whose handshake has not begun.
+/// A server session and a rustls client before their handshake.
 struct Pair {
     server: Session,
-    gate: Open,
+    control: Unlimited,
     client: ClientConnection,
     plaintext: BytesMut,
     /// Bytes from the server for the client.
     out: Vec<u8>,
     /// The plaintext that the client has received.
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 struct Configs {
@@ -42,12 +42,12 @@ struct Configs {
 }
 
 impl Configs {
-    /// TLS 1.3 whose records are taken over.
+    /// Creates configurations for TLS 1.3 with extracted keys.
     fn new() -> Self {
         Configs::of(&version::TLS13, true)
     }
 
-    /// Every kind of connection: also those whose records stay with rustls.
+    /// Creates configurations for every kind of connection, including those whose records are processed by rustls.
     fn all() -> [Self; 3] {
         [
             Configs::new(),
@@ -84,32 +84,32 @@ impl Configs {
         let name = ServerName::try_from("localhost").unwrap();
         Pair {
             server: Session::server(),
-            gate: Open(Arc::clone(&self.server)),
+            control: Unlimited(Arc::clone(&self.server)),
             client: ClientConnection::new(Arc::clone(&self.client), name).unwrap(),
             plaintext: BytesMut::new(),
             out: Vec::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
         }
     }
 }
 
-/// Passes bytes to a session; returns their plaintext.
+/// Passes bytes to a session, and returns their plaintext.
 fn receive(
     session: &mut Session,
     bytes: &[u8],
     out: &mut Vec<u8>,
-    gate: &dyn Gate,
+    control: &dyn HandshakeControl,
 ) -> Result<Vec<u8>, Error> {
     let (mut bytes, mut buffer) = (bytes.to_vec(), BytesMut::new());
     let mut plaintext = Plaintext::new(&mut buffer);
-    session.receive(&mut bytes, &mut plaintext, out, Some(gate))?;
+    session.receive(&mut bytes, &mut plaintext, out, Some(control))?;
     let within = bytes[plaintext.within].to_vec();
     assert!(buffer.is_empty() || within.is_empty());
     Ok([buffer.to_vec(), within].concat())
 }
 
 impl Pair {
-    /// Returns what the client sends now.
+    /// Returns the bytes that the client sends now.
     fn flight(&mut self) -> Vec<u8> {
         let mut flight = Vec::new();
         while self.client.wants_write() {
@@ -119,37 +119,37 @@ impl Pair {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        let gate: &dyn Gate = &self.gate;
-        let plaintext = receive(&mut self.server, bytes, &mut self.out, gate).unwrap();
+        let control: &dyn HandshakeControl = &self.control;
+        let plaintext = receive(&mut self.server, bytes, &mut self.out, control).unwrap();
         self.plaintext.extend_from_slice(&plaintext);
     }
 
-    /// Passes what the server sends to the client.
-    fn answer(&mut self) {
+    /// Passes the bytes that the server has sent to the client.
+    fn deliver(&mut self) {
         let out = std::mem::take(&mut self.out);
         let mut out = &out[..];
         while !out.is_empty() {
             self.client.read_tls(&mut out).unwrap();
             self.client.process_new_packets().unwrap();
-            // It fails when there is no more yet.
-            let _ = self.client.reader().read_to_end(&mut self.heard);
+            // Reading fails when there is no more data yet.
+            let _ = self.client.reader().read_to_end(&mut self.received);
         }
     }
 
-    /// Exchanges flights until the client has sent `text`, with each flight of the client in the pieces that `split` returns.
+    /// Exchanges flights until the client has sent `text`. Each flight of the client is split into pieces by `split`.
     fn talk(&mut self, text: &[u8], split: impl Fn(&[u8]) -> Vec<Vec<u8>>) {
         self.client.writer().write_all(text).unwrap();
         for _ in 0..4 {
             for piece in split(&self.flight()) {
                 self.receive(&piece);
             }
-            self.answer();
+            self.deliver();
         }
     }
 }
 
 #[test]
-fn a_clients_bytes_may_come_one_at_a_time() {
+fn a_clients_bytes_may_arrive_one_at_a_time() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         pair.talk(b"hello", |flight| {
@@ -182,7 +182,7 @@ fn a_clients_flights_may_be_split_anywhere() {
 }
 
 #[test]
-fn many_records_are_one_piece_of_plaintext_and_half_of_one_waits() {
+fn the_plaintext_of_several_records_is_contiguous_and_half_a_record_waits() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         pair.talk(b"", |flight| vec![flight.to_vec()]);
@@ -199,7 +199,7 @@ fn many_records_are_one_piece_of_plaintext_and_half_of_one_waits() {
 }
 
 #[test]
-fn what_is_sent_is_whole_however_much_it_is() {
+fn large_data_is_sent_completely() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         pair.talk(b"", |flight| vec![flight.to_vec()]);
@@ -210,7 +210,7 @@ fn what_is_sent_is_whole_however_much_it_is() {
         while !out.is_empty() {
             pair.client.read_tls(&mut out).unwrap();
             pair.client.process_new_packets().unwrap();
-            // It fails when there is no more yet.
+            // Reading fails when there is no more data yet.
             let _ = pair.client.reader().read_to_end(&mut received);
         }
         assert!(received == text);
@@ -218,7 +218,7 @@ fn what_is_sent_is_whole_however_much_it_is() {
 }
 
 #[test]
-fn keys_may_be_updated_in_the_middle() {
+fn keys_may_be_updated_between_data() {
     for has_secrets in [true, false] {
         let mut pair = Configs::of(&version::TLS13, has_secrets).pair();
         pair.talk(b"one", |flight| vec![flight.to_vec()]);
@@ -234,7 +234,7 @@ fn keys_may_be_updated_in_the_middle() {
 }
 
 #[test]
-fn the_end_is_whole_only_after_close_notify() {
+fn the_end_is_valid_only_after_close_notify() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         assert!(matches!(
@@ -250,7 +250,7 @@ fn the_end_is_whole_only_after_close_notify() {
         ));
         pair.client.send_close_notify();
         let mut flight = pair.flight();
-        flight.extend(b"what comes after it is ignored");
+        flight.extend(b"ignored data after it");
         pair.receive(&flight);
         assert!(pair.server.peer_closed());
         pair.server.ended_below().unwrap();
@@ -258,15 +258,15 @@ fn the_end_is_whole_only_after_close_notify() {
     }
 }
 
-/// A gate that is closed at first.
-struct Turns {
-    open: std::cell::Cell<bool>,
+/// A control that queues handshakes until the test allows a step.
+struct Queueing {
+    may_step: std::cell::Cell<bool>,
     config: Arc<ServerConfig>,
 }
 
-impl Gate for Turns {
+impl HandshakeControl for Queueing {
     fn may_step(&self) -> bool {
-        self.open.get()
+        self.may_step.get()
     }
 
     fn select(&self, _: &ClientHello<'_>) -> Result<Arc<ServerConfig>, Error> {
@@ -279,69 +279,69 @@ impl Gate for Turns {
 }
 
 #[test]
-fn each_costly_flight_waits_for_its_turn_and_what_comes_meanwhile_is_kept() {
+fn each_expensive_flight_is_queued_and_bytes_that_arrive_meanwhile_are_held() {
     let configs = Configs::new();
     let mut pair = configs.pair();
-    let turns = Turns {
-        open: false.into(),
+    let control = Queueing {
+        may_step: false.into(),
         config: Arc::clone(&configs.server),
     };
     let resume = |pair: &mut Pair| {
         let mut buffer = BytesMut::new();
         let mut plaintext = Plaintext::new(&mut buffer);
         pair.server
-            .resume(&mut plaintext, &mut pair.out, Some(&turns))
+            .resume(&mut plaintext, &mut pair.out, Some(&control))
             .unwrap();
         buffer
     };
     let hello = pair.flight();
     let (most, rest) = hello.split_at(hello.len() - 1);
-    receive(&mut pair.server, most, &mut pair.out, &turns).unwrap();
-    // A part of a ClientHello costs nothing.
-    assert!(!pair.server.waits());
-    receive(&mut pair.server, rest, &mut pair.out, &turns).unwrap();
-    assert!(pair.server.waits());
-    // It is not its turn yet.
+    receive(&mut pair.server, most, &mut pair.out, &control).unwrap();
+    // An incomplete ClientHello is not queued.
+    assert!(!pair.server.is_queued());
+    receive(&mut pair.server, rest, &mut pair.out, &control).unwrap();
+    assert!(pair.server.is_queued());
+    // The step is not allowed yet.
     resume(&mut pair);
-    assert!(pair.server.waits());
-    turns.open.set(true);
+    assert!(pair.server.is_queued());
+    control.may_step.set(true);
     resume(&mut pair);
-    assert!(!pair.server.waits());
-    pair.answer();
+    assert!(!pair.server.is_queued());
+    pair.deliver();
 
-    turns.open.set(false);
+    control.may_step.set(false);
     pair.client.writer().write_all(b"hello").unwrap();
     let second = pair.flight();
     for byte in second {
-        receive(&mut pair.server, &[byte], &mut pair.out, &turns).unwrap();
+        receive(&mut pair.server, &[byte], &mut pair.out, &control).unwrap();
     }
-    assert!(pair.server.waits() && pair.server.is_handshaking());
-    turns.open.set(true);
+    assert!(pair.server.is_queued() && pair.server.is_handshaking());
+    control.may_step.set(true);
     assert_eq!(resume(&mut pair)[..], b"hello"[..]);
     assert!(!pair.server.is_handshaking());
 }
 
 #[test]
-fn a_client_that_does_not_wait_for_its_turn_is_refused() {
+fn a_client_that_sends_too_much_while_it_is_queued_is_refused() {
     let configs = Configs::new();
     let mut pair = configs.pair();
-    let turns = Turns {
-        open: false.into(),
+    let control = Queueing {
+        may_step: false.into(),
         config: Arc::clone(&configs.server),
     };
     let hello = pair.flight();
-    let mut receive = |bytes: &[u8]| receive(&mut pair.server, bytes, &mut pair.out, &turns);
+    let mut receive = |bytes: &[u8]| receive(&mut pair.server, bytes, &mut pair.out, &control);
     receive(&hello).unwrap();
-    receive(&[0; HELD]).unwrap();
+    receive(&[0; MAX_HELD]).unwrap();
     let error = receive(&[0]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "more than 128 KiB came while the handshake waited for its turn"
+        "more than 128 KiB arrived while the handshake was queued"
     );
 }
 
 #[test]
-fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
+fn data_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         let mut out = Vec::new();
@@ -352,16 +352,16 @@ fn what_is_written_before_the_handshake_is_sent_after_it_up_to_a_limit() {
         let error = pair.server.send(b"x", &mut out).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "more than 64 KiB were written before the handshake was done"
+            "more than 64 KiB were written before the handshake was complete"
         );
         pair.talk(b"", |flight| vec![flight.to_vec()]);
-        assert_eq!(pair.heard.len(), 64 * 1024);
-        assert!(pair.heard.starts_with(b"welcome"));
+        assert_eq!(pair.received.len(), 64 * 1024);
+        assert!(pair.received.starts_with(b"welcome"));
     }
 }
 
 #[test]
-fn a_session_at_rest_keeps_no_buffer() {
+fn an_idle_session_has_no_buffer() {
     let mut pair = Configs::new().pair();
     pair.talk(b"hello", |flight| {
         vec![
@@ -371,24 +371,24 @@ fn a_session_at_rest_keeps_no_buffer() {
     });
     assert!(!pair.server.is_handshaking());
     assert_eq!(pair.server.held.capacity(), 0);
-    assert!(matches!(pair.server.phase, Phase::Records(_)));
+    assert!(matches!(pair.server.phase, SessionPhase::Records(_)));
 }
 
 #[test]
-fn an_end_before_the_handshake_is_said_after_it_behind_what_was_written() {
+fn an_end_before_the_handshake_sends_close_notify_after_the_written_data() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         pair.server.send(b"bye", &mut pair.out).unwrap();
         pair.server.end(&mut pair.out).unwrap();
         assert!(pair.out.is_empty());
         pair.talk(b"", |flight| vec![flight.to_vec()]);
-        assert_eq!(pair.heard, b"bye");
+        assert_eq!(pair.received, b"bye");
         assert!(pair.client.process_new_packets().unwrap().peer_has_closed());
     }
 }
 
 #[test]
-fn what_is_written_between_the_halves_of_a_record_is_sent_and_the_record_stays_whole() {
+fn data_is_sent_between_two_parts_of_a_received_record() {
     for configs in Configs::all() {
         let mut pair = configs.pair();
         pair.talk(b"one", |flight| vec![flight.to_vec()]);
@@ -398,13 +398,13 @@ fn what_is_written_between_the_halves_of_a_record_is_sent_and_the_record_stays_w
         pair.receive(most);
         pair.server.send(b"three", &mut pair.out).unwrap();
         pair.receive(rest);
-        pair.answer();
+        pair.deliver();
         assert_eq!(pair.plaintext[..], b"one two"[..]);
-        assert_eq!(pair.heard, b"three");
+        assert_eq!(pair.received, b"three");
     }
 }
 
-/// A client's side, with a server of rustls.
+/// A client session and a rustls server.
 struct Dialogue {
     client: Session,
     server: rustls::ServerConnection,
@@ -434,7 +434,7 @@ impl Dialogue {
         dialogue
     }
 
-    /// Passes what the client sends to the server; returns what that sends.
+    /// Passes the bytes that the client has sent to the server, and returns the server's bytes.
     fn flight(&mut self) -> Vec<u8> {
         let out = std::mem::take(&mut self.out);
         let mut rest = &out[..];
@@ -464,13 +464,13 @@ impl Dialogue {
 }
 
 #[test]
-fn data_right_behind_the_flight_of_a_server_is_delivered_wherever_it_is_split() {
+fn data_directly_after_the_servers_flight_is_delivered_with_any_split() {
     for configs in Configs::all() {
         let mut longest = 1;
         let mut at = 0;
         while at < longest {
             let mut dialogue = Dialogue::new(&configs);
-            // Sent behind the handshake of the server, before its tickets where it does not wait for the client.
+            // The data follows the server's flight, before its tickets, if the server does not wait for the client.
             dialogue.server.writer().write_all(b"early").unwrap();
             for _ in 0..4 {
                 let flight = dialogue.flight();
@@ -485,7 +485,7 @@ fn data_right_behind_the_flight_of_a_server_is_delivered_wherever_it_is_split() 
             dialogue.receive(&flight);
             assert_eq!(dialogue.plaintext, b"early late", "split at {at}");
             assert!(dialogue.client.peer_closed());
-            // This side still sends.
+            // The client can still send.
             dialogue.client.send(b"bye", &mut dialogue.out).unwrap();
             dialogue.flight();
             let mut received = [0; 3];

@@ -1,33 +1,33 @@
-//! The conditions under which a ticket is issued, as far as a resumed handshake does not check them again.
+//! The conditions of a ticket that a resumed handshake does not check again.
 //!
-//! A resumed handshake verifies no certificate, neither the client's nor the server's. So a ticket is only accepted where a full
-//! handshake would ask the client for the same certificate, and where the server's certificate is for the same names. The key or
-//! the issuer of the server's certificate are no condition: they change when it is renewed.
+//! A resumed handshake verifies no certificate, neither the client's nor the server's. So a ticket is only accepted if a full
+//! handshake would request the same client certificate, and if the server's certificate has the same names. The key and
+//! the issuer of the server's certificate are not conditions: they change when it is renewed.
 
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
-use super::crypto::{Crypto, KEY};
+use super::crypto::{Crypto, KEY_LENGTH};
 #[cfg(feature = "x509")]
 use crate::certificate;
 use crate::peers::VerifyPeer;
 
-/// The conditions for clients: whether they are asked for a certificate, and by whom it has to be issued.
+/// The conditions for clients: the verification mode and the accepted CAs.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPolicy {
-    hash: [u8; KEY],
+    hash: [u8; KEY_LENGTH],
     verifies_clients: bool,
 }
 
-/// The conditions for clients, and the names of the server.
+/// The conditions of a ticket: those for clients, and the names of the server.
 #[derive(Clone, Copy)]
-pub(crate) struct Policy {
-    hash: [u8; KEY],
+pub(crate) struct TicketPolicy {
+    hash: [u8; KEY_LENGTH],
     pub(super) verifies_clients: bool,
 }
 
 impl ClientPolicy {
-    /// Returns `None` if the provider lacks the hash.
+    /// Creates the policy. Returns `None` if the provider does not support the hash.
     pub(crate) fn new(verify: VerifyPeer, roots: Option<&RootCertStore>) -> Option<Self> {
         let mode: &[u8] = match verify {
             VerifyPeer::No => b"no",
@@ -46,7 +46,7 @@ impl ClientPolicy {
                 ]
             })
             .collect();
-        // Their order in the file is no condition.
+        // The order of the roots in the file does not matter.
         anchors.sort_unstable();
         anchors.dedup();
         let anchors = anchors.iter().flatten().copied();
@@ -57,21 +57,21 @@ impl ClientPolicy {
         })
     }
 
-    /// Returns the policy of the server with this certificate.
-    pub(crate) fn for_server(&self, certificate: &CertificateDer<'_>) -> Option<Policy> {
+    /// Returns the policy for a server with this certificate.
+    pub(crate) fn for_server(&self, certificate: &CertificateDer<'_>) -> Option<TicketPolicy> {
         let names = names_of(certificate);
         let names = names.iter().map(Vec::as_slice);
         let parts = [b"uptick server policy", &self.hash[..]]
             .into_iter()
             .chain(names);
-        Some(Policy {
+        Some(TicketPolicy {
             hash: Crypto::new()?.hash(parts)?,
             verifies_clients: self.verifies_clients,
         })
     }
 }
 
-/// Returns the names of a certificate. Where it cannot be parsed, it has to be the same certificate.
+/// Returns the names of a certificate, or the certificate itself if it cannot be parsed.
 fn names_of(certificate: &CertificateDer<'_>) -> Vec<Vec<u8>> {
     #[cfg(feature = "x509")]
     if let Ok(names) = certificate::names_of(certificate) {
@@ -80,7 +80,7 @@ fn names_of(certificate: &CertificateDer<'_>) -> Vec<Vec<u8>> {
     vec![certificate.to_vec()]
 }
 
-impl Policy {
+impl TicketPolicy {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.hash
     }

@@ -1,8 +1,8 @@
-//! The keys of session tickets as a function of time, without a clock: seconds since 1970 are passed in.
+//! The keys of session tickets as a function of time. It has no clock: seconds since 1970 are passed in.
 //!
-//! Time is divided into periods. A secret belongs to the current one. From it come the key of the period and, by a one-way
-//! function, the secret of the next period, which replaces it. So all who hold the same secret rotate to the same keys, and
-//! nobody can compute the keys of past periods from it.
+//! Time is divided into periods. The current period has a secret, from which the key of the period is derived and, by a one-way
+//! function, the secret of the next period, which replaces it. So all holders of the same secret rotate to the same keys, and
+//! the keys of past periods cannot be computed from it.
 
 use super::crypto::{Crypto, Secret};
 
@@ -12,13 +12,13 @@ pub(super) const PERIOD: u64 = 6 * 60 * 60;
 /// The lifetime of a ticket in seconds: 12 h, as in rustls. RFC 8446, section 4.6.1 allows 7 days.
 pub(super) const LIFETIME: u32 = 12 * 60 * 60;
 
-/// The number of past periods whose keys are kept: those in which tickets were issued that are still valid.
+/// The number of past periods whose keys are kept, because their tickets may still be valid.
 pub(super) const PREVIOUS: usize = 2;
 
-/// The number of seconds by which the clocks of two processes may differ.
+/// The maximum difference of the clocks of two processes in seconds.
 pub(super) const SKEW: u64 = 5 * 60;
 
-/// The largest number of periods passed at once, about 90 years. A clock that is farther ahead is considered wrong.
+/// The maximum number of periods to advance at once, about 90 years. A clock that is farther ahead is considered wrong.
 const MAX_STEPS: u64 = 128 * 1024;
 
 pub(super) struct Ratchet {
@@ -27,11 +27,11 @@ pub(super) struct Ratchet {
     secret: Secret,
     /// The key of the current period.
     key: Secret,
-    /// The keys of the periods before it, the latest first.
+    /// The keys of the previous periods, the latest first.
     previous: [Option<Secret>; PREVIOUS],
 }
 
-/// Returns the period of a point in time.
+/// Returns the number of the period at a time.
 pub(super) fn period_at(now: u64) -> u64 {
     now / PERIOD
 }
@@ -45,7 +45,7 @@ fn next_of(crypto: &Crypto, secret: &Secret) -> Option<Secret> {
 }
 
 impl Ratchet {
-    /// Returns `None` if the provider cannot derive keys.
+    /// Creates a ratchet. Returns `None` if the provider cannot derive keys.
     pub(super) fn new(
         crypto: Crypto,
         period: u64,
@@ -61,9 +61,9 @@ impl Ratchet {
         })
     }
 
-    /// Advances to the period of `now`, and erases what it no longer needs. A clock that runs backwards changes nothing.
+    /// Advances to the period of `now`, and erases keys that are no longer needed. A clock that runs backwards changes nothing.
     ///
-    /// Returns whether the clock can be right.
+    /// Returns `false` if the clock is considered wrong.
     pub(super) fn advance(&mut self, now: u64) -> bool {
         let target = period_at(now);
         if target <= self.period {
@@ -76,7 +76,7 @@ impl Ratchet {
             let Some(next) = next_of(&self.crypto, &self.secret) else {
                 return true;
             };
-            // The keys of periods that are long over need not be derived.
+            // The keys of older periods are not needed.
             let is_needed = target - self.period <= PREVIOUS as u64;
             let key = match is_needed {
                 true => key_of(&self.crypto, &self.secret),
@@ -112,8 +112,8 @@ impl Ratchet {
         &self.key
     }
 
-    /// Returns the key of the period whose number ends with `tag`, if tickets of that period can be valid at `now`: also the
-    /// next period, within [`SKEW`] of its beginning.
+    /// Returns the key of the period whose number ends with `tag`, if tickets of that period can be valid at `now`. The
+    /// next period is included within [`SKEW`] of its beginning.
     pub(super) fn key_for(&self, tag: u8, now: u64) -> Option<Secret> {
         let age = (self.period as u8).wrapping_sub(tag);
         if age == 0 {
@@ -128,7 +128,7 @@ impl Ratchet {
     }
 }
 
-/// Returns whether a ticket can be accepted at `now` that was issued at `issued`.
+/// Returns `true` if a ticket issued at `issued` is valid at `now`.
 pub(super) fn is_valid(issued: u64, now: u64) -> bool {
     issued <= now.saturating_add(SKEW) && now.saturating_sub(issued) < u64::from(LIFETIME)
 }

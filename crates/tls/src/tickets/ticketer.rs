@@ -1,4 +1,4 @@
-//! Tickets: sessions, encrypted.
+//! Tickets, which are encrypted sessions.
 //!
 //! | bytes | content |
 //! |---|---|
@@ -9,9 +9,9 @@
 //! | … | encrypted: the session |
 //! | 17 | the overhead of the encryption |
 //!
-//! The key is the hash of the key of the period, the policy and the random bytes, so that each ticket has its own: one of another
-//! policy cannot be decrypted, and random bytes would have to repeat within a period for a key to be used twice. A hash is a
-//! pseudorandom function here, as the lengths of its inputs are fixed; HKDF takes three times as long.
+//! The key is the hash of the key of the period, the policy and the random bytes, so that each ticket has a different key: a ticket of another
+//! policy cannot be decrypted, and a key would be used twice only if random bytes repeated within a period. The hash serves as a
+//! pseudorandom function, because the lengths of its inputs are fixed; HKDF takes three times as long.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::TicketKeys;
 use super::crypto::{Secret, secret};
-use super::policy::Policy;
+use super::policy::TicketPolicy;
 use super::ratchet::{LIFETIME, is_valid};
 use super::session::client_is_current;
 
@@ -29,26 +29,26 @@ const VERSION: u8 = 1;
 /// The number of random bytes.
 const RANDOM: usize = 16;
 
-/// The length of everything before the encrypted part.
+/// The length of the unencrypted part.
 const HEADER: usize = 2 + RANDOM;
 
 /// The length of the time of issue.
 const TIME: usize = 8;
 
-/// The content type and the tag of the encryption.
+/// The length of the content type and the tag of the encryption.
 const OVERHEAD: usize = 1 + 16;
 
-/// The longest session that gets a ticket: one record of TLS.
-const MAX: usize = 16 * 1024 - TIME;
+/// The maximum length of a session that gets a ticket: one TLS record.
+const MAX_SESSION: usize = 16 * 1024 - TIME;
 
-/// The tickets of a context for one policy.
+/// The ticket producer of a context with one policy.
 pub(crate) struct Ticketer {
     keys: TicketKeys,
-    policy: Policy,
+    policy: TicketPolicy,
 }
 
 impl Ticketer {
-    pub(crate) fn new(keys: TicketKeys, policy: Policy) -> Self {
+    pub(crate) fn new(keys: TicketKeys, policy: TicketPolicy) -> Self {
         Ticketer { keys, policy }
     }
 
@@ -74,7 +74,7 @@ impl ProducesTickets for Ticketer {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        if session.len() > MAX {
+        if session.len() > MAX_SESSION {
             return None;
         }
         let crypto = &self.keys.inner.crypto;
@@ -94,7 +94,7 @@ impl ProducesTickets for Ticketer {
         let [VERSION, tag, random @ ..] = header else {
             return None;
         };
-        if sealed.len() > TIME + MAX + OVERHEAD {
+        if sealed.len() > TIME + MAX_SESSION + OVERHEAD {
             return None;
         }
         let (period_key, now) = self.keys.opening_key(*tag)?;

@@ -1,4 +1,4 @@
-//! Much data, slow sides.
+//! Large transfers and slow readers.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::support::{Identity, Log, client, hang_up, join, tls_server, until};
 
 const TOTAL: usize = 12 * 1024 * 1024;
 
-/// A sequence in which a lost, doubled or swapped piece shows.
+/// Returns a sequence that reveals lost, duplicated or reordered pieces.
 fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length)
         .map(|i| (i % 251) as u8 ^ (i >> 14) as u8)
@@ -20,7 +20,7 @@ fn pattern(from: usize, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn twelve_mebibytes_come_whole_to_a_reader_that_pauses() {
+fn twelve_mebibytes_are_received_completely_by_a_reader_that_pauses() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let received = Rc::new(Cell::new(0));
@@ -55,7 +55,7 @@ fn twelve_mebibytes_come_whole_to_a_reader_that_pauses() {
 }
 
 #[test]
-fn twelve_mebibytes_go_whole_to_a_slow_reader_within_the_write_limits() {
+fn twelve_mebibytes_are_sent_completely_to_a_slow_reader_within_the_write_limits() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let most = Rc::new(Cell::new(0));
@@ -92,11 +92,11 @@ fn twelve_mebibytes_go_whole_to_a_slow_reader_within_the_write_limits() {
     });
     assert_eq!(join(peer), TOTAL);
     let most = most.get();
-    assert!(most < 128 * 1024, "{most} bytes waited");
+    assert!(most < 128 * 1024, "{most} bytes were queued");
 }
 
 #[test]
-fn an_echo_that_holds_the_faster_side_back_loses_nothing() {
+fn an_echo_with_backpressure_loses_no_data() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("connection", |conn: Connection| {

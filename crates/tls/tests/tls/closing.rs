@@ -1,4 +1,4 @@
-//! The last records of a connection: `close_notify` and alerts arrive, however the connection ends.
+//! The last records of a connection: `close_notify` and alerts, for every way in which a connection ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +14,7 @@ use crate::support::{
     until,
 };
 
-/// How a connection ends for a client: `Ok` after a `close_notify`, an error without one.
+/// Reads to the end of a connection: `Ok` after a `close_notify`, an error without one.
 fn end_of(tls: &mut Client) -> Result<String, ErrorKind> {
     let mut text = String::new();
     match tls.read_to_string(&mut text) {
@@ -23,26 +23,26 @@ fn end_of(tls: &mut Client) -> Result<String, ErrorKind> {
     }
 }
 
-/// Sends a byte; returns how the connection ends.
+/// Sends a byte, and reads to the end of the connection.
 fn end_after_byte(mut tls: Client) -> Result<String, ErrorKind> {
     tls.write_all(b"x").unwrap();
     end_of(&mut tls)
 }
 
-/// Returns how a connection ends for a client that sends a byte, where `serve` is the server's `connection` listener.
+/// Returns the end of a connection for a client that sends a byte to a server with the `connection` listener `serve`.
 fn end_where(serve: impl FnMut(Connection) + 'static) -> Result<String, ErrorKind> {
     let (identity, server) = secure_server();
     server.on("connection", serve);
     join(client(server, identity.client(), end_after_byte))
 }
 
-/// Returns all that a server answers to bytes that are no handshake.
-fn answer_to(server: SecureServer, bytes: &[u8]) -> Vec<u8> {
+/// Returns the server's complete response to bytes that are not a handshake.
+fn response_to(server: SecureServer, bytes: &[u8]) -> Vec<u8> {
     let mut socket = connect(address(server));
     socket.write_all(bytes).unwrap();
     let peer = std::thread::spawn(move || {
-        let mut answer = Vec::new();
-        socket.read_to_end(&mut answer).map(|_| answer)
+        let mut response = Vec::new();
+        socket.read_to_end(&mut response).map(|_| response)
     });
     join(peer).unwrap()
 }
@@ -61,7 +61,7 @@ fn close_sends_close_notify() {
 }
 
 #[test]
-fn close_sends_no_close_notify_where_it_discards_bytes() {
+fn close_sends_no_close_notify_if_it_discards_bytes() {
     let end = end_where(|conn| {
         conn.on("data", move |_: Bytes| {
             conn.write("discarded");
@@ -83,7 +83,7 @@ fn reset_sends_no_close_notify() {
 fn a_callback_that_panics_sends_no_close_notify() {
     let end = end_where(|conn| {
         conn.on("error", |_: Error| ());
-        conn.on("data", |_: Bytes| panic!("half an answer"));
+        conn.on("data", |_: Bytes| panic!("a callback that panics"));
     });
     assert_eq!(end, Err(ErrorKind::UnexpectedEof));
 }
@@ -141,10 +141,10 @@ fn a_shutdown_and_an_idle_timeout_send_close_notify() {
     assert_eq!(join(peer), Ok(String::new()));
 }
 
-/// Sends on without reading, so that much is unread where the server stops reading; gives what arrives, which fails after a reset.
-fn send_on(mut socket: TcpStream) -> std::io::Result<Vec<u8>> {
+/// Sends without reading, so that the server closes with unread data. Then returns the received bytes, or an error after a reset.
+fn keep_sending(mut socket: TcpStream) -> std::io::Result<Vec<u8>> {
     for _ in 0..64 {
-        // What is sent after the server has closed is lost.
+        // Data sent after the server has closed is lost.
         let _ = socket.write_all(&[0; 16 * 1024]);
     }
     socket.shutdown(Shutdown::Write)?;
@@ -156,28 +156,28 @@ fn send_on(mut socket: TcpStream) -> std::io::Result<Vec<u8>> {
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
 
 #[test]
-fn the_alert_of_a_failed_handshake_arrives_at_a_client_that_sends_on() {
+fn the_alert_of_a_failed_handshake_reaches_a_client_that_keeps_sending() {
     let (_identity, server) = secure_server();
     let log = logged(server);
     let address = address(server);
     let peer = std::thread::spawn(move || {
         let mut socket = connect(address);
         socket.write_all(&[23, 3, 3, 0, 2, 1, 2])?;
-        send_on(socket)
+        keep_sending(socket)
     });
     assert_eq!(join(peer).unwrap(), UNEXPECTED_MESSAGE);
     until(|| log.len() == 1);
 }
 
 #[test]
-fn the_alert_of_a_connection_that_fails_arrives_at_a_client_that_sends_on() {
+fn the_alert_of_a_failed_connection_reaches_a_client_that_keeps_sending() {
     let (identity, server) = secure_server();
     let log = logged(server);
     let peer = client(server, identity.client(), |mut tls| {
         tls.write_all(b"whole").unwrap();
-        // An application data record of 20 bytes that nobody has encrypted.
+        // An unencrypted application data record of 20 bytes.
         tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
-        let bytes = send_on(tls.sock.try_clone().unwrap()).unwrap();
+        let bytes = keep_sending(tls.sock.try_clone().unwrap()).unwrap();
         let mut bytes = &bytes[..];
         let mut alert = None;
         while tls.conn.read_tls(&mut bytes).unwrap() > 0 {
@@ -198,7 +198,7 @@ fn the_alert_of_a_connection_that_fails_arrives_at_a_client_that_sends_on() {
 }
 
 #[test]
-fn a_peer_that_sends_on_after_an_alert_is_closed_after_the_linger_time() {
+fn a_connection_is_closed_after_the_linger_time_if_the_peer_keeps_sending_after_an_alert() {
     let clock = manual_clock();
     let (identity, server) = secure_server();
     let log = logged(server);
@@ -206,7 +206,7 @@ fn a_peer_that_sends_on_after_an_alert_is_closed_after_the_linger_time() {
         tls.write_all(b"whole").unwrap();
         tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
         tls.sock.write_all(&[0; 20]).unwrap();
-        // Its own side stays open.
+        // The client's write half stays open.
         drain(tls.sock.try_clone().unwrap());
         tls
     });
@@ -218,14 +218,14 @@ fn a_peer_that_sends_on_after_an_alert_is_closed_after_the_linger_time() {
 }
 
 #[test]
-fn the_alert_of_a_client_arrives_at_a_server_that_sends_on() {
+fn the_alert_of_a_client_reaches_a_server_that_keeps_sending() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let peer = std::thread::spawn(move || {
         let (mut socket, _) = listener.accept()?;
         let _ = socket.read(&mut [0; 4096])?;
         socket.write_all(&[23, 3, 3, 0, 2, 1, 2])?;
-        send_on(socket)
+        keep_sending(socket)
     });
     let below = uptick_socket::FixedUriConnector::new(
         address.to_string(),
@@ -238,7 +238,7 @@ fn the_alert_of_a_client_arrives_at_a_server_that_sends_on() {
 }
 
 #[test]
-fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message() {
+fn a_first_message_other_than_a_client_hello_is_answered_with_unexpected_message() {
     let (_identity, server) = secure_server();
     let log = logged(server);
     for (what, bytes) in [
@@ -253,9 +253,9 @@ fn a_first_message_that_is_no_client_hello_is_answered_with_unexpected_message()
         ),
         ("a heartbeat", &[24, 3, 3, 0, 3, 1, 0, 0]),
     ] {
-        assert_eq!(answer_to(server, bytes), UNEXPECTED_MESSAGE, "{what}");
+        assert_eq!(response_to(server, bytes), UNEXPECTED_MESSAGE, "{what}");
     }
     assert_eq!(log.len(), 7);
     // An alert is not answered with one.
-    assert_eq!(answer_to(server, &[21, 3, 3, 0, 2, 2, 48]), [0_u8; 0]);
+    assert_eq!(response_to(server, &[21, 3, 3, 0, 2, 2, 48]), [0_u8; 0]);
 }

@@ -23,7 +23,7 @@ fn hello(server: impl ServerInterface, identity: &Identity) -> String {
 }
 
 #[test]
-fn a_limiting_server_around_tls_around_a_proxy_header_sees_the_client() {
+fn a_limiting_server_over_tls_over_a_proxy_header_uses_the_clients_address() {
     let identity = Identity::new();
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let behind = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
@@ -41,7 +41,7 @@ fn a_limiting_server_around_tls_around_a_proxy_header_sees_the_client() {
     let to = address(server);
     let config = identity.client();
     let peer = thread::spawn(move || {
-        // The header and the first flight are one segment.
+        // The header and the first flight are sent in one segment.
         let mut tls = session(config.clone());
         let mut first = HEADER.to_vec();
         tls.write_tls(&mut first).unwrap();
@@ -51,7 +51,7 @@ fn a_limiting_server_around_tls_around_a_proxy_header_sees_the_client() {
         let mut text = [0; 5];
         first.read_exact(&mut text).unwrap();
         assert_eq!(&text, b"hello");
-        // A second one of the same client is one too many.
+        // A second connection of the same client exceeds the limit.
         let mut socket = connect(to);
         socket.write_all(HEADER).unwrap();
         let mut second = StreamOwned::new(session(config), socket);
@@ -72,7 +72,7 @@ fn a_limiting_server_around_tls_around_a_proxy_header_sees_the_client() {
 }
 
 #[test]
-fn tls_around_a_limiting_server_counts_handshakes_as_connections() {
+fn a_limiting_server_below_tls_counts_handshakes_as_connections() {
     let identity = Identity::new();
     let limiting = LimitingServer::new(Server::bind("127.0.0.1:0").unwrap(), 1, false);
     let server = SecureServer::new(limiting, identity.config());
@@ -90,7 +90,7 @@ fn tls_around_a_limiting_server_counts_handshakes_as_connections() {
 }
 
 #[test]
-fn a_connection_is_one_of_the_server_when_its_handshake_is_done() {
+fn a_connection_is_counted_by_the_server_when_its_handshake_is_complete() {
     let identity = Identity::new();
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let secure = SecureServer::new(inner, identity.config());
@@ -118,7 +118,7 @@ fn a_connection_is_one_of_the_server_when_its_handshake_is_done() {
 }
 
 #[test]
-fn a_proxy_header_inside_of_tls_is_read_too() {
+fn a_proxy_header_inside_tls_is_parsed() {
     let identity = Identity::new();
     let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), identity.config());
     let server = ProxyProtocolServer::new(secure, ProxyProtocolOptions::new());
@@ -139,7 +139,7 @@ fn a_proxy_header_inside_of_tls_is_read_too() {
 }
 
 #[test]
-fn a_failed_handshake_behind_a_proxy_names_the_client() {
+fn the_error_of_a_failed_handshake_through_a_proxy_names_the_client() {
     let identity = Identity::new();
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let behind = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());
@@ -153,13 +153,13 @@ fn a_failed_handshake_behind_a_proxy_names_the_client() {
     assert_eq!(
         log.take(),
         [
-            "TLS handshake with tcp://192.0.2.7:4711 failed: the client speaks plain HTTP, not TLS: it has to use https://"
+            "TLS handshake with tcp://192.0.2.7:4711 failed: the client sent plain HTTP, not TLS; it must use https://"
         ]
     );
 }
 
 #[test]
-fn a_connection_that_fails_behind_a_proxy_names_the_client_as_its_address_does() {
+fn the_error_of_a_connection_through_a_proxy_names_the_clients_address() {
     let identity = Identity::new();
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let behind = ProxyProtocolServer::new(inner, ProxyProtocolOptions::new());

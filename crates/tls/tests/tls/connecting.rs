@@ -1,4 +1,4 @@
-//! Connections that this side makes.
+//! Client connections.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -23,7 +23,7 @@ use crate::support::{
     Directory, Identity, Log, address, certificate, logged, manual_clock, settle, tls_server, until,
 };
 
-/// Runs the loop until a connect has an outcome.
+/// Runs the loop until a connect has completed, and returns its result.
 #[track_caller]
 pub(crate) fn outcome(connecting: Connecting) -> Result<Connection, Error> {
     let slot = Rc::new(RefCell::new(None));
@@ -36,12 +36,12 @@ pub(crate) fn outcome(connecting: Connecting) -> Result<Connection, Error> {
     slot.take().unwrap()
 }
 
-/// Connects to a server whatever name is asked for.
+/// Returns a connector that always connects to a server, regardless of the target.
 pub(crate) fn to<S: ServerInterface>(server: S) -> FixedUriConnector<TcpConnector> {
     FixedUriConnector::new(address(server).to_string(), TcpConnector::new()).unwrap()
 }
 
-/// The first thing that comes.
+/// Waits for the first data, and returns it.
 #[track_caller]
 fn first(conn: Connection) -> String {
     let log = Log::default();
@@ -63,7 +63,7 @@ fn echo(server: SecureServer) -> Rc<RefCell<Option<TlsInfo>>> {
     info
 }
 
-/// Writes and waits for the echo, so that tickets have come too.
+/// Writes data and waits for the echo, after which tickets have been received too.
 #[track_caller]
 fn exchange(conn: Connection) {
     conn.write("hello");
@@ -71,7 +71,7 @@ fn exchange(conn: Connection) {
 }
 
 #[test]
-fn whom_to_trust_may_be_a_text() {
+fn the_trusted_certificates_may_be_a_text() {
     let (cert, key) = certificate(|_| ());
     let config = TlsContext::new().local_cert_pem(&*cert).local_pk_pem(key);
     let server = tls_server(config.load().unwrap());
@@ -81,7 +81,7 @@ fn whom_to_trust_may_be_a_text() {
 }
 
 #[test]
-fn both_sides_know_what_was_agreed_on() {
+fn both_sides_report_the_negotiated_parameters() {
     let identity = Identity::new();
     let config = identity.context().alpn_protocols(["h2", "http/1.1"]);
     let server = tls_server(config.load().unwrap());
@@ -126,7 +126,7 @@ fn both_sides_know_what_was_agreed_on() {
 }
 
 #[test]
-fn what_was_agreed_on_is_known_until_the_connection_is_gone() {
+fn the_negotiated_parameters_are_available_until_the_connection_is_gone() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
@@ -146,7 +146,7 @@ fn what_was_agreed_on_is_known_until_the_connection_is_gone() {
 }
 
 #[test]
-fn a_connection_without_tls_has_nothing_to_tell() {
+fn a_connection_without_tls_has_no_tls_info() {
     let server = Server::bind("127.0.0.1:0").unwrap();
     server.on("connection", |_: Connection| ());
     let conn = outcome(to(server).connect("tcp://localhost:80")).unwrap();
@@ -154,7 +154,7 @@ fn a_connection_without_tls_has_nothing_to_tell() {
 }
 
 #[test]
-fn sessions_are_resumed_unless_that_is_switched_off() {
+fn sessions_are_resumed_unless_resumption_is_disabled() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let theirs = echo(server);
@@ -163,7 +163,7 @@ fn sessions_are_resumed_unless_that_is_switched_off() {
             .cafile(&identity.file)
             .session_resumption(kept);
         for resumed in expected {
-            // Also by way of a clone, and over another connector.
+            // Clones and connectors over another inner connector share the sessions.
             let connector = connector.clone().over(to(server));
             let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
             exchange(conn);
@@ -177,7 +177,7 @@ fn sessions_are_resumed_unless_that_is_switched_off() {
 }
 
 #[test]
-fn an_ip_address_is_verified_as_one_and_not_asked_for() {
+fn an_ip_address_is_verified_and_not_sent_as_the_server_name() {
     let directory = Directory::new();
     let (cert, key) = certificate(|params| {
         params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
@@ -195,7 +195,7 @@ fn an_ip_address_is_verified_as_one_and_not_asked_for() {
 }
 
 #[test]
-fn a_unix_socket_needs_the_name_of_the_peer() {
+fn a_unix_socket_requires_a_peer_name() {
     let identity = Identity::new();
     let directory = Directory::new();
     let path = directory.path("server.sock");
@@ -210,22 +210,22 @@ fn a_unix_socket_needs_the_name_of_the_peer() {
     assert_eq!(
         error.to_string(),
         format!(
-            "connecting to {uri} failed before the TLS handshake: making a TLS context failed: a Unix socket has no name \
-             that a certificate could be for: set `peer_name`"
+            "connecting to {uri} failed before the TLS handshake: creating a TLS context failed: a Unix socket has no host \
+             name to verify: set `peer_name`"
         )
     );
     let connector = connector.peer_name("localhost");
     let conn = outcome(connector.connect(&*uri)).unwrap();
     exchange(conn);
     assert_eq!(theirs.take().unwrap().server_name(), Some("localhost"));
-    // No URI says that a Unix socket is encrypted.
+    // The addresses of a Unix socket have no TLS scheme.
     assert_eq!(conn.remote_address().as_deref(), Some(&*uri));
     assert_eq!(server.address().as_deref(), Some(&*uri));
     assert!(conn.is_secure());
     server.close();
 }
 
-/// Those who issue certificates, and what they have issued, as PEM.
+/// A certificate authority, with its certificate in PEM.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -246,7 +246,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for a host name with this common name, and its key behind it.
+    /// Issues a certificate for a host name with a common name, followed by its key, in PEM.
     pub(crate) fn issue(&self, host: &str, name: &str) -> String {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
@@ -257,7 +257,7 @@ impl Authority {
 }
 
 #[test]
-fn a_server_that_verifies_clients_knows_who_has_connected() {
+fn a_server_that_verifies_clients_reports_their_subjects() {
     let directory = Directory::new();
     let authority = Authority::new();
     let ca = directory.write("ca.pem", &authority.pem);
@@ -271,7 +271,7 @@ fn a_server_that_verifies_clients_knows_who_has_connected() {
     let theirs = echo(server);
     let trusting = SecureConnector::new(to(server)).cafile(&ca);
     let connector = trusting.clone().local_cert(client);
-    // Several at a time, so that some have to wait for their turn with what they show.
+    // Several clients connect at once, so that some handshakes are queued with the client's certificate.
     let connecting: Vec<_> = (0..5)
         .map(|_| connector.connect("tls://localhost:443"))
         .map(|connecting| {
@@ -294,7 +294,7 @@ fn a_server_that_verifies_clients_knows_who_has_connected() {
         assert_eq!(info.peer_certificates().count(), 1);
     }
 
-    // In TLS 1.3 the client is done before it is refused.
+    // In TLS 1.3 the client's handshake is complete before it is refused.
     let errors = Log::default();
     let seen = errors.clone();
     server.on("error", move |error: Error| seen.add(error));
@@ -305,13 +305,15 @@ fn a_server_that_verifies_clients_knows_who_has_connected() {
     until(|| log.len() == 1 && errors.len() == 1);
     let text = log.take().remove(0);
     assert!(
-        text.ends_with("failed: the peer refused: it requires a certificate of the client (CertificateRequired)"),
+        text.ends_with(
+            "failed: the peer sent an alert: it requires a client certificate (CertificateRequired)"
+        ),
         "{text}"
     );
 }
 
 #[test]
-fn a_connector_that_accepts_any_certificate_does() {
+fn a_connector_may_accept_any_certificate() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let _theirs = echo(server);
@@ -320,7 +322,7 @@ fn a_connector_that_accepts_any_certificate_does() {
 }
 
 #[test]
-fn what_the_server_says_at_once_is_kept_for_a_listener() {
+fn data_received_before_a_listener_is_registered_is_kept() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("connection", |conn: Connection| conn.end_with("welcome"));
@@ -341,7 +343,7 @@ fn what_the_server_says_at_once_is_kept_for_a_listener() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
+fn a_handshake_with_a_silent_server_times_out() {
     let clock = manual_clock();
     let silent = Server::bind("127.0.0.1:0").unwrap();
     let log = logged(silent);
@@ -353,7 +355,7 @@ fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
         let outcome = connecting.await;
         *result.borrow_mut() = Some(outcome);
     });
-    // The ClientHello has come.
+    // The server has received the ClientHello.
     until(|| log.len() == 2);
     clock.advance(Duration::from_millis(9_990));
     settle();
@@ -367,7 +369,7 @@ fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
     );
     until(|| log.has("close"));
     silent.close();
-    // Nothing is left to wait for.
+    // No work is pending.
     run().unwrap();
 }
 
@@ -375,19 +377,19 @@ fn a_server_that_says_nothing_is_given_up_after_the_time_limit() {
 fn dropping_the_future_closes_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (sender, came) = channel();
+    let (sender, received) = channel();
     let peer = thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let mut byte = [0];
         socket.read_exact(&mut byte).unwrap();
         sender.send(byte[0]).unwrap();
         let mut rest = Vec::new();
-        // It ends, or is reset.
+        // The connection ends or is reset.
         let _ = socket.read_to_end(&mut rest);
     });
     let connector = SecureConnector::new(Connector::new()).dangerous_accept_any_certificate();
     let handle = spawn(connector.connect(format!("tls://{address}")));
-    until(|| came.try_recv().is_ok());
+    until(|| received.try_recv().is_ok());
     handle.cancel();
     until(|| peer.is_finished());
     run().unwrap();

@@ -1,11 +1,11 @@
-//! What is wrong with files is said before a server starts.
+//! Errors of files when a context is loaded.
 
 use rcgen::date_time_ymd;
 use uptick_tls::{Error, TlsContext};
 
 use crate::support::{Directory, certificate};
 
-/// The text of the error, without the directory.
+/// Returns the text of the error, without the directory.
 #[track_caller]
 fn refused(directory: &Directory, context: &TlsContext) -> String {
     let path = format!("{}/", directory.path("").display()).replace("//", "/");
@@ -30,16 +30,16 @@ fn a_certificate_and_its_key_load_from_one_file_in_either_order_or_from_two() {
 }
 
 #[test]
-fn a_context_without_a_certificate_says_what_to_set() {
+fn the_error_for_a_context_without_a_certificate_names_the_setter() {
     let error = TlsContext::new().load().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "making a TLS context failed: a server needs a certificate: set `local_cert` to a PEM file"
+        "creating a TLS context failed: a server needs a certificate: set `local_cert` to a PEM file"
     );
 }
 
 #[test]
-fn a_wrong_path_is_named_with_the_reason() {
+fn the_error_for_a_wrong_path_contains_it_and_the_cause() {
     let directory = Directory::new();
     let context = TlsContext::new().local_cert(directory.path("nothing.pem"));
     assert_eq!(
@@ -58,25 +58,25 @@ fn a_wrong_path_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_file_without_a_certificate_says_what_it_has_instead() {
+fn the_error_for_a_file_without_a_certificate_describes_its_contents() {
     let directory = Directory::new();
     let (_, key) = certificate(|_| ());
     let context = TlsContext::new().local_cert(directory.write("key.pem", &key));
     assert_eq!(
         refused(&directory, &context),
-        "loading the certificate from key.pem failed: it has a private key and no certificate: give the file with the \
-         certificate to `local_cert`, and this one to `local_pk`"
+        "loading the certificate from key.pem failed: it contains a private key but no certificate: set `local_cert` to the \
+         file with the certificate, and `local_pk` to this one"
     );
     let context = TlsContext::new().local_cert(directory.write("empty.pem", "\n"));
     let text = refused(&directory, &context);
     assert!(
-        text.starts_with("loading the certificate from empty.pem failed: there is no `-----BEGIN CERTIFICATE-----` in it"),
+        text.starts_with("loading the certificate from empty.pem failed: it contains no `-----BEGIN CERTIFICATE-----`"),
         "{text}"
     );
 }
 
 #[test]
-fn what_is_taken_for_a_certificate_says_what_it_is() {
+fn the_error_for_a_file_mistaken_for_a_certificate_names_its_format() {
     let directory = Directory::new();
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
     let refused_file = |name: &str, bytes: &[u8]| {
@@ -98,19 +98,18 @@ fn what_is_taken_for_a_certificate_says_what_it_is() {
     };
     assert_eq!(
         refused_file("server.csr", pem("CERTIFICATE REQUEST").as_bytes()),
-        "it has a request for a certificate (CSR) and no certificate: give the one that the issuer has answered it with"
+        "it contains a certificate signing request (CSR), not a certificate: use the certificate that the CA issued for it"
     );
     assert_eq!(
         refused_file("trusted.pem", pem("TRUSTED CERTIFICATE").as_bytes()),
-        "it has a `TRUSTED CERTIFICATE`, which is OpenSSL's own: `openssl x509 -in FILE -out OTHER` makes a certificate \
-         of it"
+        "it contains a `TRUSTED CERTIFICATE`, a format of OpenSSL only: `openssl x509 -in FILE -out OTHER` converts it"
     );
     assert_eq!(
         refused_file("server.p7b", pem("PKCS7").as_bytes()),
-        "it has PKCS#7 and no certificate: `openssl pkcs7 -print_certs -in FILE -out OTHER` takes the certificates out"
+        "it contains PKCS#7, not certificates: `openssl pkcs7 -print_certs -in FILE -out OTHER` extracts the certificates"
     );
-    let reason = "it is a PKCS#12 file, and has to be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, and \
-                  OTHER has the key as well";
+    let reason = "it is a PKCS#12 file, but must be PEM: `openssl pkcs12 -in FILE -nodes -out OTHER` converts it, \
+                  including the key";
     for bytes in [
         &[0x30, 0x82, 9, 0, 2, 1, 3, 0x30][..],
         &[0x30, 0x80, 2, 1, 3],
@@ -129,7 +128,7 @@ fn what_is_taken_for_a_certificate_says_what_it_is() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_an_error_and_waits_for_nobody() {
+fn a_special_file_is_an_error_and_does_not_block() {
     let directory = Directory::new();
     let pipe = directory.path("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -141,7 +140,7 @@ fn what_is_no_regular_file_is_an_error_and_waits_for_nobody() {
         (directory.path("."), "directory"),
         ("/dev/zero".into(), "device"),
     ] {
-        let reason = format!("failed: it is a {is}, and has to be a regular file");
+        let reason = format!("failed: it is a {is}, but must be a regular file");
         let text = refused(&directory, &TlsContext::new().local_cert(&path));
         assert!(text.starts_with("loading the certificate from "), "{text}");
         assert!(text.ends_with(&reason), "{text}");
@@ -153,7 +152,7 @@ fn what_is_no_regular_file_is_an_error_and_waits_for_nobody() {
 }
 
 #[test]
-fn a_file_that_is_too_long_is_not_read() {
+fn an_oversized_file_is_not_read() {
     let directory = Directory::new();
     let context =
         TlsContext::new().local_cert(directory.write("long.pem", &"x".repeat(1024 * 1024 + 1)));
@@ -164,7 +163,7 @@ fn a_file_that_is_too_long_is_not_read() {
 }
 
 #[test]
-fn a_certificate_that_is_none_is_an_error() {
+fn a_malformed_certificate_is_an_error() {
     let directory = Directory::new();
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let context = TlsContext::new().local_cert(directory.write("bad.pem", pem));
@@ -176,25 +175,25 @@ fn a_certificate_that_is_none_is_an_error() {
 }
 
 #[test]
-fn a_missing_key_says_where_it_may_be() {
+fn the_error_for_a_missing_key_contains_a_remedy() {
     let directory = Directory::new();
     let (cert, _) = certificate(|_| ());
     let context = TlsContext::new().local_cert(directory.write("cert.pem", &cert));
     assert_eq!(
         refused(&directory, &context),
-        "loading the private key from cert.pem failed: there is no private key in it: append the key to that file, or \
-         give the file with the key to `local_pk`"
+        "loading the private key from cert.pem failed: it contains no private key: append the key to the file, or set \
+         `local_pk` to the file with the key"
     );
     let context = context.local_pk(directory.write("key.der", "\u{30}\u{7f}"));
     assert_eq!(
         refused(&directory, &context),
-        "loading the private key from key.der failed: there is no `-----BEGIN PRIVATE KEY-----` in it: it has to be a \
+        "loading the private key from key.der failed: it contains no `-----BEGIN PRIVATE KEY-----`: it must be a \
          PEM file (`openssl pkey -inform der -in FILE` converts from DER)"
     );
 }
 
 #[test]
-fn a_certificate_that_is_cut_off_is_an_error() {
+fn a_truncated_certificate_is_an_error() {
     let directory = Directory::new();
     let (cert, key) = certificate(|_| ());
     let cut = cert.split_at(cert.len() / 2).0;
@@ -203,13 +202,13 @@ fn a_certificate_that_is_cut_off_is_an_error() {
         .local_pk(directory.write("key.pem", &key));
     assert_eq!(
         refused(&directory, &context),
-        "loading the certificate from cert.pem failed: it is no valid PEM: what comes after a \
-         `-----BEGIN CERTIFICATE-----` is not Base64 up to an `-----END CERTIFICATE-----`"
+        "loading the certificate from cert.pem failed: it is not valid PEM: the text between \
+         `-----BEGIN CERTIFICATE-----` and `-----END CERTIFICATE-----` is not Base64"
     );
 }
 
 #[test]
-fn a_key_of_another_certificate_is_an_error_that_names_both_files() {
+fn the_error_for_a_key_of_another_certificate_names_both_files() {
     let directory = Directory::new();
     let (cert, _) = certificate(|_| ());
     let (_, key) = certificate(|_| ());
@@ -219,14 +218,14 @@ fn a_key_of_another_certificate_is_an_error_that_names_both_files() {
     let text = refused(&directory, &context);
     assert!(
         text.starts_with(
-            "loading the private key from other.key failed: it does not belong to the certificate in cert.pem"
+            "loading the private key from other.key failed: it does not match the first certificate in cert.pem"
         ),
         "{text}"
     );
 }
 
 #[test]
-fn a_certificate_that_has_expired_or_is_not_valid_yet_is_an_error() {
+fn an_expired_or_not_yet_valid_certificate_is_an_error() {
     let directory = Directory::new();
     let (cert, key) = certificate(|params| {
         params.not_before = date_time_ymd(2019, 1, 1);
@@ -247,13 +246,13 @@ fn a_certificate_that_has_expired_or_is_not_valid_yet_is_an_error() {
     let context = TlsContext::new().local_cert(directory.write("new.pem", &format!("{cert}{key}")));
     let text = refused(&directory, &context);
     assert!(
-        text.starts_with("loading the certificate from new.pem failed: it is not valid for "),
+        text.starts_with("loading the certificate from new.pem failed: it becomes valid in "),
         "{text}"
     );
 }
 
 #[test]
-fn the_name_of_an_alpn_protocol_has_a_length() {
+fn the_length_of_an_alpn_protocol_name_is_checked() {
     let directory = Directory::new();
     let (cert, key) = certificate(|_| ());
     let both = directory.write("both.pem", &format!("{cert}{key}"));

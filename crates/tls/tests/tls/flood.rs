@@ -1,4 +1,4 @@
-//! Many handshakes at once do not keep others waiting.
+//! Many concurrent handshakes do not delay other connections.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use crate::support::{
     Identity, address, client, connect, join, manual_clock, session, settle, tls_server, until,
 };
 
-/// A client that takes one step of its handshake at a time.
+/// A client that performs its handshake in single steps.
 struct Stepper {
     tls: ClientConnection,
     socket: TcpStream,
@@ -32,19 +32,19 @@ impl Stepper {
         }
     }
 
-    /// Sends what is to be sent.
+    /// Sends all pending records.
     fn send(&mut self) {
         while self.tls.wants_write() {
             self.tls.write_tls(&mut self.socket).unwrap();
         }
     }
 
-    /// Whether an answer has come that was not read.
-    fn has_answer(&self) -> bool {
+    /// Returns `true` if there is an unread response.
+    fn has_response(&self) -> bool {
         self.socket.peek(&mut [0]).is_ok_and(|count| count > 0)
     }
 
-    /// Reads what has come; gives the text in it.
+    /// Reads the received records, and returns their plaintext.
     fn receive(&mut self) -> String {
         match self.tls.read_tls(&mut self.socket) {
             Ok(_) => {}
@@ -63,7 +63,7 @@ fn iterate() {
 }
 
 #[test]
-fn a_flood_of_handshakes_is_served_so_many_in_an_iteration_while_others_are_answered() {
+fn a_flood_of_handshakes_is_limited_per_iteration_and_open_connections_are_served() {
     const CLIENTS: usize = 200;
     const BUDGET: usize = 8;
     let identity = Identity::new();
@@ -91,9 +91,12 @@ fn a_flood_of_handshakes_is_served_so_many_in_an_iteration_while_others_are_answ
         open.tls.writer().write_all(b"x").unwrap();
         open.send();
         iterate();
-        // The tick of the next iteration has not come yet: what was written in this one is answered in it.
+        // The response to data that was written before this iteration is received in it.
         assert_eq!(open.receive(), "x");
-        let now = clients.iter().filter(|client| client.has_answer()).count();
+        let now = clients
+            .iter()
+            .filter(|client| client.has_response())
+            .count();
         assert!(
             now <= answered + BUDGET,
             "{answered} were answered, then {now}"
@@ -113,7 +116,7 @@ fn a_flood_of_handshakes_is_served_so_many_in_an_iteration_while_others_are_answ
 }
 
 #[test]
-fn of_those_that_wait_for_their_turn_the_newest_goes_first() {
+fn the_newest_of_the_queued_handshakes_continues_first() {
     let identity = Identity::new();
     let server = tls_server(identity.config()).handshakes_per_iteration(1);
     server.on("connection", |_: Connection| ());
@@ -133,19 +136,19 @@ fn of_those_that_wait_for_their_turn_the_newest_goes_first() {
     for _ in 0..10 {
         iterate();
         for (index, client) in clients.iter().enumerate() {
-            if client.has_answer() && !order.contains(&index) {
+            if client.has_response() && !order.contains(&index) {
                 order.push(index);
             }
         }
     }
-    // Whoever comes when there is a step left does not wait.
+    // The first handshake is not queued, because a step is left.
     let first = order[0];
     let rest: Vec<usize> = (0..4).rev().filter(|index| *index != first).collect();
     assert_eq!(order[1..], rest);
 }
 
 #[test]
-fn a_handshake_that_waits_for_its_turn_does_not_time_out() {
+fn a_queued_handshake_does_not_time_out() {
     const CLIENTS: usize = 10;
     let clock = manual_clock();
     let identity = Identity::new();
@@ -160,10 +163,10 @@ fn a_handshake_that_waits_for_its_turn_does_not_time_out() {
         .collect();
     until(|| server.pending_handshakes() == CLIENTS);
     clients.iter_mut().for_each(Stepper::send);
-    // The process was stopped, or a callback has worked for long.
+    // As if the process was stopped, or a callback ran for long.
     clock.advance(Duration::from_secs(20));
-    // All are answered before any of them goes on.
-    until(|| clients.iter().all(Stepper::has_answer));
+    // All clients are answered before any of them continues.
+    until(|| clients.iter().all(Stepper::has_response));
     until(|| {
         for client in &mut clients {
             client.receive();
@@ -175,7 +178,7 @@ fn a_handshake_that_waits_for_its_turn_does_not_time_out() {
 }
 
 #[test]
-fn a_client_whose_turn_came_late_has_a_second_to_go_on() {
+fn a_client_whose_handshake_was_queued_has_a_second_to_continue() {
     let clock = manual_clock();
     let identity = Identity::new();
     let server = tls_server(identity.config());
@@ -187,7 +190,7 @@ fn a_client_whose_turn_came_late_has_a_second_to_go_on() {
     until(|| server.pending_handshakes() == 1);
     client.send();
     clock.advance(Duration::from_secs(20));
-    until(|| client.has_answer());
+    until(|| client.has_response());
     clock.advance(Duration::from_millis(990));
     settle();
     assert_eq!((server.pending_handshakes(), errors.get()), (1, 0));
@@ -197,7 +200,7 @@ fn a_client_whose_turn_came_late_has_a_second_to_go_on() {
 }
 
 #[test]
-fn what_waits_for_its_turn_is_served_however_it_goes_on() {
+fn queued_handshakes_complete_with_every_version() {
     let identity = Identity::new();
     for version in [&TLS12, &TLS13] {
         let server = tls_server(identity.config()).handshakes_per_iteration(1);
@@ -222,10 +225,10 @@ fn what_waits_for_its_turn_is_served_however_it_goes_on() {
 }
 
 #[test]
-fn a_long_upload_right_behind_a_handshake_that_waits_for_its_turn_is_read_when_it_has_come() {
+fn an_upload_directly_after_a_queued_handshake_is_read_completely() {
     const LENGTH: usize = 1_000_000;
     let identity = Identity::new();
-    // What a client sends next when certificates are verified is a step, and its upload may be right behind.
+    // If certificates are verified, the client's second flight is an expensive step, and its upload may follow directly.
     let context = identity
         .context()
         .cafile(&identity.file)
@@ -256,7 +259,7 @@ fn a_long_upload_right_behind_a_handshake_that_waits_for_its_turn_is_read_when_i
 }
 
 #[test]
-fn clients_that_leave_while_they_wait_for_their_turn_are_told_of_and_forgotten() {
+fn clients_that_disconnect_while_they_are_queued_are_reported_and_removed() {
     let identity = Identity::new();
     let server = tls_server(identity.config()).handshakes_per_iteration(1);
     server.on("connection", |_: Connection| ());
@@ -273,6 +276,6 @@ fn clients_that_leave_while_they_wait_for_their_turn_are_told_of_and_forgotten()
     until(|| server.pending_handshakes() == 0);
     assert_eq!(errors.get(), 20);
     server.close();
-    // Nothing is left to wait for.
+    // No work is pending.
     run().unwrap();
 }

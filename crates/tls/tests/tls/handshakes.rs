@@ -1,4 +1,4 @@
-//! Handshakes that fail are told, and nobody else is disturbed.
+//! Failed handshakes are reported and do not affect other connections.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::support::{
     session, settle, tls_server, until,
 };
 
-/// The only line, after its peer.
+/// Returns the text after the peer in the only line of the log.
 #[track_caller]
 fn failure(log: &Log, peer: SocketAddr) -> String {
     let lines = log.take();
@@ -25,7 +25,7 @@ fn failure(log: &Log, peer: SocketAddr) -> String {
     line.strip_prefix(&start).unwrap_or(line).to_owned()
 }
 
-/// What a client gets as its handshake fails.
+/// Returns a client's address and error when its handshake fails.
 fn handshake_error(mut tls: crate::support::Client) -> (SocketAddr, String) {
     let result = tls.write_all(b"x").and_then(|()| tls.read(&mut [0; 8]));
     (tls.sock.local_addr().unwrap(), format!("{result:?}"))
@@ -36,7 +36,7 @@ fn plain(server: SecureServer, log: &Log, bytes: &[u8]) -> String {
     let mut client = connect(address(server));
     client.write_all(bytes).unwrap();
     until(|| log.len() == 1);
-    // Nothing is left behind: the connection closes.
+    // The connection closes.
     wait_for_end(&mut client);
     failure(log, client.local_addr().unwrap())
 }
@@ -51,33 +51,33 @@ fn wait_for_end(client: &mut TcpStream) {
 }
 
 #[test]
-fn a_client_that_speaks_something_else_is_told_from_one_that_breaks_tls() {
+fn errors_distinguish_other_protocols_from_malformed_tls() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
     assert_eq!(
         plain(server, &log, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-        "the client speaks plain HTTP, not TLS: it has to use https://"
+        "the client sent plain HTTP, not TLS; it must use https://"
     );
     assert_eq!(
         plain(server, &log, b"PUT /x HTTP/1.1\r\n\r\n"),
-        "the client speaks plain HTTP, not TLS: it has to use https://"
+        "the client sent plain HTTP, not TLS; it must use https://"
     );
     assert_eq!(
         plain(server, &log, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-        "the client speaks plain HTTP, not TLS: it has to use https://"
+        "the client sent plain HTTP, not TLS; it must use https://"
     );
     assert_eq!(
         plain(server, &log, b"SSH-2.0-OpenSSH_9.2\r\n"),
-        "what the client sent is not TLS: it begins with \"SSH-2.0-OpenSSH_9.2\""
+        "the client did not speak TLS; it sent \"SSH-2.0-OpenSSH_9.2\""
     );
     assert_eq!(
         plain(server, &log, &[21, 3, 3, 0, 2, 2, 48]),
-        "the client sent an alert in place of a ClientHello: it does not trust the certificate's issuer (UnknownCA)"
+        "the client sent an alert instead of a ClientHello: it does not trust the certificate's issuer (UnknownCA)"
     );
     assert_eq!(
         plain(server, &log, &[23, 3, 3, 0, 2, 1, 2]),
-        "the client sent ApplicationData in place of a ClientHello"
+        "the client sent ApplicationData instead of a ClientHello"
     );
     let broken = plain(
         server,
@@ -85,14 +85,14 @@ fn a_client_that_speaks_something_else_is_told_from_one_that_breaks_tls() {
         &[22, 3, 1, 0, 4, 1, 0, 0, 200, 22, 3, 1, 0, 0],
     );
     assert!(!broken.contains("not TLS"), "{broken}");
-    // The server goes on.
+    // The server continues.
     join(client(server, identity.client(), |tls| say(tls, "hello")));
     until(|| log.len() >= 2);
     assert_eq!(log.take()[..2], ["connection", "hello"]);
 }
 
 #[test]
-fn a_client_that_asks_for_what_is_no_name_is_told_so() {
+fn an_invalid_server_name_is_an_error() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
@@ -102,12 +102,12 @@ fn a_client_that_asks_for_what_is_no_name_is_told_so() {
     hello[at.unwrap()] = b' ';
     assert_eq!(
         plain(server, &log, &hello),
-        "the name that the client asks for (SNI) is no host name"
+        "the requested server name (SNI) is not a valid host name"
     );
 }
 
 #[test]
-fn a_client_that_leaves_or_is_reset_before_the_handshake_is_done_is_an_error() {
+fn a_connection_closed_or_reset_during_the_handshake_is_an_error() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
@@ -120,7 +120,7 @@ fn a_client_that_leaves_or_is_reset_before_the_handshake_is_done_is_an_error() {
         until(|| log.len() == 1);
         assert_eq!(
             failure(&log, client.local_addr().unwrap()),
-            "the client ended the connection before the handshake was done"
+            "the client closed the connection before the handshake was complete"
         );
     }
     let client = connect(address(server));
@@ -136,7 +136,7 @@ fn a_client_that_leaves_or_is_reset_before_the_handshake_is_done_is_an_error() {
 }
 
 #[test]
-fn a_reset_has_its_errno() {
+fn the_error_of_a_reset_has_its_errno() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("connection", |_: Connection| ());
@@ -173,7 +173,7 @@ fn a_client_without_a_version_or_protocol_in_common_is_refused() {
     until(|| log.len() == 1);
     assert_eq!(
         failure(&log, peer),
-        "the client offers no version of TLS that is spoken here"
+        "the client offers no supported TLS version"
     );
     assert!(error.contains("ProtocolVersion"), "{error}");
     join(client(server, identity.client_of(&[&TLS13]), |tls| {
@@ -195,7 +195,7 @@ fn a_client_without_a_version_or_protocol_in_common_is_refused() {
     until(|| log.len() == 1);
     assert_eq!(
         failure(&log, peer),
-        "the client offers no ALPN protocol that is spoken here"
+        "the client offers no supported ALPN protocol"
     );
     assert!(error.contains("NoApplicationProtocol"), "{error}");
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
@@ -230,26 +230,26 @@ fn a_client_without_a_cipher_suite_in_common_is_refused() {
     hello[at + 2..at + 2 + length].fill(0xfa);
     assert_eq!(
         plain(server, &log, &hello),
-        "the client offers no cipher suite that is spoken here"
+        "the client offers no supported cipher suite"
     );
 }
 
 #[test]
-fn a_client_that_does_not_trust_the_certificate_says_so() {
+fn the_error_for_a_client_that_does_not_trust_the_certificate_names_the_alert() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
-    let stranger = client_with(RootCertStore::empty(), &[&TLS13]);
-    let (peer, _) = join(client(server, stranger, handshake_error));
+    let untrusting = client_with(RootCertStore::empty(), &[&TLS13]);
+    let (peer, _) = join(client(server, untrusting, handshake_error));
     until(|| log.len() == 1);
     assert_eq!(
         failure(&log, peer),
-        "the client refused: it does not trust the certificate's issuer (UnknownCA)"
+        "the client sent an alert: it does not trust the certificate's issuer (UnknownCA)"
     );
 }
 
 #[test]
-fn a_handshake_has_ten_seconds_in_all() {
+fn a_handshake_has_ten_seconds_in_total() {
     let clock = manual_clock();
     let identity = Identity::new();
     let server = tls_server(identity.config());
@@ -282,7 +282,7 @@ fn a_handshake_has_ten_seconds_in_all() {
 }
 
 #[test]
-fn the_time_limit_can_be_changed_while_handshakes_are_under_way() {
+fn the_timeout_can_be_changed_while_handshakes_are_in_progress() {
     let clock = manual_clock();
     let identity = Identity::new();
     let server = tls_server(identity.config()).handshake_timeout(None);
@@ -298,7 +298,7 @@ fn the_time_limit_can_be_changed_while_handshakes_are_under_way() {
 }
 
 #[test]
-fn the_oldest_makes_room_when_too_many_handshakes_are_under_way() {
+fn the_oldest_handshake_is_refused_when_too_many_are_in_progress() {
     let identity = Identity::new();
     let server = tls_server(identity.config()).max_handshakes(2);
     let log = logged(server);
@@ -312,14 +312,14 @@ fn the_oldest_makes_room_when_too_many_handshakes_are_under_way() {
     assert_eq!(
         log.take()[0],
         format!(
-            "TLS handshake with tcp://{peer} failed: 2 handshakes that began later are under way, which is the limit"
+            "TLS handshake with tcp://{peer} failed: 2 handshakes that began later are in progress, which is the limit"
         )
     );
     assert_eq!(server.pending_handshakes(), 1);
 }
 
 #[test]
-fn handshakes_end_with_their_server_and_leave_nothing_to_wait_for() {
+fn closing_the_server_ends_its_handshakes_and_leaves_no_pending_work() {
     let clock = manual_clock();
     let identity = Identity::new();
     let server = tls_server(identity.config());
@@ -329,7 +329,7 @@ fn handshakes_end_with_their_server_and_leave_nothing_to_wait_for() {
     server.close();
     wait_for_end(&mut client);
     assert_eq!(log.take(), Vec::<String>::new());
-    // The clock stands still, so a timer that is left would never fire.
+    // The clock does not advance, so `run` would not return if a timer was left.
     run().unwrap();
     drop(clock);
 }

@@ -1,9 +1,9 @@
-//! Servers that speak TLS, with certificates in real files and real clients.
+//! TLS servers with certificates in real files, and real clients.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test may panic and say why"
+    reason = "a test may panic and print the reason"
 )]
 
 mod bulk;

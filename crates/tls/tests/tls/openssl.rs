@@ -1,4 +1,4 @@
-//! `openssl s_client`, a peer that is not rustls.
+//! Tests with `openssl s_client`, a client that does not use rustls.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use uptick_tls::{SecureConnector, SecureServer, TicketKeys, TlsContext};
 use crate::connecting::{outcome, to};
 use crate::support::{Directory, Identity, address, join, logged, tls_server, until};
 
-/// What a client gives that sends `input` and then ends; `None` where there is no openssl.
+/// Runs a client that sends `input` and then ends. Returns `None` if openssl is not installed.
 fn s_client(
     server: SecureServer,
     trusted: &Path,
@@ -19,7 +19,7 @@ fn s_client(
     input: &str,
 ) -> Option<Output> {
     if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("SKIPPED: there is no openssl on this machine");
+        eprintln!("SKIPPED: openssl is not installed");
         return None;
     }
     let mut child = Command::new("openssl")
@@ -41,7 +41,7 @@ fn s_client(
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     Some(join(thread::spawn(move || {
-        // A client that was refused reads nothing.
+        // A client that was refused does not read its input.
         let _ = stdin.write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
         drop(stdin);
@@ -50,7 +50,7 @@ fn s_client(
 }
 
 #[test]
-fn openssl_talks_to_the_server_over_both_versions() {
+fn openssl_exchanges_data_with_both_versions() {
     let identity = Identity::new();
     for version in ["-tls1_2", "-tls1_3"] {
         let server = tls_server(identity.config());
@@ -98,7 +98,7 @@ fn openssl_resumes_its_session_with_a_server_that_imports_the_keys() {
 }
 
 #[test]
-fn a_name_may_be_asked_for_with_the_dot_of_the_root() {
+fn a_requested_name_may_end_with_a_dot() {
     let identity = Identity::new();
     let certs = [("localhost", identity.file.clone())];
     let server = tls_server(TlsContext::new().sni_server_certs(certs).load().unwrap());
@@ -126,7 +126,7 @@ fn openssl_with_tls_1_1_is_refused() {
     until(|| log.len() == 1);
     let text = log.take().remove(0);
     assert!(
-        text.ends_with("as those do that are older than TLS 1.2"),
+        text.ends_with("it probably supports only versions before TLS 1.2"),
         "{text}"
     );
 }
@@ -136,7 +136,7 @@ fn openssl_cannot_renegotiate() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
-    // `R` has it begin to renegotiate.
+    // `R` starts a renegotiation.
     let Some(output) = s_client(server, &identity.file, &["-tls1_2"], "R\n") else {
         return;
     };
@@ -150,7 +150,7 @@ fn openssl_cannot_renegotiate() {
 }
 
 #[test]
-fn the_certificate_that_the_readme_makes_is_accepted_by_openssl_and_by_the_connector() {
+fn the_certificate_of_the_readme_is_accepted_by_openssl_and_by_the_connector() {
     let recipe = include_str!("../../README.md")
         .split_once("openssl req -x509 ")
         .and_then(|(_, rest)| rest.split_once("\nopenssl s_client"))
@@ -163,7 +163,7 @@ fn the_certificate_that_the_readme_makes_is_accepted_by_openssl_and_by_the_conne
         .current_dir(directory.path(""))
         .output();
     let Ok(made) = made else {
-        eprintln!("SKIPPED: there is no openssl on this machine");
+        eprintln!("SKIPPED: openssl is not installed");
         return;
     };
     assert!(made.status.success(), "{made:?}");

@@ -1,4 +1,4 @@
-//! Private keys that are encrypted in all the ways in which the openssl program does it.
+//! Private keys in all encryption formats of the openssl program.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::{Directory, certificate};
 
 const SECRET: &str = "öpen sesame";
 
-/// A certificate, and what its key becomes.
+/// A certificate and its key, which openssl encrypts.
 struct Key {
     directory: Directory,
 }
@@ -23,7 +23,7 @@ impl Key {
         Key { directory }
     }
 
-    /// Runs openssl in the directory; `false` where there is none, or where it does not know this way.
+    /// Runs openssl in the directory. Returns `false` if it is not installed, or does not support the format.
     fn openssl(&self, arguments: &str) -> bool {
         let run = Command::new("openssl")
             .args(arguments.split(' '))
@@ -49,7 +49,7 @@ impl Key {
         self.directory.path("secret.key")
     }
 
-    /// Why the key cannot be loaded.
+    /// Returns the error of loading the key.
     #[track_caller]
     fn refused(&self, context: &TlsContext) -> String {
         let text = context.load().unwrap_err().to_string();
@@ -60,22 +60,22 @@ impl Key {
         text.strip_prefix(&start).unwrap_or(&text).to_owned()
     }
 
-    /// Loads it with the passphrase, with a wrong one and without.
+    /// Loads the key with the passphrase, with a wrong one and without one.
     #[track_caller]
-    fn check(&self, way: &str) {
+    fn check(&self, format: &str) {
         let context = self.context();
         if let Err(error) = context.clone().passphrase(SECRET).load() {
-            panic!("{way}: {error}");
+            panic!("{format}: {error}");
         }
         assert_eq!(
             self.refused(&context.clone().passphrase("wrong")),
             "the passphrase does not decrypt it: check `passphrase`",
-            "{way}"
+            "{format}"
         );
         assert_eq!(
             self.refused(&context),
-            "it is encrypted: give the passphrase to `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
-            "{way}"
+            "it is encrypted: set `passphrase`, or decrypt it with `openssl pkey -in FILE -out OTHER`",
+            "{format}"
         );
     }
 }
@@ -83,7 +83,7 @@ impl Key {
 #[test]
 fn an_encrypted_pkcs8_key_is_decrypted() {
     let key = Key::new();
-    for way in [
+    for format in [
         "-v2 aes-256-cbc",
         "-v2 aes-192-cbc -iter 100",
         "-v2 aes-128-cbc -iter 100",
@@ -91,13 +91,13 @@ fn an_encrypted_pkcs8_key_is_decrypted() {
         "-scrypt -scrypt_N 256",
     ] {
         let arguments = "pkcs8 -topk8 -in plain.key -out secret.key -passout env:SECRET";
-        if key.openssl(&format!("{arguments} {way}")) {
-            key.check(way);
+        if key.openssl(&format!("{arguments} {format}")) {
+            key.check(format);
         }
     }
 }
 
-/// Ways in which `openssl pkcs8` encrypts keys that need the feature `legacy-keys`, and how the error calls them.
+/// Options of `openssl pkcs8` for formats that require the feature `legacy-keys`, with their description in the error.
 const LEGACY_PKCS8: [(&str, &str); 2] = [
     (
         "-v2 aes-256-cbc -iter 100 -v2prf hmacWithSHA1",
@@ -108,12 +108,12 @@ const LEGACY_PKCS8: [(&str, &str); 2] = [
 
 #[cfg(feature = "legacy-keys")]
 #[test]
-fn a_pkcs8_key_that_is_encrypted_with_old_algorithms_is_decrypted() {
+fn a_pkcs8_key_encrypted_with_legacy_algorithms_is_decrypted() {
     let key = Key::new();
-    for (way, _) in LEGACY_PKCS8 {
+    for (format, _) in LEGACY_PKCS8 {
         let arguments = "pkcs8 -topk8 -in plain.key -out secret.key -passout env:SECRET";
-        if key.openssl(&format!("{arguments} {way}")) {
-            key.check(way);
+        if key.openssl(&format!("{arguments} {format}")) {
+            key.check(format);
         }
     }
 }
@@ -125,13 +125,13 @@ fn the_error_for_a_key_in_a_legacy_format_names_the_feature() {
     let context = key.context().passphrase(SECRET);
     let expected = |what: &str| {
         format!(
-            "{what}, which needs the feature `legacy-keys` of uptick-tls; \
-             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew"
+            "{what}, which requires the feature `legacy-keys` of uptick-tls; \
+             `openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it"
         )
     };
-    for (way, what) in LEGACY_PKCS8 {
+    for (format, what) in LEGACY_PKCS8 {
         let arguments = "pkcs8 -topk8 -in plain.key -out secret.key -passout env:SECRET";
-        if key.openssl(&format!("{arguments} {way}")) {
+        if key.openssl(&format!("{arguments} {format}")) {
             assert_eq!(key.refused(&context), expected(what));
         }
     }
@@ -145,20 +145,20 @@ fn the_error_for_a_key_in_a_legacy_format_names_the_feature() {
 
 #[cfg(feature = "legacy-keys")]
 #[test]
-fn a_key_that_is_encrypted_in_the_old_way_is_decrypted() {
+fn a_key_in_the_legacy_pem_encryption_is_decrypted() {
     let key = Key::new();
-    for way in ["-aes128", "-aes192", "-aes256", "-des3"] {
+    for format in ["-aes128", "-aes192", "-aes256", "-des3"] {
         let arguments = "ec -in plain.key -out secret.key -passout env:SECRET";
-        if key.openssl(&format!("{arguments} {way}")) {
+        if key.openssl(&format!("{arguments} {format}")) {
             let text = std::fs::read_to_string(key.path()).unwrap();
             assert!(text.contains("Proc-Type: 4,ENCRYPTED"), "{text}");
-            key.check(way);
+            key.check(format);
         }
     }
 }
 
 #[test]
-fn keys_and_certificates_of_openssl_alone_load() {
+fn keys_and_certificates_created_by_openssl_load() {
     let key = Key::new();
     for (generate, traditional) in [
         (
@@ -202,7 +202,7 @@ fn certificate_and_encrypted_key_may_be_in_one_file() {
 }
 
 #[test]
-fn a_passphrase_for_a_key_that_is_not_encrypted_is_no_error() {
+fn a_passphrase_for_an_unencrypted_key_is_ignored() {
     let key = Key::new();
     let context = TlsContext::new()
         .local_cert(key.directory.path("cert.pem"))
@@ -211,31 +211,31 @@ fn a_passphrase_for_a_key_that_is_not_encrypted_is_no_error() {
 }
 
 #[test]
-fn ways_that_are_not_supported_are_named_with_what_to_do() {
+fn the_error_for_an_unsupported_format_names_it_and_a_remedy() {
     let key = Key::new();
     let context = key.context().passphrase(SECRET);
-    let anew = "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` encrypts it anew";
+    let remedy = "`openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out OTHER` re-encrypts it";
     #[cfg(feature = "legacy-keys")]
     if key.openssl("ec -in plain.key -out secret.key -passout env:SECRET -camellia256") {
         assert_eq!(
             key.refused(&context),
-            format!("it is encrypted with CAMELLIA-256-CBC, which is not supported: {anew}")
+            format!("it is encrypted with CAMELLIA-256-CBC, which is not supported: {remedy}")
         );
     }
     let v1 = "pkcs8 -topk8 -in plain.key -out secret.key -passout env:SECRET -v1 PBE-SHA1-3DES";
     if key.openssl(v1) {
         let text = key.refused(&context);
         assert!(
-            text.starts_with("it is encrypted in a way that is not supported ("),
+            text.starts_with("its encryption is not supported ("),
             "{text}"
         );
-        assert!(text.ends_with(anew), "{text}");
+        assert!(text.ends_with(remedy), "{text}");
     }
 }
 
 #[cfg(feature = "legacy-keys")]
 #[test]
-fn a_key_that_says_wrongly_how_it_is_encrypted_is_an_error() {
+fn a_key_with_invalid_encryption_headers_is_an_error() {
     let key = Key::new();
     let context = key.context().passphrase(SECRET);
     let refused = |headers: &str| {
@@ -247,22 +247,22 @@ fn a_key_that_says_wrongly_how_it_is_encrypted_is_an_error() {
     };
     assert_eq!(
         refused(""),
-        "it is encrypted, and there is no `DEK-Info:` that says how"
+        "it is encrypted, but has no `DEK-Info:` header"
     );
     for vector in ["", ",", ",xx", ",012"] {
         assert_eq!(
             refused(&format!("DEK-Info: AES-128-CBC{vector}\n")),
-            "it is encrypted, and its `DEK-Info:` has no initialization vector"
+            "it is encrypted, but its `DEK-Info:` has no initialization vector"
         );
     }
     assert_eq!(
         refused("DEK-Info: AES-128-CBC,0123456789ABCDEF\n"),
-        "the initialization vector in its `DEK-Info:` has a wrong length"
+        "the initialization vector in its `DEK-Info:` has the wrong length"
     );
 }
 
 #[test]
-fn keys_that_are_broken_or_not_for_tls_are_errors() {
+fn malformed_and_unsupported_keys_are_errors() {
     let key = Key::new();
     let refused = |label: &str, text: &str| {
         let text = format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n");
@@ -271,24 +271,24 @@ fn keys_that_are_broken_or_not_for_tls_are_errors() {
     };
     assert_eq!(
         refused("PRIVATE KEY", "!"),
-        "it is broken: what is between its BEGIN and END lines is not the Base64 of a key"
+        "it is malformed: the text between its BEGIN and END lines is not valid Base64"
     );
     assert_eq!(
         refused("OPENSSH PRIVATE KEY", "AAAA"),
-        "`OPENSSH PRIVATE KEY` is no kind of key that is used in TLS"
+        "a key of the type `OPENSSH PRIVATE KEY` cannot be used in TLS"
     );
     let text = refused("PRIVATE KEY", "AAAA");
     assert!(text.starts_with("it cannot be used: "), "{text}");
     assert!(
         text.ends_with(
-            ": make one that is RSA of at least 2,048 bits, ECDSA on P-256 or P-384, or Ed25519"
+            ": create an RSA key of at least 2,048 bits, an ECDSA key on P-256 or P-384, or an Ed25519 key"
         ),
         "{text}"
     );
 }
 
 #[test]
-fn the_passphrase_is_never_shown() {
+fn debug_output_does_not_contain_the_passphrase() {
     let context = TlsContext::new().passphrase(SECRET);
     let text = format!("{context:?}");
     assert!(text.contains("passphrase: Some((hidden))"), "{text}");

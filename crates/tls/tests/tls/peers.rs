@@ -1,4 +1,4 @@
-//! Certificates of clients.
+//! Client certificates.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use uptick_tls::{TlsContext, TlsVersion, VerifyPeer};
 
 use crate::support::{Directory, Identity, Log, client, hang_up, join, tls_server};
 
-/// Somebody who issues certificates.
+/// A certificate authority.
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -31,7 +31,7 @@ impl Authority {
         }
     }
 
-    /// Adds a certificate to what a client has.
+    /// Adds a certificate to a client configuration.
     fn certify(&self, mut client: ClientConfig, params: &CertificateParams) -> ClientConfig {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
@@ -50,7 +50,7 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
-/// A server, its files, and what it logs.
+/// The files of a server.
 struct Site {
     identity: Identity,
     directory: Directory,
@@ -91,7 +91,7 @@ impl Site {
         kind
     }
 
-    /// What a client is told that greets; or what the server says why it is told nothing.
+    /// Returns the greeting that a client receives, or the server's error.
     #[track_caller]
     fn greet(&self, context: &TlsContext, config: ClientConfig) -> String {
         let server = tls_server(context.load().unwrap());
@@ -103,7 +103,7 @@ impl Site {
             conn.on("data", |_: Bytes| ());
         });
         let greeted = join(client(server, config, |mut tls| {
-            // In TLS 1.3 a client learns that it is refused when it reads.
+            // In TLS 1.3 a client detects the refusal when it reads.
             let mut welcome = [0; 7];
             let greeted = tls
                 .write_all(b"hello")
@@ -128,7 +128,7 @@ impl Site {
 }
 
 #[test]
-fn a_client_with_a_certificate_is_served_and_one_without_is_not() {
+fn a_client_with_a_certificate_is_accepted_and_one_without_is_refused() {
     let site = Site::new();
     let (authority, other) = (Authority::new("Example CA"), Authority::new("Other CA"));
     for version in [TlsVersion::V1_3, TlsVersion::V1_2] {
@@ -145,13 +145,13 @@ fn a_client_with_a_certificate_is_served_and_one_without_is_not() {
         let refused = site.greet(&context, bare());
         assert_eq!(
             refused,
-            "the client shows no certificate, and one is required"
+            "the client sent no certificate, but one is required"
         );
     }
 }
 
 #[test]
-fn a_certificate_that_does_not_verify_is_refused_also_where_none_is_needed() {
+fn an_invalid_certificate_is_refused_even_if_certificates_are_optional() {
     let site = Site::new();
     let (authority, other) = (Authority::new("Example CA"), Authority::new("Other CA"));
     let context = site.context(&[&authority], VerifyPeer::Optional);
@@ -160,11 +160,11 @@ fn a_certificate_that_does_not_verify_is_refused_also_where_none_is_needed() {
     assert_eq!(site.greet(&context, alice), "welcome");
 
     let mallory = other.certify(site.identity.client(), &params("mallory"));
-    // A client keeps to the names of the roots that it is told; this one does not.
+    // Most clients select a certificate by the root names that the server sends; this one does not.
     let refused = site.greet(&context, mallory);
     assert_eq!(
         refused,
-        "nobody in `cafile` has issued the client's certificate"
+        "the client's certificate was not issued by a CA in `cafile`"
     );
     let mut late = params("late");
     late.not_after = date_time_ymd(2020, 1, 1);
@@ -175,7 +175,7 @@ fn a_certificate_that_does_not_verify_is_refused_also_where_none_is_needed() {
 }
 
 #[test]
-fn clients_are_not_asked_unless_that_is_wanted() {
+fn no_certificate_is_requested_unless_verification_is_enabled() {
     let site = Site::new();
     let authority = Authority::new("Example CA");
     let context = site.context(&[&authority], false);
@@ -183,23 +183,22 @@ fn clients_are_not_asked_unless_that_is_wanted() {
 }
 
 #[test]
-fn settings_that_lack_each_other_are_errors() {
+fn incomplete_settings_are_errors() {
     let site = Site::new();
     let text = |context: TlsContext| context.load().unwrap_err().to_string();
     assert_eq!(
         text(site.identity.context().verify_peer(true)),
-        "making a TLS context failed: `verify_peer` needs `cafile`: a PEM file with the certificates of those who issue \
-         the clients' certificates"
+        "creating a TLS context failed: `verify_peer` requires `cafile`: a PEM file with the CA certificates for client \
+         certificates"
     );
     assert_eq!(
         text(site.identity.context().cafile("/nonexistent/ca.pem")),
-        "making a TLS context failed: with `cafile` alone clients are not asked for a certificate: set `verify_peer` as \
-         well"
+        "creating a TLS context failed: `cafile` alone does not request client certificates: set `verify_peer` as well"
     );
 }
 
 #[test]
-fn a_bad_cafile_is_an_error() {
+fn an_invalid_cafile_is_an_error() {
     let site = Site::new();
     let context = |text: &str| {
         let ca = site.directory.write("ca.pem", text);
@@ -215,27 +214,29 @@ fn a_bad_cafile_is_an_error() {
     );
     assert_eq!(
         refused(context("nothing")),
-        "loading the CA certificates from ca.pem failed: there is no `-----BEGIN CERTIFICATE-----` in it: it has to be a \
-         PEM file with the certificates of those who issue certificates"
+        "loading the CA certificates from ca.pem failed: it contains no `-----BEGIN CERTIFICATE-----`: it must be a PEM \
+         file with CA certificates"
     );
     let good = Authority::new("Example CA").pem;
     let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let text = refused(context(&format!("{good}{bad}")));
     assert!(
-        text.starts_with("loading the CA certificates from ca.pem failed: certificate number 2 there cannot be used: "),
+        text.starts_with(
+            "loading the CA certificates from ca.pem failed: certificate number 2 cannot be used: "
+        ),
         "{text}"
     );
     let text = refused(context(
         "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
     ));
     assert!(
-        text.starts_with("loading the CA certificates from ca.pem failed: it is no valid PEM: "),
+        text.starts_with("loading the CA certificates from ca.pem failed: it is not valid PEM: "),
         "{text}"
     );
 }
 
 #[test]
-fn clients_are_told_whose_certificates_are_accepted() {
+fn the_names_of_the_accepted_cas_are_sent_to_clients() {
     let site = Site::new();
     let (one, two) = (Authority::new("First CA"), Authority::new("Second CA"));
     let context = site.context(&[&one, &two], true);
@@ -249,7 +250,7 @@ fn clients_are_told_whose_certificates_are_accepted() {
     assert!(has(&names[0], "First CA") && has(&names[1], "Second CA"));
 }
 
-/// Remembers the names of the roots, and has no certificate.
+/// A client without a certificate that records the root names of the server.
 #[derive(Clone, Debug, Default)]
 struct Hints(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -265,7 +266,7 @@ impl ResolvesClientCert for Hints {
 }
 
 #[test]
-fn a_session_does_not_outlive_the_judgement_of_its_client() {
+fn a_session_is_not_resumed_after_its_client_is_no_longer_trusted() {
     let site = Site::new();
     let (old, new) = (Authority::new("Old CA"), Authority::new("New CA"));
     let context = site.context(&[&old], true);
@@ -294,7 +295,7 @@ fn a_session_does_not_outlive_the_judgement_of_its_client() {
 }
 
 #[test]
-fn a_session_is_not_resumed_where_clients_are_verified_in_another_way() {
+fn a_session_is_not_resumed_with_another_client_verification() {
     let site = Site::new();
     let (authority, other) = (Authority::new("Example CA"), Authority::new("Other CA"));
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
@@ -303,7 +304,7 @@ fn a_session_is_not_resumed_where_clients_are_verified_in_another_way() {
         let optional = || site.context(&[&authority], VerifyPeer::Optional);
         let required = || site.context(&[&authority], true);
 
-        // A client without a certificate has a ticket of a server that asks for none.
+        // A client without a certificate has a ticket of a server that requires none.
         for first in [&open as &dyn Fn() -> TlsContext, &optional] {
             let client = bare();
             assert_eq!(site.visit(first(), &client), Some(HandshakeKind::Full));
@@ -311,14 +312,14 @@ fn a_session_is_not_resumed_where_clients_are_verified_in_another_way() {
             assert_eq!(site.visit(required(), &client), None);
         }
 
-        // A client with a certificate resumes where it is verified in the same way.
+        // A client with a certificate resumes its session with the same verification.
         let alice = authority.certify(bare(), &params("alice"));
         assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Full));
         assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Resumed));
         assert_eq!(site.visit(optional(), &alice), Some(HandshakeKind::Full));
         assert_eq!(site.visit(open(), &alice), Some(HandshakeKind::Full));
 
-        // Its issuer is no longer trusted.
+        // The issuer is no longer trusted.
         assert_eq!(site.visit(required(), &alice), Some(HandshakeKind::Full));
         let strict = site.context(&[&other], true);
         assert_eq!(site.visit(strict, &alice), None);

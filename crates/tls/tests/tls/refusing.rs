@@ -1,4 +1,4 @@
-//! Why connections could not be made.
+//! Errors of connecting.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -15,7 +15,7 @@ use crate::support::{Directory, Identity, address, certificate, tls_server};
 const DURING: &str = "connecting to tls://localhost:443 failed during the TLS handshake: ";
 const BEFORE: &str = "connecting to tls://localhost:443 failed before the TLS handshake: ";
 
-/// Why `localhost` was refused.
+/// Returns the error of connecting to `localhost`.
 #[track_caller]
 fn refusal(connector: &SecureConnector) -> String {
     let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
@@ -24,14 +24,14 @@ fn refusal(connector: &SecureConnector) -> String {
     rest.unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
-/// A server that answers the first bytes and closes.
-fn answers(answer: &'static [u8], reset: bool) -> SocketAddr {
+/// Starts a server that responds to the first bytes and closes.
+fn respond_with(response: &'static [u8], reset: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         let (mut socket, _) = listener.accept().unwrap();
         let _ = socket.read(&mut [0; 4096]).unwrap();
-        socket.write_all(answer).unwrap();
+        socket.write_all(response).unwrap();
         if reset {
             socket2::SockRef::from(&socket)
                 .set_linger(Some(Duration::ZERO))
@@ -51,64 +51,64 @@ fn refusal_of(address: SocketAddr) -> String {
 }
 
 #[test]
-fn a_server_that_does_not_speak_tls_is_told_from_one_that_leaves() {
+fn errors_distinguish_other_protocols_from_a_closed_connection() {
     assert_eq!(
-        refusal_of(answers(b"HTTP/1.1 400 Bad Request\r\n\r\n", false)),
-        "the server speaks plain HTTP, not TLS"
+        refusal_of(respond_with(b"HTTP/1.1 400 Bad Request\r\n\r\n", false)),
+        "the server answered with plain HTTP, not TLS"
     );
     assert_eq!(
-        refusal_of(answers(b"220 mail.example.org ESMTP\r\n", false)),
-        "what the server sent is not TLS: it begins with \"220 mail.example.org ESMTP\""
+        refusal_of(respond_with(b"220 mail.example.org ESMTP\r\n", false)),
+        "the server did not answer with TLS; it sent \"220 mail.example.org ESMTP\""
     );
     assert_eq!(
-        refusal_of(answers(
+        refusal_of(respond_with(
             b"SSH-2.0-\"OpenSSH\"_9.2p1 Debian-2+deb12u3\r\n",
             false
         )),
-        "what the server sent is not TLS: it begins with \"SSH-2.0-\\\"OpenSSH\\\"_9.2p1 Debian-2\""
+        "the server did not answer with TLS; it sent \"SSH-2.0-\\\"OpenSSH\\\"_9.2p1 Debian-2\""
     );
     assert_eq!(
-        refusal_of(answers(b"\0\0\x12\x04\0\0\0\0\0", false)),
-        "what the server sent is not TLS"
+        refusal_of(respond_with(b"\0\0\x12\x04\0\0\0\0\0", false)),
+        "the server did not answer with TLS"
     );
     assert_eq!(
-        refusal_of(answers(b"", false)),
-        "the server ended the connection before the handshake was done"
+        refusal_of(respond_with(b"", false)),
+        "the server closed the connection before the handshake was complete"
     );
     assert_eq!(
-        refusal_of(answers(b"", true)),
+        refusal_of(respond_with(b"", true)),
         "Connection reset by peer (ECONNRESET)"
     );
 }
 
 #[test]
-fn an_alert_of_the_server_says_what_it_means() {
+fn the_error_for_an_alert_of_the_server_contains_its_meaning() {
     for (description, text) in [
         (
             70,
-            "the server refused: it speaks no version of TLS that is offered (ProtocolVersion)",
+            "the server sent an alert: it supports none of the offered TLS versions (ProtocolVersion)",
         ),
         (
             112,
-            "the server refused: it has no certificate for that name (UnrecognisedName)",
+            "the server sent an alert: it has no certificate for that name (UnrecognisedName)",
         ),
         (
             120,
-            "the server refused: it speaks none of the ALPN protocols offered (NoApplicationProtocol)",
+            "the server sent an alert: it supports none of the offered ALPN protocols (NoApplicationProtocol)",
         ),
         (
             40,
-            "the server refused: it has no parameters in common, or wants a certificate of the client (HandshakeFailure)",
+            "the server sent an alert: it supports none of the offered parameters, or requires a client certificate (HandshakeFailure)",
         ),
-        (80, "the server refused: InternalError"),
+        (80, "the server sent an alert: InternalError"),
     ] {
         let alert: Vec<u8> = vec![21, 3, 3, 0, 2, 2, description];
-        assert_eq!(refusal_of(answers(alert.leak(), false)), text);
+        assert_eq!(refusal_of(respond_with(alert.leak(), false)), text);
     }
 }
 
 #[test]
-fn a_certificate_for_other_names_says_for_which() {
+fn the_error_for_a_wrong_name_contains_the_names_of_the_certificate() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("error", |_: Error| ());
@@ -117,23 +117,21 @@ fn a_certificate_for_other_names_says_for_which() {
     let refused = |name: &str| refusal(&connector.clone().peer_name(name));
     assert_eq!(
         refused("example.test"),
-        "its certificate is for localhost, not for example.test"
+        "its certificate is not valid for example.test, only for localhost"
     );
     assert_eq!(
         refused("127.0.0.1"),
-        "its certificate is for localhost, not for 127.0.0.1"
+        "its certificate is not valid for 127.0.0.1, only for localhost"
     );
     let error = outcome(connector.peer_name("a name").connect("tls://localhost:443")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!(
-            "{BEFORE}making a TLS context failed: no certificate can be for \"a name\": it is no host name"
-        )
+        format!("{BEFORE}creating a TLS context failed: \"a name\" is not a valid host name")
     );
 }
 
 #[test]
-fn an_address_that_a_certificate_lists_as_a_name_or_in_its_common_name_does_not_count() {
+fn an_ip_address_in_a_dns_name_or_the_common_name_is_not_accepted() {
     let directory = Directory::new();
     let refused = |names: Vec<SanType>| {
         let (cert, key) = certificate(|params| {
@@ -152,22 +150,22 @@ fn an_address_that_a_certificate_lists_as_a_name_or_in_its_common_name_does_not_
     };
     assert_eq!(
         refused(vec![SanType::DnsName("127.0.0.1".try_into().unwrap())]),
-        "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: have it issued with `IP:127.0.0.1`"
+        "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: reissue it with `IP:127.0.0.1`"
     );
     assert_eq!(
         refused(vec![]),
-        "its certificate lists no names (subjectAltName), so it is not valid for 127.0.0.1; its common name (CN) does \
-         not count"
+        "its certificate lists no names (subjectAltName), so it is not valid for 127.0.0.1; its common name (CN) is \
+         ignored"
     );
 }
 
 #[test]
-fn a_certificate_that_signed_itself_is_told_from_one_of_an_unknown_issuer() {
+fn errors_distinguish_self_signed_certificates_from_unknown_issuers() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("error", |_: Error| ());
     server.on("connection", |_: Connection| ());
-    let self_signed = "its certificate is signed by itself, and not trusted: give it to `cafile`";
+    let self_signed = "its certificate is self-signed and not trusted: add it to `cafile`";
     let other = Identity::new();
     let connector = SecureConnector::new(to(server));
     assert_eq!(refusal(&connector.clone().cafile(&other.file)), self_signed);
@@ -181,15 +179,17 @@ fn a_certificate_that_signed_itself_is_told_from_one_of_an_unknown_issuer() {
     server.on("connection", |_: Connection| ());
     let text = refusal(&connector.over(to(server)).cafile(&other.file));
     assert!(
-        text.starts_with("the issuer of its certificate is not among those that are trusted: give the issuer's certificate to `cafile`"),
+        text.starts_with(
+            "the issuer of its certificate is not trusted: add the issuer's certificate to `cafile`"
+        ),
         "{text}"
     );
 }
 
 #[test]
-fn the_issuers_whom_the_system_trusts_are_not_those_of_a_test() {
+fn a_test_certificate_is_not_trusted_by_the_system() {
     if rustls_native_certs::load_native_certs().certs.is_empty() {
-        eprintln!("SKIPPED: this system trusts no issuers");
+        eprintln!("SKIPPED: this system has no trusted CA certificates");
         return;
     }
     let identity = Identity::new();
@@ -200,18 +200,18 @@ fn the_issuers_whom_the_system_trusts_are_not_those_of_a_test() {
     let uri = format!("tls://localhost:{port}");
     let error = outcome(uptick_tls::connector().connect(&*uri)).unwrap_err();
     let expected = format!(
-        "connecting to {uri} failed during the TLS handshake: its certificate is signed by itself"
+        "connecting to {uri} failed during the TLS handshake: its certificate is self-signed"
     );
     assert!(error.to_string().contains(&expected), "{error}");
 }
 
 #[test]
-fn a_certificate_that_has_expired_or_is_not_valid_yet_is_refused() {
+fn an_expired_or_not_yet_valid_certificate_is_refused() {
     let directory = Directory::new();
-    // No server of this crate starts with one.
+    // A server of this crate does not start with such a certificate.
     for (begin, end, text) in [
         (2019, 2020, "its certificate expired "),
-        (3000, 3001, "its certificate is not valid for "),
+        (3000, 3001, "its certificate becomes valid in "),
     ] {
         let (cert, key) = certificate(|params| {
             params.not_before = date_time_ymd(begin, 1, 1);
@@ -227,13 +227,13 @@ fn a_certificate_that_has_expired_or_is_not_valid_yet_is_refused() {
         assert!(refused.starts_with(text), "{refused}");
         assert!(
             refused.ends_with(" days ago, unless the clock of this machine is wrong")
-                || refused.ends_with(" more days, unless the clock of this machine is wrong"),
+                || refused.ends_with(" days, unless the clock of this machine is wrong"),
             "{refused}"
         );
     }
 }
 
-/// A server of another make that has this certificate and serves one client.
+/// Starts a plain rustls server with this certificate that serves one client.
 fn serve_with(cert: &str, key: &str) -> SocketAddr {
     use rustls_pki_types::pem::PemObject;
     use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -261,7 +261,7 @@ fn serve_with(cert: &str, key: &str) -> SocketAddr {
 }
 
 #[test]
-fn a_certificate_for_issuers_is_refused_as_one_of_a_server() {
+fn a_ca_certificate_is_refused_as_a_server_certificate() {
     let directory = Directory::new();
     let (cert, key) = certificate(|params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -272,12 +272,12 @@ fn a_certificate_for_issuers_is_refused_as_one_of_a_server() {
     server.on("connection", |_: Connection| ());
     assert_eq!(
         refusal(&SecureConnector::new(to(server)).cafile(&file)),
-        "its certificate is one for issuers (CA:TRUE), with which no server can be verified"
+        "its certificate is a CA certificate (CA:TRUE), not a server certificate"
     );
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_before_anything_is_connected_to() {
+fn errors_of_files_are_reported_before_connecting() {
     let directory = Directory::new();
     let connector = SecureConnector::new(Connector::new()).cafile(directory.path("nothing.pem"));
     let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
@@ -298,16 +298,16 @@ fn what_is_wrong_with_a_file_is_said_before_anything_is_connected_to() {
         .local_cert(directory.write("cert.pem", &cert));
     let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("there is no private key in it"), "{text}");
+    assert!(text.contains("it contains no private key"), "{text}");
 }
 
 #[test]
 fn a_server_without_a_version_in_common_is_refused() {
-    // A ServerHello of TLS 1.2: record, handshake, version, random, no session, suite, no compression.
+    // A TLS 1.2 ServerHello: record, handshake, version, random, no session, suite, no compression.
     let mut hello = vec![22, 3, 3, 0, 42, 2, 0, 0, 38, 3, 3];
     hello.extend([7; 32]);
     hello.extend([0, 0xc0, 0x2b, 0]);
-    let address = answers(hello.leak(), false);
+    let address = respond_with(hello.leak(), false);
     let below = uptick_socket::FixedUriConnector::new(
         address.to_string(),
         uptick_socket::TcpConnector::new(),
@@ -317,15 +317,15 @@ fn a_server_without_a_version_in_common_is_refused() {
         .min_version(TlsVersion::V1_3);
     assert_eq!(
         refusal(&connector),
-        "the server offers no version of TLS that is spoken here"
+        "the server offers no supported TLS version"
     );
 }
 
 #[test]
-fn another_scheme_is_not_for_this_connector() {
+fn another_scheme_is_refused() {
     let error = outcome(SecureConnector::new(Connector::new()).connect("ws://localhost:443"));
     assert_eq!(
         error.unwrap_err().to_string(),
-        "invalid address \"ws://localhost:443\": this connector knows tls://, not \"ws\" (EINVAL)"
+        "invalid address \"ws://localhost:443\": this connector supports tls://, not \"ws\" (EINVAL)"
     );
 }

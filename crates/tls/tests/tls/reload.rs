@@ -1,4 +1,4 @@
-//! Files that are read at the first handshake, and files that change.
+//! Loading at the first handshake, and reloading of changed files.
 
 use std::io::{Read, Write};
 use std::rc::Rc;
@@ -13,11 +13,11 @@ use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, TlsConfig, TlsContext};
 
 use crate::support::{
-    Client, Directory, Log, PATIENCE, Trust, certificate, client, hang_up, join, logged,
+    Client, Directory, Log, TEST_TIMEOUT, Trust, certificate, client, hang_up, join, logged,
     manual_clock, tls_server, until,
 };
 
-/// A file whose certificate is replaced.
+/// A certificate file that is renewed.
 struct Renewal {
     directory: Directory,
     trust: Trust,
@@ -31,7 +31,7 @@ impl Renewal {
         }
     }
 
-    /// Puts a new certificate in place, as renewing programs do: by a file of its own that is renamed.
+    /// Replaces the certificate like a renewal program, by renaming a new file.
     fn renew(&mut self) -> CertificateDer<'static> {
         let (cert, key) = certificate(|_| ());
         let new = self.directory.write("new.pem", &format!("{cert}{key}"));
@@ -48,7 +48,7 @@ impl Renewal {
         self.trust.client()
     }
 
-    /// The certificate that a client gets that connects now.
+    /// Returns the certificate that a new client receives.
     #[track_caller]
     fn seen(&self, server: SecureServer) -> CertificateDer<'static> {
         join(client(server, self.client(), |mut tls| {
@@ -72,7 +72,7 @@ fn echo(config: impl Into<TlsConfig>) -> SecureServer {
     server
 }
 
-/// What a configuration emits.
+/// Returns a log of the events of a configuration.
 fn events(config: &TlsConfig, directory: &Directory) -> Log {
     let log = Log::default();
     let (reloads, errors) = (log.clone(), log.clone());
@@ -84,20 +84,20 @@ fn events(config: &TlsConfig, directory: &Directory) -> Log {
     log
 }
 
-/// Exchanges one byte over a connection that is open.
+/// Exchanges one byte over an open connection.
 fn exchange(mut tls: Client) -> Client {
     tls.write_all(b"x").unwrap();
-    let mut answer = [0; 1];
-    tls.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"x");
+    let mut response = [0; 1];
+    tls.read_exact(&mut response).unwrap();
+    assert_eq!(&response, b"x");
     tls
 }
 
-const BROKEN: &str = "loading the certificate from server.pem failed: there is no `-----BEGIN CERTIFICATE-----` in it: it \
-     has to be a PEM file (`openssl x509 -inform der -in FILE` converts from DER)";
+const BROKEN: &str = "loading the certificate from server.pem failed: it contains no `-----BEGIN CERTIFICATE-----`: it \
+     must be a PEM file (`openssl x509 -inform der -in FILE` converts from DER)";
 
 #[test]
-fn a_reload_is_for_new_handshakes_and_open_connections_stay() {
+fn a_reload_applies_to_new_handshakes_and_keeps_open_connections() {
     let mut files = Renewal::new();
     let first = files.renew();
     let config = files.context().load().unwrap();
@@ -116,12 +116,12 @@ fn a_reload_is_for_new_handshakes_and_open_connections_stay() {
 }
 
 #[test]
-fn a_reload_is_for_the_handshakes_of_all_threads() {
+fn a_reload_applies_to_the_handshakes_of_all_threads() {
     let mut files = Renewal::new();
     let first = files.renew();
     let config = files.context().load().unwrap();
     let (visit, visits) = mpsc::channel::<ClientConfig>();
-    let (answer, answers) = mpsc::channel();
+    let (response, responses) = mpsc::channel();
     let shared = config.clone();
     let other = std::thread::spawn(move || {
         let log = Log::default();
@@ -135,13 +135,13 @@ fn a_reload_is_for_the_handshakes_of_all_threads() {
                 hang_up(tls);
                 seen
             }));
-            answer.send((seen, log.take())).unwrap();
+            response.send((seen, log.take())).unwrap();
         }
         shared.remove_all_listeners();
     });
     let ask = |files: &Renewal| {
         visit.send(files.client()).unwrap();
-        answers.recv_timeout(PATIENCE).unwrap()
+        responses.recv_timeout(TEST_TIMEOUT).unwrap()
     };
     assert_eq!(ask(&files), (first, vec![]));
     let second = files.renew();
@@ -152,7 +152,7 @@ fn a_reload_is_for_the_handshakes_of_all_threads() {
 }
 
 #[test]
-fn threads_that_begin_with_a_context_that_is_not_loaded_share_what_is_loaded_first() {
+fn threads_with_an_unloaded_context_share_the_first_loaded_configuration() {
     let mut files = Renewal::new();
     let config = TlsConfig::from(files.context());
     let own = files.renew();
@@ -175,7 +175,7 @@ fn threads_that_begin_with_a_context_that_is_not_loaded_share_what_is_loaded_fir
 }
 
 #[test]
-fn an_error_of_a_reload_is_emitted_where_there_is_a_listener() {
+fn an_error_of_a_reload_is_emitted_on_the_thread_with_a_listener() {
     let mut files = Renewal::new();
     files.renew();
     let config = files.context().load().unwrap();
@@ -202,7 +202,7 @@ fn the_listeners_of_other_threads_are_dropped_with_the_last_clone() {
 }
 
 #[test]
-fn a_reload_that_fails_says_so_and_keeps_the_last_good_one() {
+fn a_failed_reload_is_an_error_and_keeps_the_previous_configuration() {
     let mut files = Renewal::new();
     let first = files.renew();
     let config = files.context().load().unwrap();
@@ -222,7 +222,7 @@ fn a_reload_that_fails_says_so_and_keeps_the_last_good_one() {
 }
 
 #[test]
-fn nothing_is_read_before_the_first_handshake_of_a_context_that_is_not_loaded() {
+fn an_unloaded_context_reads_no_file_before_the_first_handshake() {
     let mut files = Renewal::new();
     let server = echo(files.context());
     let own = files.renew();
@@ -230,7 +230,7 @@ fn nothing_is_read_before_the_first_handshake_of_a_context_that_is_not_loaded() 
 }
 
 #[test]
-fn a_context_that_cannot_be_loaded_is_an_error_of_each_handshake_until_it_can() {
+fn each_handshake_fails_until_the_context_can_be_loaded() {
     let clock = manual_clock();
     let mut files = Renewal::new();
     let server = echo(files.context());
@@ -266,7 +266,7 @@ fn a_context_that_cannot_be_loaded_is_an_error_of_each_handshake_until_it_can() 
 }
 
 #[test]
-fn files_that_change_are_loaded_anew_at_the_next_handshake() {
+fn changed_files_are_reloaded_at_the_next_handshake() {
     let clock = manual_clock();
     let mut files = Renewal::new();
     let first = files.renew();
@@ -275,7 +275,7 @@ fn files_that_change_are_loaded_anew_at_the_next_handshake() {
     let server = echo(config);
     assert_eq!(files.seen(server), first);
     let second = files.renew();
-    // Within the interval nobody looks.
+    // The files are not checked within the interval.
     clock.advance(Duration::from_millis(999));
     assert_eq!(files.seen(server), first);
     clock.advance(Duration::from_millis(1));
@@ -287,7 +287,7 @@ fn files_that_change_are_loaded_anew_at_the_next_handshake() {
 }
 
 #[test]
-fn a_broken_file_is_reported_once_for_each_change_and_the_last_good_one_stays() {
+fn an_invalid_file_is_reported_once_for_each_change_and_the_previous_configuration_stays() {
     let clock = manual_clock();
     let mut files = Renewal::new();
     let first = files.renew();
@@ -316,7 +316,7 @@ fn a_broken_file_is_reported_once_for_each_change_and_the_last_good_one_stays() 
 }
 
 #[test]
-fn a_link_that_points_elsewhere_is_a_change() {
+fn a_changed_link_target_is_a_change() {
     let clock = manual_clock();
     let mut files = Renewal::new();
     let first = files.renew();
@@ -343,7 +343,7 @@ fn a_link_that_points_elsewhere_is_a_change() {
 }
 
 #[test]
-fn a_context_that_was_loaded_does_not_look_at_its_files_unless_told_to() {
+fn a_loaded_context_does_not_check_its_files_unless_configured() {
     let clock = manual_clock();
     let mut files = Renewal::new();
     let first = files.renew();
@@ -359,7 +359,7 @@ fn a_context_that_was_loaded_does_not_look_at_its_files_unless_told_to() {
 }
 
 #[test]
-fn files_that_may_change_do_not_keep_the_loop_alive() {
+fn checked_files_do_not_keep_the_loop_running() {
     let mut files = Renewal::new();
     files.renew();
     let server = echo(files.context());
@@ -369,7 +369,7 @@ fn files_that_may_change_do_not_keep_the_loop_alive() {
 }
 
 #[test]
-fn a_listener_may_reload_while_it_is_told_of_a_failure() {
+fn a_listener_may_reload_during_an_error_event() {
     let mut files = Renewal::new();
     files.renew();
     let config = files.context().load().unwrap();

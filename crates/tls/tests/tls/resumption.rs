@@ -1,4 +1,4 @@
-//! Clients that come again.
+//! Resumption of sessions.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -21,7 +21,7 @@ fn visit(config: &TlsConfig, client_config: &ClientConfig) -> HandshakeKind {
     });
     let kind = join(client(server, client_config.clone(), |mut tls: Client| {
         tls.write_all(b"x").unwrap();
-        // What came before it has been read as well, so that the tickets have.
+        // The tickets were received before this byte.
         tls.read_exact(&mut [0; 1]).unwrap();
         let kind = tls.conn.handshake_kind().unwrap();
         hang_up(tls);
@@ -34,10 +34,10 @@ fn visit(config: &TlsConfig, client_config: &ClientConfig) -> HandshakeKind {
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 #[test]
-fn a_client_resumes_its_session_with_the_ticket_that_it_was_sent() {
+fn a_client_resumes_its_session_with_its_ticket() {
     let identity = Identity::new();
     for version in VERSIONS {
-        // Nothing is kept here, so it is the ticket.
+        // The server keeps no sessions, so only the ticket can resume one.
         let config = identity.context().session_cache(0).load().unwrap();
         let client = identity.client_of(&[version]);
         assert_eq!(visit(&config, &client), HandshakeKind::Full);
@@ -52,7 +52,7 @@ fn a_client_resumes_its_session_with_the_ticket_that_it_was_sent() {
 }
 
 #[test]
-fn after_a_reload_tickets_are_accepted_and_kept_sessions_are_not() {
+fn tickets_are_accepted_after_a_reload_and_kept_sessions_are_not() {
     let identity = Identity::new();
     for version in VERSIONS {
         let tickets = identity.context().session_cache(0);
@@ -71,14 +71,14 @@ fn after_a_reload_tickets_are_accepted_and_kept_sessions_are_not() {
 }
 
 #[test]
-fn contexts_of_a_process_resume_the_sessions_of_each_other() {
+fn contexts_of_a_process_resume_each_others_sessions() {
     let identity = Identity::new();
     for version in VERSIONS {
         let client = identity.client_of(&[version]);
         let context = identity.context().session_cache(0);
         let visit = || visit(&context.clone().load().unwrap(), &client);
         assert_eq!(visit(), HandshakeKind::Full);
-        // A thread has a loop, and here a context, of its own.
+        // Each thread has its own loop and context.
         let second = thread::scope(|scope| scope.spawn(visit).join().unwrap());
         assert_eq!(second, HandshakeKind::Resumed, "{version:?}");
         assert_eq!(visit(), HandshakeKind::Resumed, "{version:?}");
@@ -107,7 +107,7 @@ fn contexts_resume_sessions_only_with_the_same_keys() {
 }
 
 #[test]
-fn a_renewed_certificate_for_the_same_names_resumes_sessions_and_one_for_others_does_not() {
+fn sessions_are_resumed_after_a_renewal_for_the_same_names_only() {
     let directory = Directory::new();
     let mut trust = Trust::new();
     let names = [
@@ -137,7 +137,7 @@ fn a_renewed_certificate_for_the_same_names_resumes_sessions_and_one_for_others_
 }
 
 #[test]
-fn without_tickets_only_old_clients_resume_and_only_what_is_kept() {
+fn only_tls_1_2_clients_resume_kept_sessions_without_tickets() {
     let identity = Identity::new();
     let second = |context: TlsContext, version: &'static SupportedProtocolVersion| {
         let config = context.load().unwrap();
@@ -153,7 +153,7 @@ fn without_tickets_only_old_clients_resume_and_only_what_is_kept() {
 }
 
 #[test]
-fn a_client_gets_as_many_tickets_as_are_set() {
+fn a_client_gets_the_configured_number_of_tickets() {
     let identity = Identity::new();
     for count in [1, 3] {
         let config = identity.context().session_tickets(count).load().unwrap();

@@ -1,4 +1,4 @@
-//! Certificates for development.
+//! Self-signed certificates.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -12,15 +12,15 @@ use uptick_tls::{SecureServer, SelfSigned, TlsConfig, TlsContext, self_signed};
 
 use crate::support::{Client, Directory, Trust, address, connect, join, say};
 
-/// Whether a client accepts the certificate for a name.
-fn accepts(own: &SelfSigned, config: impl Into<TlsConfig>, name: &'static str) -> bool {
+/// Returns `true` if a client accepts the certificate for a name.
+fn accepts(certificate: &SelfSigned, config: impl Into<TlsConfig>, name: &'static str) -> bool {
     let server = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), config);
     server.on("connection", |conn: Connection| {
         conn.on("data", |_: Bytes| ());
     });
     server.on("error", |_: Error| ());
     let mut trust = Trust::new();
-    trust.add(own.cert_pem());
+    trust.add(certificate.cert_pem());
     let (address, client) = (address(server), trust.client());
     join(thread::spawn(move || {
         let name = ServerName::try_from(name).unwrap();
@@ -35,46 +35,47 @@ fn accepts(own: &SelfSigned, config: impl Into<TlsConfig>, name: &'static str) -
 }
 
 #[test]
-fn a_self_signed_certificate_is_for_all_its_names_and_addresses() {
-    let own = self_signed(["localhost", "*.example.org", "127.0.0.1", "::1"]).unwrap();
+fn a_self_signed_certificate_is_valid_for_all_its_names_and_addresses() {
+    let certificate = self_signed(["localhost", "*.example.org", "127.0.0.1", "::1"]).unwrap();
     for name in ["localhost", "www.example.org", "127.0.0.1", "::1"] {
-        assert!(accepts(&own, own.clone(), name), "{name}");
+        assert!(accepts(&certificate, certificate.clone(), name), "{name}");
     }
-    assert!(!accepts(&own, own.clone(), "example.org"));
+    assert!(!accepts(&certificate, certificate.clone(), "example.org"));
 }
 
 #[test]
 fn a_self_signed_certificate_can_be_used_as_text_and_from_files() {
-    let own = self_signed(["localhost"]).unwrap();
+    let certificate = self_signed(["localhost"]).unwrap();
     let directory = Directory::new();
-    let (cert, key) = own.write(directory.path("")).unwrap();
+    let (cert, key) = certificate.write(directory.path("")).unwrap();
     let from_files = TlsContext::new().local_cert(cert).local_pk(&key);
     let from_text = TlsContext::new()
-        .local_cert_pem(own.cert_pem())
-        .local_pk_pem(own.key_pem());
-    let in_one_text = TlsContext::new().local_cert_pem(own.cert_pem().to_owned() + own.key_pem());
-    let by_name = TlsContext::new().sni_server_certs([("localhost", own.clone())]);
+        .local_cert_pem(certificate.cert_pem())
+        .local_pk_pem(certificate.key_pem());
+    let in_one_text =
+        TlsContext::new().local_cert_pem(certificate.cert_pem().to_owned() + certificate.key_pem());
+    let by_name = TlsContext::new().sni_server_certs([("localhost", certificate.clone())]);
     for context in [
         from_files,
         from_text,
         in_one_text,
         by_name,
-        own.clone().into(),
+        certificate.clone().into(),
     ] {
-        assert!(accepts(&own, context.load().unwrap(), "localhost"));
+        assert!(accepts(&certificate, context.load().unwrap(), "localhost"));
     }
     let mode = std::fs::metadata(&key).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    // Again, with what is there.
-    own.write(directory.path("")).unwrap();
+    // Writing again replaces the files.
+    certificate.write(directory.path("")).unwrap();
     assert_eq!(std::fs::read_dir(directory.path("")).unwrap().count(), 2);
 }
 
 #[test]
 fn a_self_signed_certificate_is_valid_from_yesterday_for_30_days() {
-    let own = self_signed(["localhost"]).unwrap();
+    let certificate = self_signed(["localhost"]).unwrap();
     let directory = Directory::new();
-    let (cert, _) = own.write(directory.path("")).unwrap();
+    let (cert, _) = certificate.write(directory.path("")).unwrap();
     let checked = |seconds: u32| {
         Command::new("openssl")
             .args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"])
@@ -83,34 +84,34 @@ fn a_self_signed_certificate_is_valid_from_yesterday_for_30_days() {
             .map(|output| output.status.success())
     };
     let (Ok(before), Ok(after)) = (checked(30 * 86_400 - 600), checked(30 * 86_400 + 600)) else {
-        eprintln!("SKIPPED: there is no openssl on this machine");
+        eprintln!("SKIPPED: openssl is not installed");
         return;
     };
     assert!(before && !after);
 }
 
 #[test]
-fn each_certificate_has_a_key_of_its_own_which_is_not_shown() {
+fn each_certificate_has_a_new_key_which_is_not_in_debug_output() {
     let (one, two) = (self_signed(["a"]).unwrap(), self_signed(["a"]).unwrap());
     assert_ne!(one.key_pem(), two.key_pem());
     assert_eq!(format!("{one:?}"), "SelfSigned { .. }");
 }
 
 #[test]
-fn names_that_no_certificate_can_have_are_errors() {
+fn invalid_names_are_errors() {
     let text = |names: &[&str]| self_signed(names.iter().copied()).unwrap_err().to_string();
     assert_eq!(
         text(&[]),
-        "making a TLS context failed: a certificate needs a name: give one to `self_signed`, as \"localhost\""
+        "creating a TLS context failed: a certificate needs a name: pass one to `self_signed`, such as \"localhost\""
     );
     assert_eq!(
         text(&["a", ""]),
-        "making a TLS context failed: a certificate cannot be made for an empty name: leave it out of `self_signed`"
+        "creating a TLS context failed: a certificate cannot be created for an empty name: remove it from the names of `self_signed`"
     );
     let bad = text(&["bücher.example"]);
     assert!(
         bad.starts_with(
-            "making a TLS context failed: a certificate cannot be made for [\"bücher.example\"]: "
+            "creating a TLS context failed: a certificate cannot be created for [\"bücher.example\"]: "
         ),
         "{bad}"
     );
@@ -118,9 +119,9 @@ fn names_that_no_certificate_can_have_are_errors() {
 }
 
 #[test]
-fn files_that_cannot_be_written_are_named() {
-    let own = self_signed(["localhost"]).unwrap();
-    let error = own.write("/nonexistent").unwrap_err();
+fn the_error_of_a_failed_write_contains_the_path() {
+    let certificate = self_signed(["localhost"]).unwrap();
+    let error = certificate.write("/nonexistent").unwrap_err();
     assert_eq!(
         error.to_string(),
         "writing the certificate to /nonexistent/self-signed.pem failed: No such file or directory (ENOENT)"

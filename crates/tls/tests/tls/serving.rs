@@ -1,4 +1,4 @@
-//! Connections that are encrypted behave as those that are not.
+//! Encrypted connections behave like unencrypted ones.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -26,9 +26,9 @@ fn a_connection_is_announced_after_its_handshake_with_tls_addresses() {
         });
         let client = client(server, identity.client_of(&[version]), |mut tls| {
             tls.write_all(b"hello").unwrap();
-            let mut answer = [0; 5];
-            tls.read_exact(&mut answer).unwrap();
-            assert_eq!(&answer, b"hello");
+            let mut response = [0; 5];
+            tls.read_exact(&mut response).unwrap();
+            assert_eq!(&response, b"hello");
             tls.sock.local_addr().unwrap()
         });
         let address = join(client);
@@ -38,7 +38,7 @@ fn a_connection_is_announced_after_its_handshake_with_tls_addresses() {
 }
 
 #[test]
-fn the_end_of_either_side_is_said_and_heard() {
+fn the_end_of_each_side_is_sent_and_received() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = logged(server);
@@ -64,7 +64,7 @@ fn the_end_of_either_side_is_said_and_heard() {
 }
 
 #[test]
-fn a_side_that_has_ended_can_go_on_reading() {
+fn a_side_that_has_ended_can_still_read() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
@@ -106,25 +106,25 @@ fn an_end_without_close_notify_is_an_error_and_no_end() {
     let address = join(peer);
     until(|| log.has("close"));
     let truncated = format!(
-        "TLS connection with tls://{address} failed: the peer ended the connection without saying so (close_notify): \
-         what it sent may be incomplete"
+        "TLS connection with tls://{address} failed: the peer closed the connection without close_notify: its data may be \
+         incomplete"
     );
     assert_eq!(log.take(), ["connection", "half", &truncated, "close"]);
 }
 
 #[test]
-fn an_answer_that_is_written_in_pieces_is_one_record_and_the_last_words_come_behind_it() {
+fn a_response_written_in_pieces_is_one_record_followed_by_close_notify() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("connection", move |conn: Connection| {
         conn.on("data", move |_: Bytes| {
-            conn.write("an ");
-            conn.write_with(|out| out.extend_from_slice(b"answer "));
+            conn.write("a ");
+            conn.write_with(|out| out.extend_from_slice(b"response "));
             conn.write("in pieces".to_owned());
             conn.end();
         });
     });
-    // In TLS 1.3 the records of tickets look the same.
+    // In TLS 1.3 the records of tickets have the same type.
     let config = identity.client_of(&[&TLS12]);
     let peer = client(server, config, |mut tls| {
         tls.write_all(b"question").unwrap();
@@ -145,7 +145,7 @@ fn an_answer_that_is_written_in_pieces_is_one_record_and_the_last_words_come_beh
         (types, text)
     });
     let (types, text) = join(peer);
-    assert_eq!(text, "an answer in pieces");
+    assert_eq!(text, "a response in pieces");
     assert_eq!(types, [23, 21], "data and an alert");
 }
 
@@ -156,7 +156,7 @@ fn a_record_that_was_tampered_with_is_an_error() {
     let log = logged(server);
     let peer = client(server, identity.client(), |mut tls| {
         tls.write_all(b"whole").unwrap();
-        // An application data record of 20 bytes that nobody has encrypted.
+        // An unencrypted application data record of 20 bytes.
         tls.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
         tls.sock.write_all(&[0; 20]).unwrap();
         let address = tls.sock.local_addr().unwrap();
@@ -171,7 +171,7 @@ fn a_record_that_was_tampered_with_is_an_error() {
 }
 
 #[test]
-fn a_paused_connection_gets_what_came_meanwhile_when_it_is_resumed() {
+fn a_resumed_connection_emits_the_data_received_while_it_was_paused() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
@@ -190,10 +190,10 @@ fn a_paused_connection_gets_what_came_meanwhile_when_it_is_resumed() {
         conn.on("end", move |()| log.add("end"));
     });
     let peer = client(server, identity.client(), |mut tls| {
-        let mut answer = [0; 5];
+        let mut response = [0; 5];
         for word in ["one", "two", "three"] {
             tls.write_all(word.as_bytes()).unwrap();
-            tls.read_exact(&mut answer).unwrap();
+            tls.read_exact(&mut response).unwrap();
         }
         hang_up(tls);
     });
@@ -203,7 +203,7 @@ fn a_paused_connection_gets_what_came_meanwhile_when_it_is_resumed() {
 }
 
 #[test]
-fn without_a_data_listener_nothing_is_lost() {
+fn data_is_kept_until_there_is_a_data_listener() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
@@ -227,13 +227,13 @@ fn without_a_data_listener_nothing_is_lost() {
 }
 
 #[test]
-fn a_callback_that_panics_closes_its_connection_and_no_other() {
+fn a_callback_that_panics_closes_only_its_connection() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let mut count = 0;
     server.on("connection", move |conn: Connection| {
         count += 1;
-        assert!(count != 1, "the first is not welcome");
+        assert!(count != 1, "the first callback panics");
         conn.on("data", move |chunk: Bytes| {
             assert!(&chunk[..] != b"boom", "boom");
             conn.write(chunk);
@@ -241,22 +241,22 @@ fn a_callback_that_panics_closes_its_connection_and_no_other() {
     });
     let refused = |mut tls: crate::support::Client| {
         let _ = tls.write_all(b"boom");
-        // Either a reset or an end without close_notify.
+        // The client gets either a reset or an end without close_notify.
         matches!(tls.read(&mut [0; 8]), Err(_) | Ok(0))
     };
     assert!(join(client(server, identity.client(), refused)));
     assert!(join(client(server, identity.client(), refused)));
     let peer = client(server, identity.client(), |mut tls| {
         tls.write_all(b"hello").unwrap();
-        let mut answer = [0; 5];
-        tls.read_exact(&mut answer).unwrap();
-        answer
+        let mut response = [0; 5];
+        tls.read_exact(&mut response).unwrap();
+        response
     });
     assert_eq!(&join(peer), b"hello");
 }
 
 #[test]
-fn what_nobody_listens_to_yet_is_held() {
+fn connections_wait_until_there_is_a_connection_listener() {
     let identity = Identity::new();
     let inner = Server::bind("127.0.0.1:0").unwrap();
     let server = uptick_tls::SecureServer::new(inner, identity.config());

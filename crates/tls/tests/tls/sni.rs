@@ -1,4 +1,4 @@
-//! Servers with several names.
+//! Servers with several server names.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -36,13 +36,17 @@ impl Site {
         ServerCert::new(cert).local_pk(key)
     }
 
-    /// What a client gets to read that asks for a name.
-    fn ask(&self, server: SecureServer, name: &str) -> Result<String, String> {
-        join(ask(address(server), self.trust.client(), name.to_owned()))
+    /// Returns the data that a client receives when it requests a name.
+    fn request(&self, server: SecureServer, name: &str) -> Result<String, String> {
+        join(request(
+            address(server),
+            self.trust.client(),
+            name.to_owned(),
+        ))
     }
 }
 
-fn ask(
+fn request(
     address: SocketAddr,
     config: ClientConfig,
     name: String,
@@ -73,7 +77,7 @@ fn serve(config: impl Into<TlsConfig>) -> (SecureServer, Log) {
 }
 
 #[test]
-fn clients_get_the_certificate_of_the_name_that_they_ask_for() {
+fn clients_get_the_certificate_for_the_requested_name() {
     let mut site = Site::new();
     let certs = [
         ("*.example.org", site.cert("*.example.org")),
@@ -81,31 +85,38 @@ fn clients_get_the_certificate_of_the_name_that_they_ask_for() {
     ];
     let (server, log) = serve(TlsContext::new().sni_server_certs(certs));
     for name in ["www.example.org", "mail.example.org", "example.com"] {
-        assert_eq!(site.ask(server, name).as_deref(), Ok("welcome"), "{name}");
+        assert_eq!(
+            site.request(server, name).as_deref(),
+            Ok("welcome"),
+            "{name}"
+        );
     }
     assert!(log.take().is_empty());
 }
 
 #[test]
-fn a_client_that_asks_for_an_unknown_name_is_told_so() {
+fn a_client_that_requests_an_unknown_name_gets_an_alert() {
     let mut site = Site::new();
     let certs = [("example.com", site.cert("example.com"))];
     let (server, log) = serve(TlsContext::new().sni_server_certs(certs));
-    let refused = site.ask(server, "example.org").unwrap_err();
-    // The alert unrecognized_name.
+    let refused = site.request(server, "example.org").unwrap_err();
+    // The alert is unrecognized_name.
     assert!(refused.contains("UnrecognisedName"), "{refused}");
     let [text] = &log.take()[..] else { panic!() };
     assert!(
         text.ends_with(
-            " failed: the client asks for example.org, for which there is no certificate"
+            " failed: the client requested example.org, for which there is no certificate"
         ),
         "{text}"
     );
-    assert_eq!(site.ask(server, "example.com").as_deref(), Ok("welcome"));
+    assert_eq!(
+        site.request(server, "example.com").as_deref(),
+        Ok("welcome")
+    );
 }
 
 #[test]
-fn a_program_may_make_certificates_for_the_names_that_clients_ask_for() {
+fn a_callback_may_return_certificates_for_requested_names() {
     let mut site = Site::new();
     let default = site.cert("default.example");
     let mut certs = vec![site.cert("a.example")];
@@ -114,31 +125,31 @@ fn a_program_may_make_certificates_for_the_names_that_clients_ask_for() {
             .sni_server_certs([("default.example", default)])
             .unknown_name(move |name| {
                 assert_eq!(name, "a.example");
-                // It is only asked once.
+                // The callback is called only once.
                 certs.pop()
             }),
     );
     for _ in 0..2 {
-        assert_eq!(site.ask(server, "a.example").as_deref(), Ok("welcome"));
+        assert_eq!(site.request(server, "a.example").as_deref(), Ok("welcome"));
     }
     assert!(log.take().is_empty());
 }
 
 #[test]
-fn a_program_that_panics_when_it_is_asked_harms_that_handshake_only() {
+fn a_callback_that_panics_fails_only_that_handshake() {
     let mut site = Site::new();
     let default = site.cert("default.example");
     let mut certs = vec![site.cert("a.example")];
-    let mut asked = 0;
+    let mut calls = 0;
     let (server, _) = serve(
         TlsContext::new()
             .sni_server_certs([("default.example", default)])
             .unknown_name(move |_| {
-                asked += 1;
-                assert!(asked > 1, "not yet");
+                calls += 1;
+                assert!(calls > 1, "not yet");
                 certs.pop()
             }),
     );
-    site.ask(server, "a.example").unwrap_err();
-    assert_eq!(site.ask(server, "a.example").as_deref(), Ok("welcome"));
+    site.request(server, "a.example").unwrap_err();
+    assert_eq!(site.request(server, "a.example").as_deref(), Ok("welcome"));
 }

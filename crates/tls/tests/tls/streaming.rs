@@ -1,4 +1,4 @@
-//! Encrypted connections as streams: pipes, pauses, new keys.
+//! Encrypted connections as streams: pipes, pauses, key updates.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use crate::support::{
     Identity, Log, address, client, connect, hang_up, join, settle, tls_server, until,
 };
 
-/// Passes everything on in one direction, also the end.
+/// Forwards all data and the end of stream in one direction.
 fn pass(from: Connection, to: Connection) {
     from.set_allow_half_open(true);
     let keep_open = PipeOptions {
@@ -27,7 +27,7 @@ fn pass(from: Connection, to: Connection) {
     from.on("end", move |()| to.shutdown_write());
 }
 
-/// Connects each client of a server by way of a connector, in both directions.
+/// Forwards each client of a server to a connection of `connector`, in both directions.
 fn proxy<S: ServerInterface>(server: S, connector: impl ConnectorInterface + 'static) {
     server.on(S::CONNECTION, move |client: Connection| {
         connector.connect_then("tls://localhost:443", move |upstream| {
@@ -38,17 +38,17 @@ fn proxy<S: ServerInterface>(server: S, connector: impl ConnectorInterface + 'st
     });
 }
 
-/// A server that sends everything back, also the end.
+/// Makes a server echo all data and the end of stream.
 fn echo<S: ServerInterface>(server: S) {
     server.on(S::CONNECTION, |conn: Connection| pass(conn, conn));
 }
 
 #[test]
-fn plain_and_encrypted_connections_are_piped_into_each_other() {
+fn plain_and_encrypted_connections_can_be_piped_together() {
     let identity = Identity::new();
     let plain = Server::bind("127.0.0.1:0").unwrap();
     echo(plain);
-    // From TLS to plain, and from plain to that by way of TLS.
+    // The secure server forwards to the plain echo server, and the plain front server forwards to the secure one.
     let secure = tls_server(identity.config());
     proxy(secure, to(plain));
     let front = Server::bind("127.0.0.1:0").unwrap();
@@ -74,7 +74,7 @@ fn plain_and_encrypted_connections_are_piped_into_each_other() {
 }
 
 #[test]
-fn a_hundred_mebibytes_go_there_and_come_back_through_queues_that_stay_short() {
+fn a_hundred_mebibytes_are_echoed_with_short_write_queues() {
     const TOTAL: usize = 100 * 1024 * 1024;
     const PIECE: usize = 251 * 256;
     let identity = Identity::new();
@@ -93,7 +93,7 @@ fn a_hundred_mebibytes_go_there_and_come_back_through_queues_that_stay_short() {
     });
     let connector = SecureConnector::new(to(server)).cafile(&identity.file);
     let conn = outcome(connector.connect("tls://localhost:443")).unwrap();
-    // Its period divides the pieces, so that each is the same.
+    // The period of the pattern divides the length of a piece, so all pieces are equal.
     let piece: Bytes = (0..PIECE).map(|i| (i % 251) as u8).collect();
     let repeated = [&piece[..], &piece[..]].concat();
 
@@ -124,12 +124,12 @@ fn a_hundred_mebibytes_go_there_and_come_back_through_queues_that_stay_short() {
     conn.on("end", move |()| seen.add("end"));
     until(|| log.has("end"));
     assert_eq!(received.get(), TOTAL);
-    // A soft limit and one more chunk, encrypted.
-    assert!(peak.get() < 192 * 1024, "{} bytes waited", peak.get());
+    // The soft limit and one more chunk, encrypted.
+    assert!(peak.get() < 192 * 1024, "{} bytes were queued", peak.get());
 }
 
 #[test]
-fn a_connection_may_pause_while_a_record_is_half_there() {
+fn a_connection_may_pause_in_the_middle_of_a_record() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
@@ -170,20 +170,20 @@ fn a_connection_may_pause_while_a_record_is_half_there() {
 }
 
 #[test]
-fn keys_may_change_while_both_sides_talk() {
+fn keys_may_be_updated_while_both_sides_send() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     echo(server);
     let peer = client(server, identity.client(), |mut tls| {
-        let mut answer = [0; 5];
+        let mut response = [0; 5];
         for _ in 0..5 {
             tls.write_all(b"hello").unwrap();
-            // The server has to change its own too.
+            // The server has to update its keys too.
             tls.conn.refresh_traffic_keys().unwrap();
             tls.write_all(b"again").unwrap();
             for expected in [b"hello", b"again"] {
-                tls.read_exact(&mut answer).unwrap();
-                assert_eq!(&answer, expected);
+                tls.read_exact(&mut response).unwrap();
+                assert_eq!(&response, expected);
             }
         }
         hang_up(tls);
@@ -192,7 +192,7 @@ fn keys_may_change_while_both_sides_talk() {
 }
 
 #[test]
-fn a_listening_socket_that_was_inherited_speaks_tls_too() {
+fn an_inherited_listening_socket_supports_tls() {
     let identity = Identity::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let inner = Server::adopt(OwnedFd::from(listener), ServerOptions::new()).unwrap();
@@ -211,12 +211,12 @@ fn a_listening_socket_that_was_inherited_speaks_tls_too() {
 }
 
 #[test]
-fn a_server_that_is_cut_off_is_an_error_of_its_client_and_no_end() {
+fn a_truncated_connection_is_an_error_of_the_client_and_not_an_end() {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     server.on("connection", |_: Connection| ());
     server.on("error", |_: Error| ());
-    // What goes by way of this one ends without a word of TLS's.
+    // Connections through this server end without close_notify.
     let cut = Server::bind("127.0.0.1:0").unwrap();
     let behind = to(server);
     let client = Rc::new(Cell::new(None));
@@ -243,22 +243,22 @@ fn a_server_that_is_cut_off_is_an_error_of_its_client_and_no_end() {
     until(|| log.has("close"));
     let lines = log.take();
     assert!(
-        lines[0].ends_with("without saying so (close_notify): what it sent may be incomplete"),
+        lines[0].ends_with("without close_notify: its data may be incomplete"),
         "{lines:?}"
     );
     assert_eq!(lines[1..], ["close"]);
 }
 
 #[test]
-fn an_answer_arrives_whole_at_a_client_that_sends_on_after_its_close_notify() {
-    const ANSWER: usize = 12_000_000;
+fn a_response_is_received_completely_by_a_client_that_sends_after_its_close_notify() {
+    const RESPONSE: usize = 12_000_000;
     let identity = Identity::new();
     let server = tls_server(identity.config());
     let log = Log::default();
     let seen = log.clone();
     server.on("connection", move |conn: Connection| {
         conn.on("data", move |_: Bytes| {
-            conn.write(vec![b'x'; ANSWER]);
+            conn.write(vec![b'x'; RESPONSE]);
         });
         for name in ["end", "close"] {
             let log = seen.clone();
@@ -271,14 +271,14 @@ fn an_answer_arrives_whole_at_a_client_that_sends_on_after_its_close_notify() {
         tls.write_all(b"request").unwrap();
         tls.conn.send_close_notify();
         tls.flush().unwrap();
-        let mut answer = vec![0];
-        tls.read_exact(&mut answer).unwrap();
-        // A server that closes with this unread resets the connection.
-        tls.sock.write_all(b"behind it").unwrap();
-        tls.read_to_end(&mut answer).unwrap();
-        answer.len()
+        let mut response = vec![0];
+        tls.read_exact(&mut response).unwrap();
+        // If the server closed without reading this, it would reset the connection.
+        tls.sock.write_all(b"after it").unwrap();
+        tls.read_to_end(&mut response).unwrap();
+        response.len()
     });
-    assert_eq!(join(peer), ANSWER);
+    assert_eq!(join(peer), RESPONSE);
     until(|| log.has("close"));
     assert_eq!(log.take(), ["end", "close"]);
 }

@@ -1,4 +1,4 @@
-//! Certificates in files, a loop that cannot hang, records of events, a client.
+//! Certificates in files, a loop with a timeout, event logs, a client.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -21,10 +21,10 @@ use uptick_event_loop::{EventLoop, ManualClock, MioPoller};
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureServer, TlsConfig, TlsContext};
 
-/// Longer than anything takes that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of all waits of the tests.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A directory of the test's own, removed with everything in it when it is dropped.
+/// A temporary directory of a test, removed with its contents when it is dropped.
 pub(crate) struct Directory(PathBuf);
 
 impl Directory {
@@ -50,17 +50,17 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
+        // A leftover temporary directory does not matter.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// A certificate for `localhost` that has signed itself, and its key, as PEM.
+/// Returns a self-signed certificate for `localhost` and its key, in PEM.
 pub(crate) fn certificate(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     certificate_for("localhost", change)
 }
 
-/// The same for another name.
+/// Returns the same for another name.
 pub(crate) fn certificate_for(
     name: &str,
     change: impl FnOnce(&mut CertificateParams),
@@ -71,7 +71,7 @@ pub(crate) fn certificate_for(
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-/// The files of a server, and what a client trusts.
+/// The certificate file of a server, which clients trust.
 pub(crate) struct Identity {
     pub(crate) file: PathBuf,
     _directory: Directory,
@@ -154,8 +154,8 @@ pub(crate) fn session(config: ClientConfig) -> ClientConnection {
 
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let client = TcpStream::connect(address).unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.set_write_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+    client.set_write_timeout(Some(TEST_TIMEOUT)).unwrap();
     client
 }
 
@@ -163,20 +163,20 @@ pub(crate) fn tls_server(config: TlsConfig) -> SecureServer {
     SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), config)
 }
 
-/// A server with a certificate of its own.
+/// Starts a server with a new certificate.
 pub(crate) fn secure_server() -> (Identity, SecureServer) {
     let identity = Identity::new();
     let server = tls_server(identity.config());
     (identity, server)
 }
 
-/// Where a server listens, whatever the scheme.
+/// Returns the socket address on which a server listens.
 pub(crate) fn address<S: ServerInterface>(server: S) -> SocketAddr {
     let uri = server.address().unwrap();
     uri.split("://").nth(1).unwrap().parse().unwrap()
 }
 
-/// Runs a client in a thread of its own.
+/// Runs a client on another thread.
 pub(crate) fn client<S: ServerInterface, R: Send + 'static>(
     server: S,
     config: ClientConfig,
@@ -192,7 +192,7 @@ pub(crate) fn drain(mut socket: TcpStream) {
     while socket.read(&mut buffer).is_ok_and(|count| count > 0) {}
 }
 
-/// Ends a client's side, and waits for the server's.
+/// Ends the client's side, and waits for the end of the server's.
 pub(crate) fn hang_up(mut tls: Client) {
     tls.conn.send_close_notify();
     tls.flush().unwrap();
@@ -200,13 +200,13 @@ pub(crate) fn hang_up(mut tls: Client) {
     drain(tls.sock);
 }
 
-/// A client that sends a text and ends.
+/// Sends a text and ends the connection.
 pub(crate) fn say(mut tls: Client, text: &str) {
     tls.write_all(text.as_bytes()).unwrap();
     hang_up(tls);
 }
 
-/// Runs the loop until the client is done; gives what it gives.
+/// Runs the loop until the client has finished, and returns its result.
 #[track_caller]
 pub(crate) fn join<R>(client: JoinHandle<R>) -> R {
     until(|| client.is_finished());
@@ -220,11 +220,11 @@ pub(crate) fn until(mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         event_loop.run_once(Some(Duration::from_millis(2))).unwrap();
-        assert!(begin.elapsed() < PATIENCE, "not done: {event_loop:?}");
+        assert!(begin.elapsed() < TEST_TIMEOUT, "timed out: {event_loop:?}");
     }
 }
 
-/// Runs as many iterations as anything needs that is ready now.
+/// Runs enough iterations to handle everything that is ready now.
 pub(crate) fn settle() {
     let event_loop = EventLoop::current();
     for _ in 0..20 {
@@ -232,14 +232,14 @@ pub(crate) fn settle() {
     }
 }
 
-/// Gives this thread a loop whose clock the test moves.
+/// Installs a loop with a manual clock on this thread.
 pub(crate) fn manual_clock() -> ManualClock {
     let clock = ManualClock::new();
     EventLoop::install(MioPoller::new().unwrap(), clock.clone()).unwrap();
     clock
 }
 
-/// What happened, in order; clones are the same record.
+/// A log of events, in order. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
 
@@ -261,7 +261,7 @@ impl Log {
     }
 }
 
-/// A record of what a server and its connections emit.
+/// Returns a log of the events of a server and its connections.
 pub(crate) fn logged<S: ServerInterface>(server: S) -> Log {
     let log = Log::default();
     let events = log.clone();

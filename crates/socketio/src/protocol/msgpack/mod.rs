@@ -6,8 +6,8 @@
 //! Extensions are decoded as in `notepack.io`: type 0 is binary data, `undefined` becomes `null`, and other types become an array of the type and the bytes. A date
 //! becomes its number of milliseconds.
 
-mod read;
-mod write;
+pub(crate) mod read;
+pub(crate) mod write;
 
 use bytes::Bytes;
 use uptick_websocket::{Message, Text};

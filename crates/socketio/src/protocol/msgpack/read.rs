@@ -1,24 +1,24 @@
 //! MessagePack reader. Lengths are validated, and recursion is bounded.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use indexmap::IndexMap;
 
 use crate::protocol::Value;
 use crate::protocol::packet::PacketError;
 
 /// The remaining bytes.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     bytes: Bytes,
     max_depth: usize,
 }
 
 impl Reader {
-    pub(super) fn new(bytes: Bytes, max_depth: usize) -> Reader {
+    pub(crate) fn new(bytes: Bytes, max_depth: usize) -> Reader {
         Reader { bytes, max_depth }
     }
 
     /// Checks that no bytes remain.
-    pub(super) fn end(&self) -> Result<(), PacketError> {
+    pub(crate) fn end(&self) -> Result<(), PacketError> {
         self.bytes
             .is_empty()
             .then_some(())
@@ -34,10 +34,12 @@ impl Reader {
 
     /// Reads an unsigned integer of `size` bytes.
     fn unsigned(&mut self, size: usize) -> Result<u64, PacketError> {
-        Ok(self
-            .take(size)?
+        let bytes = self.bytes.get(..size).ok_or(PacketError::InvalidPayload)?;
+        let number = bytes
             .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
+            .fold(0, |number, byte| number << 8 | u64::from(*byte));
+        self.bytes.advance(size);
+        Ok(number)
     }
 
     /// Reads a signed integer of `size` bytes, at most 8.
@@ -51,11 +53,18 @@ impl Reader {
     }
 
     fn text(&mut self, length: usize) -> Result<String, PacketError> {
-        String::from_utf8(self.take(length)?.into()).map_err(|_| PacketError::InvalidPayload)
+        let bytes = self
+            .bytes
+            .get(..length)
+            .ok_or(PacketError::InvalidPayload)?;
+        let text = str::from_utf8(bytes).map_err(|_| PacketError::InvalidPayload)?;
+        let text = text.to_owned();
+        self.bytes.advance(length);
+        Ok(text)
     }
 
     /// Reads the head of a map, and returns the number of its entries.
-    pub(super) fn map_length(&mut self) -> Result<usize, PacketError> {
+    pub(crate) fn map_length(&mut self) -> Result<usize, PacketError> {
         match self.unsigned(1)? {
             fixed @ 0x80..0x90 => Ok((fixed & 0x0f) as usize),
             0xde => self.length(2),
@@ -65,7 +74,7 @@ impl Reader {
     }
 
     /// Reads the key of a map entry, which must be a string.
-    pub(super) fn key(&mut self) -> Result<String, PacketError> {
+    pub(crate) fn key(&mut self) -> Result<String, PacketError> {
         match self.value(self.max_depth)? {
             Some(Value::String(key)) => Ok(key),
             _ => Err(PacketError::InvalidPayload),
@@ -73,7 +82,7 @@ impl Reader {
     }
 
     /// Reads a value that is nested in `depth` arrays and maps; `None` for `undefined`.
-    pub(super) fn value(&mut self, depth: usize) -> Result<Option<Value>, PacketError> {
+    pub(crate) fn value(&mut self, depth: usize) -> Result<Option<Value>, PacketError> {
         let prefix = self.unsigned(1)?;
         let fixed = (prefix & 0x0f) as usize;
         Ok(Some(match prefix {

@@ -22,7 +22,7 @@ fn length(bytes: &mut Vec<u8>, length: usize, fixed: u8, short: usize, prefixes:
 }
 
 /// Writes a string.
-pub(super) fn string(bytes: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(bytes: &mut Vec<u8>, text: &str) {
     length(
         bytes,
         text.len(),
@@ -34,7 +34,7 @@ pub(super) fn string(bytes: &mut Vec<u8>, text: &str) {
 }
 
 /// Writes a non-negative integer.
-pub(super) fn unsigned(bytes: &mut Vec<u8>, number: u64) {
+pub(crate) fn unsigned(bytes: &mut Vec<u8>, number: u64) {
     let (prefix, size) = match number {
         0..0x80 => (None, 1),
         0x80..0x100 => (Some(0xcc), 1),
@@ -71,7 +71,7 @@ fn number(bytes: &mut Vec<u8>, number: &Number) {
 }
 
 /// Writes a value.
-pub(super) fn value(bytes: &mut Vec<u8>, value: &Value) {
+pub(crate) fn value(bytes: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => bytes.push(0xc0),
         Value::Bool(false) => bytes.push(0xc2),

@@ -288,7 +288,7 @@ fn event(text: Text, elements: ElementRanges) -> Result<Body, PacketError> {
 }
 
 /// Replaces lone surrogates, which Rust strings cannot represent, with the replacement character.
-fn replace_surrogates(text: &Text, positions: &[usize]) -> Text {
+pub(crate) fn replace_surrogates(text: &Text, positions: &[usize]) -> Text {
     let mut json = String::with_capacity(text.as_bytes().len());
     let whole = text.as_str();
     let mut copied = 0;

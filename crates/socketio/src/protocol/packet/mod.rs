@@ -12,6 +12,8 @@ mod encoder;
 mod error;
 
 pub use arguments::{Arguments, Data};
+#[cfg(feature = "redis")]
+pub(crate) use decoder::replace_surrogates;
 pub use decoder::{Decoder, Limits};
 pub(crate) use encoder::to_value;
 pub use encoder::{Encoded, Encoder, connect, connect_error, disconnect};

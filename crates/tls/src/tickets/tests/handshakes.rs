@@ -1,4 +1,4 @@
-//! Handshakes with tickets, in memory and on a clock that the test sets.
+//! Handshakes with tickets, in memory and on a manual clock.
 
 use rcgen::date_time_ymd;
 use rustls::client::WantsClientCert;
@@ -10,29 +10,29 @@ use rustls::{
 use rustls_pki_types::{PrivatePkcs8KeyDer, ServerName};
 
 use super::*;
-use crate::pem::Source;
+use crate::pem::PemSource;
 use crate::provider::provider;
 use crate::{TlsConfig, TlsContext};
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
 
 /// A certificate for `localhost` with its key.
-struct Identity {
+struct TestIdentity {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
-impl Identity {
+impl TestIdentity {
     fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        Identity {
+        TestIdentity {
             certificate: params.self_signed(&key).unwrap(),
             key,
         }
     }
 
-    /// A server that keeps no sessions, so that tickets alone resume them.
+    /// Returns the configuration of a server that keeps no sessions, so that they are resumed only with tickets.
     fn server(&self, keys: &TicketKeys) -> TlsConfig {
         self.context(keys).load().unwrap()
     }
@@ -60,7 +60,7 @@ impl Identity {
     }
 }
 
-/// Exchanges flights until the client has its ticket; returns the kind of the handshake, on which both sides agree.
+/// Exchanges flights until the client has its ticket, and returns the kind of the handshake, which is the same on both sides.
 #[track_caller]
 fn handshake(
     server: &TlsConfig,
@@ -98,7 +98,7 @@ fn handshake(
 
 #[test]
 fn a_session_is_resumed_after_the_keys_have_rotated_until_its_ticket_expires() {
-    let identity = Identity::new();
+    let identity = TestIdentity::new();
     for version in VERSIONS {
         let clock = TestClock::at(START + PERIOD - 1);
         let server = identity.server(&clock.keys());
@@ -107,7 +107,7 @@ fn a_session_is_resumed_after_the_keys_have_rotated_until_its_ticket_expires() {
         assert_eq!(visit(&client), HandshakeKind::Full);
         assert_eq!(visit(&late), HandshakeKind::Full);
         clock.set(START + 2 * PERIOD);
-        // Each handshake brings a new ticket.
+        // Each handshake issues a new ticket.
         assert_eq!(visit(&client), HandshakeKind::Resumed);
         clock.set(START + 3 * PERIOD);
         assert_eq!(visit(&client), HandshakeKind::Resumed);
@@ -116,7 +116,7 @@ fn a_session_is_resumed_after_the_keys_have_rotated_until_its_ticket_expires() {
     }
 }
 
-/// Tickets of which one bit is wrong.
+/// A ticket producer that flips a bit of each ticket.
 #[derive(Debug)]
 struct Damaging(Arc<dyn ProducesTickets>);
 
@@ -141,8 +141,8 @@ impl ProducesTickets for Damaging {
 }
 
 #[test]
-fn a_ticket_that_was_changed_leads_to_a_full_handshake() {
-    let identity = Identity::new();
+fn a_modified_ticket_leads_to_a_full_handshake() {
+    let identity = TestIdentity::new();
     for version in VERSIONS {
         let server = identity.server(&TestClock::at(START).keys());
         let client = identity.client(version);
@@ -157,8 +157,8 @@ fn a_ticket_that_was_changed_leads_to_a_full_handshake() {
 }
 
 #[test]
-fn a_process_that_imports_the_keys_resumes_sessions_of_the_exporter_after_a_rotation() {
-    let identity = Identity::new();
+fn imported_keys_resume_sessions_of_the_exporter_after_a_rotation() {
+    let identity = TestIdentity::new();
     for version in VERSIONS {
         let (here, there) = (TestClock::at(START), TestClock::at(START));
         let keys = here.keys();
@@ -177,9 +177,9 @@ fn a_process_that_imports_the_keys_resumes_sessions_of_the_exporter_after_a_rota
 }
 
 #[test]
-fn a_client_whose_certificate_has_expired_since_is_verified_again() {
-    let identity = Identity::new();
-    // A certificate that is its own issuer.
+fn a_client_whose_certificate_has_expired_in_the_meantime_is_verified_again() {
+    let identity = TestIdentity::new();
+    // A self-signed client certificate.
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["alice".to_owned()]).unwrap();
     params.not_after = date_time_ymd(2090, 1, 1);
@@ -189,7 +189,7 @@ fn a_client_whose_certificate_has_expired_since_is_verified_again() {
         for mode in [VerifyPeer::Optional, VerifyPeer::Required] {
             let clock = TestClock::at(not_after - 60);
             let mut server = identity.context(&clock.keys()).verify_peer(mode);
-            server.cafile = Some(Source::text("cafile", certificate.pem()));
+            server.cafile = Some(PemSource::text("cafile", certificate.pem()));
             let server = server.load().unwrap();
             let key = PrivatePkcs8KeyDer::from(key.serialize_der());
             let client = identity
@@ -202,7 +202,7 @@ fn a_client_whose_certificate_has_expired_since_is_verified_again() {
             clock.set(not_after);
             assert_eq!(visit(&client), HandshakeKind::Resumed);
             clock.set(not_after + 1);
-            // On the system's clock it is valid still.
+            // On the system's clock the certificate is still valid.
             assert_eq!(visit(&client), HandshakeKind::Full);
             if mode == VerifyPeer::Optional {
                 assert_eq!(visit(&bare), HandshakeKind::Full);

@@ -12,7 +12,7 @@ use super::ratchet::{LIFETIME, PERIOD, PREVIOUS, SKEW};
 use super::*;
 use crate::peers::VerifyPeer;
 
-/// The beginning of a period in the year 2025.
+/// The start of a period in the year 2025.
 const START: u64 = 81_000 * PERIOD;
 
 /// A clock that the test sets.
@@ -56,7 +56,7 @@ fn roots(certificates: &[&CertificateDer<'static>]) -> RootCertStore {
     roots
 }
 
-/// The tickets of a server without client authentication.
+/// Returns the ticketer of a server without client authentication.
 fn ticketer(keys: &TicketKeys) -> Ticketer {
     let policy = ClientPolicy::new(VerifyPeer::No, None).unwrap();
     let policy = policy.for_server(&CertificateDer::from(vec![0])).unwrap();
@@ -66,7 +66,7 @@ fn ticketer(keys: &TicketKeys) -> Ticketer {
 /// A session without names and certificates, as rustls encodes it: a version, a suite, an empty secret, four flags.
 const SESSION: &[u8] = &[0, 3, 4, 0x13, 1, 0, 0, 0, 0];
 
-/// Returns whether the second keys open what the first have sealed.
+/// Returns `true` if the keys decrypt the ticket.
 #[track_caller]
 fn opens(keys: &TicketKeys, ticket: &[u8]) -> bool {
     let session = ticketer(keys).decrypt(ticket);
@@ -97,11 +97,11 @@ fn a_ticket_is_accepted_for_exactly_its_lifetime() {
 }
 
 #[test]
-fn a_ticket_is_accepted_when_nothing_happened_between() {
+fn a_ticket_is_accepted_after_an_idle_period() {
     let clock = TestClock::at(START + PERIOD - 1);
     let keys = clock.keys();
     let ticket = seal(&keys);
-    // Two periods at once.
+    // The clock advances two periods at once.
     clock.set(START + 2 * PERIOD);
     assert!(opens(&keys, &ticket));
 }
@@ -118,7 +118,7 @@ fn processes_rotate_to_the_same_keys_without_messages() {
         assert!(opens(&second, &seal(&first)));
         assert!(opens(&first, &seal(&second)));
     }
-    // Keys of others are others.
+    // Unrelated keys differ.
     assert!(!opens(&here.keys(), &seal(&first)));
 }
 
@@ -136,7 +136,7 @@ fn an_import_accepts_the_tickets_that_the_exporter_accepts() {
     for ticket in &tickets {
         assert!(opens(&keys, ticket) && opens(&imported, ticket));
     }
-    // An import that comes late advances.
+    // A late import advances the keys.
     let state = keys.export().unwrap();
     clock.set(START + 4 * PERIOD);
     let late = clock.import(&state).unwrap();
@@ -152,9 +152,9 @@ fn the_keys_of_past_periods_cannot_be_recovered_from_later_ones() {
     let ticket = seal(&keys);
     clock.set(START + 3 * PERIOD);
     let stolen = keys.export().unwrap();
-    // The thief's clock is at the time of issue, so that only the key is missing.
-    let thief = TestClock::at(START).import(&stolen).unwrap();
-    assert!(!opens(&thief, &ticket));
+    // The attacker's clock is at the time of issue, so that only the key is missing.
+    let attacker = TestClock::at(START).import(&stolen).unwrap();
+    assert!(!opens(&attacker, &ticket));
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_ticket_of_the_next_period_is_accepted_from_a_clock_that_is_slightly_ahead()
     let ticket = seal(&ahead);
     here.set(START + PERIOD - SKEW);
     assert!(opens(&behind, &ticket));
-    // The keys of the slower one stay in their period.
+    // The keys of the slower clock stay in their period.
     assert!(format!("{behind:?}").contains("81000"), "{behind:?}");
     assert!(opens(&ahead, &seal(&behind)));
     here.set(START + PERIOD - SKEW - 1);
@@ -186,7 +186,7 @@ fn a_ticket_from_the_future_is_not_accepted() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_keeps_the_keys_and_new_tickets_work() {
+fn new_tickets_use_the_same_keys_after_the_clock_is_set_back() {
     let clock = TestClock::at(START);
     let keys = clock.keys();
     for now in [START - 1, START - 100 * PERIOD, 0] {
@@ -204,7 +204,7 @@ fn a_clock_that_is_set_back_keeps_the_keys_and_new_tickets_work() {
 fn a_clock_that_jumps_does_not_hang_or_panic() {
     let clock = TestClock::at(0);
     let keys = clock.keys();
-    // A machine whose clock is set after it has started.
+    // The clock of a machine is set after it has started.
     clock.set(START);
     assert!(opens(&keys, &seal(&keys)));
     assert!(format!("{keys:?}").contains("81000"), "{keys:?}");
@@ -220,7 +220,7 @@ fn a_clock_that_jumps_does_not_hang_or_panic() {
 }
 
 #[test]
-fn a_ticket_that_was_changed_is_not_accepted() {
+fn a_modified_ticket_is_not_accepted() {
     let keys = TestClock::at(START).keys();
     let ticket = seal(&keys);
     for index in 0..ticket.len() {
@@ -237,14 +237,14 @@ fn a_ticket_that_was_changed_is_not_accepted() {
 }
 
 #[test]
-fn no_two_tickets_are_alike() {
+fn two_tickets_of_a_session_differ() {
     let keys = TestClock::at(START).keys();
     assert_ne!(seal(&keys)[2..18], seal(&keys)[2..18]);
     assert_ne!(seal(&keys)[18..], seal(&keys)[18..]);
 }
 
 #[test]
-fn a_session_of_16_kib_has_a_ticket_and_a_larger_one_has_none() {
+fn a_session_of_16_kib_gets_a_ticket_and_a_larger_one_does_not() {
     let keys = TestClock::at(START).keys();
     let ticketer = ticketer(&keys);
     let largest = vec![7; 16 * 1024 - 8];
@@ -254,7 +254,7 @@ fn a_session_of_16_kib_has_a_ticket_and_a_larger_one_has_none() {
 }
 
 #[test]
-fn each_condition_for_clients_has_tickets_of_its_own() {
+fn tickets_are_bound_to_the_conditions_for_clients() {
     let keys = TestClock::at(START).keys();
     let (one, other) = (certificate("one"), certificate("other"));
     let server = certificate("localhost");
@@ -287,7 +287,7 @@ fn each_condition_for_clients_has_tickets_of_its_own() {
 }
 
 #[test]
-fn tickets_are_for_the_names_of_the_servers_certificate_and_survive_its_renewal() {
+fn tickets_are_bound_to_the_names_of_the_servers_certificate_and_survive_its_renewal() {
     let keys = TestClock::at(START).keys();
     let clients = ClientPolicy::new(VerifyPeer::No, None).unwrap();
     let ticketer = |name| {
@@ -300,7 +300,7 @@ fn tickets_are_for_the_names_of_the_servers_certificate_and_survive_its_renewal(
 }
 
 #[test]
-fn an_export_that_was_cut_or_changed_is_an_error() {
+fn a_truncated_or_modified_export_is_an_error() {
     let clock = TestClock::at(START);
     let keys = clock.keys();
     clock.set(START + 2 * PERIOD);
@@ -321,7 +321,7 @@ fn an_export_that_was_cut_or_changed_is_an_error() {
 }
 
 #[test]
-fn the_error_of_an_import_says_what_is_wrong() {
+fn the_error_of_an_import_contains_the_cause() {
     let clock = TestClock::at(START);
     let state = clock.keys().export().unwrap();
     let error = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -337,21 +337,20 @@ fn the_error_of_an_import_says_what_is_wrong() {
     );
     assert_eq!(
         error(&|state| state[4] = 2),
-        "their format has version 2, and only version 1 is supported: export them with the same version of this program's \
-         libraries"
+        "their format version is 2, but only version 1 is supported: export them with the same version of uptick-tls"
     );
     assert_eq!(
         error(&|state| state.truncate(20)),
-        "20 bytes are not their whole length"
+        "20 bytes are not the length of an export"
     );
     assert_eq!(
         error(&|state| state[20] ^= 1),
-        "their checksum is wrong: they were changed on the way"
+        "their checksum is wrong: they were modified"
     );
 }
 
 #[test]
-fn debug_shows_no_secret() {
+fn debug_output_contains_no_secret() {
     let keys = TestClock::at(START).keys();
     assert_eq!(format!("{keys:?}"), "TicketKeys { period: 81000, .. }");
     assert_eq!(
@@ -361,7 +360,7 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn keys_go_to_other_threads() {
+fn keys_are_send_and_sync() {
     fn is_send_and_sync<T: Send + Sync + Clone>() {}
     is_send_and_sync::<TicketKeys>();
     is_send_and_sync::<crate::TlsContext>();
@@ -370,7 +369,7 @@ fn keys_go_to_other_threads() {
 
 proptest! {
     #[test]
-    fn rotation_does_not_depend_on_when_the_keys_are_used(
+    fn rotation_is_independent_of_the_times_of_use(
         mut times in prop::collection::vec(0..40 * PERIOD, 0..20),
         last in 0..40 * PERIOD,
     ) {
@@ -391,7 +390,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_are_no_ticket_or_export_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_are_neither_a_ticket_nor_an_export(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let clock = TestClock::at(START);
         prop_assert!(!opens(&clock.keys(), &bytes));
         prop_assert!(clock.import(&bytes).is_err());

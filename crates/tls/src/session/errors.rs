@@ -1,4 +1,4 @@
-//! What is wrong with a handshake, so that an operator knows whether to act.
+//! Descriptions of TLS errors for operators, with the cause and a remedy.
 
 use std::net::IpAddr;
 
@@ -9,25 +9,25 @@ use rustls_pki_types::ServerName;
 
 use crate::certificate::{VERSION_1, is_version_1};
 use crate::error::Error;
-use crate::verifier::SelfSigned;
+use crate::verifier::SelfSignedCertificate;
 
-/// How many of the first bytes are kept, and shown.
-const BEGINNING: usize = 32;
+/// The maximum number of the peer's first bytes that are kept and quoted.
+const MAX_FIRST_BYTES: usize = 32;
 
 /// The content types with which TLS begins: an alert, a handshake record (RFC 8446, section 5.1).
 const CONTENT_TYPES: [u8; 2] = [ALERT, HANDSHAKE];
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
-/// The first bytes of a peer, to tell what one speaks that does not speak TLS.
+/// The first bytes of a peer, to identify the protocol of a peer that does not speak TLS.
 #[derive(Default)]
-pub(super) struct Beginning {
-    bytes: [u8; BEGINNING],
+pub(super) struct FirstBytes {
+    bytes: [u8; MAX_FIRST_BYTES],
     length: usize,
 }
 
-impl Beginning {
-    pub(super) fn note(&mut self, bytes: &[u8]) {
+impl FirstBytes {
+    pub(super) fn record(&mut self, bytes: &[u8]) {
         if let Some(room) = self.bytes.get_mut(self.length..) {
             let count = room.len().min(bytes.len());
             room.iter_mut()
@@ -49,7 +49,7 @@ impl Beginning {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// The alert that it is, if it is a whole one that is not encrypted.
+    /// Returns the alert if the bytes are a complete, unencrypted one.
     fn alert(&self) -> Option<AlertDescription> {
         match *self.as_bytes() {
             [ALERT, 3, _, 0, 2, _, description, ..] => Some(description.into()),
@@ -57,41 +57,41 @@ impl Beginning {
         }
     }
 
-    /// Says that it is not TLS, with the text that it begins with.
-    fn not_tls(&self, peer: &str) -> Error {
+    /// Returns the error for a peer that does not speak TLS, which quotes its first bytes.
+    fn not_tls(&self, what: &str) -> Error {
         let is_text = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
         let text = self.as_bytes().iter().copied().take_while(is_text);
         let text: String = text.map(char::from).collect();
         Error::protocol(match text.as_str() {
-            "" => format!("what the {peer} sent is not TLS"),
-            text => format!("what the {peer} sent is not TLS: it begins with {text:?}"),
+            "" => what.to_owned(),
+            text => format!("{what}; it sent {text:?}"),
         })
     }
 
-    /// Whether it is the beginning of one of `words`, or begins with one.
+    /// Returns `true` if the bytes begin with one of `words`, or are the beginning of one.
     fn is_one_of(&self, words: &[&[u8]]) -> bool {
-        // A peer that sends single bytes fails before its word is whole.
-        let beginning = self.as_bytes();
+        // If the peer sends single bytes, the handshake fails before a word is complete.
+        let first_bytes = self.as_bytes();
         words.iter().any(|word| {
-            let length = beginning.len().min(word.len());
-            length > 0 && beginning.get(..length) == word.get(..length)
+            let length = first_bytes.len().min(word.len());
+            length > 0 && first_bytes.get(..length) == word.get(..length)
         })
     }
 }
 
-/// An error of an established connection.
+/// Returns the error of an established connection.
 pub(super) fn connection(error: &rustls::Error) -> Error {
     match error {
         rustls::Error::AlertReceived(alert) => {
-            Error::protocol(format!("the peer refused: {}", told(alert)))
+            Error::protocol(format!("the peer sent an alert: {}", alert_text(alert)))
         }
         other => Error::protocol(other.to_string()),
     }
 }
 
-/// An error of a handshake in which this side is the server.
-pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning) -> Error {
-    const BEGINNINGS: [&[u8]; 10] = [
+/// Returns the error of a server's handshake.
+pub(super) fn handshake_with_client(error: &rustls::Error, first_bytes: &FirstBytes) -> Error {
+    const HTTP: [&[u8]; 10] = [
         b"GET ",
         b"HEAD ",
         b"POST ",
@@ -101,61 +101,66 @@ pub(super) fn handshake_with_client(error: &rustls::Error, beginning: &Beginning
         b"PATCH ",
         b"CONNECT ",
         b"TRACE ",
-        // Of HTTP/2 (RFC 9113, section 3.4).
+        // The connection preface of HTTP/2 (RFC 9113, section 3.4).
         b"PRI * HTTP/2.0",
     ];
     match error {
-        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&BEGINNINGS) => {
-            Error::protocol("the client speaks plain HTTP, not TLS: it has to use https://")
+        rustls::Error::InvalidMessage(_) if first_bytes.is_one_of(&HTTP) => {
+            Error::protocol("the client sent plain HTTP, not TLS; it must use https://")
         }
-        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => beginning.not_tls("client"),
-        rustls::Error::InappropriateMessage { got_type, .. } if !beginning.is_handshake() => {
-            Error::protocol(match beginning.alert() {
+        rustls::Error::InvalidMessage(_) if !first_bytes.is_tls() => {
+            first_bytes.not_tls("the client did not speak TLS")
+        }
+        rustls::Error::InappropriateMessage { got_type, .. } if !first_bytes.is_handshake() => {
+            Error::protocol(match first_bytes.alert() {
                 Some(alert) => format!(
-                    "the client sent an alert in place of a ClientHello: {}",
-                    told(&alert)
+                    "the client sent an alert instead of a ClientHello: {}",
+                    alert_text(&alert)
                 ),
-                None => format!("the client sent {got_type:?} in place of a ClientHello"),
+                None => format!("the client sent {got_type:?} instead of a ClientHello"),
             })
         }
         rustls::Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName)
         | rustls::Error::InvalidMessage(InvalidMessage::InvalidServerName) => {
-            Error::protocol("the name that the client asks for (SNI) is no host name")
+            Error::protocol("the requested server name (SNI) is not a valid host name")
         }
         rustls::Error::PeerIncompatible(incompatible) => {
             Error::protocol(incompatible_with(incompatible, "client"))
         }
         rustls::Error::NoApplicationProtocol => {
-            Error::protocol("the client offers no ALPN protocol that is spoken here")
+            Error::protocol("the client offers no supported ALPN protocol")
         }
         rustls::Error::NoCertificatesPresented => {
-            Error::protocol("the client shows no certificate, and one is required")
+            Error::protocol("the client sent no certificate, but one is required")
         }
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            Error::protocol("nobody in `cafile` has issued the client's certificate")
+            Error::protocol("the client's certificate was not issued by a CA in `cafile`")
         }
         rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error, "client")),
         rustls::Error::AlertReceived(alert) => {
-            Error::protocol(format!("the client refused: {}", told(alert)))
+            Error::protocol(format!("the client sent an alert: {}", alert_text(alert)))
         }
         other => Error::protocol(other.to_string()),
     }
 }
 
-/// An error of a handshake in which this side is the client.
-pub(super) fn handshake_with_server(error: &rustls::Error, beginning: &Beginning) -> Error {
+/// Returns the error of a client's handshake.
+pub(super) fn handshake_with_server(error: &rustls::Error, first_bytes: &FirstBytes) -> Error {
     match error {
-        rustls::Error::InvalidMessage(_) if beginning.is_one_of(&[b"HTTP/"]) => {
-            Error::protocol("the server speaks plain HTTP, not TLS")
+        rustls::Error::InvalidMessage(_) if first_bytes.is_one_of(&[b"HTTP/"]) => {
+            Error::protocol("the server answered with plain HTTP, not TLS")
         }
-        rustls::Error::InvalidMessage(_) if !beginning.is_tls() => beginning.not_tls("server"),
+        rustls::Error::InvalidMessage(_) if !first_bytes.is_tls() => {
+            first_bytes.not_tls("the server did not answer with TLS")
+        }
         rustls::Error::InvalidCertificate(error) => Error::protocol(certificate(error, "server")),
         rustls::Error::PeerIncompatible(incompatible) => {
             Error::protocol(incompatible_with(incompatible, "server"))
         }
-        rustls::Error::AlertReceived(alert) => {
-            Error::protocol(format!("the server refused: {}", told_by_server(alert)))
-        }
+        rustls::Error::AlertReceived(alert) => Error::protocol(format!(
+            "the server sent an alert: {}",
+            server_alert_text(alert)
+        )),
         other => Error::protocol(other.to_string()),
     }
 }
@@ -163,30 +168,30 @@ pub(super) fn handshake_with_server(error: &rustls::Error, beginning: &Beginning
 fn incompatible_with(incompatible: &PeerIncompatible, peer: &str) -> String {
     match incompatible {
         PeerIncompatible::NoCipherSuitesInCommon => {
-            format!("the {peer} offers no cipher suite that is spoken here")
+            format!("the {peer} offers no supported cipher suite")
         }
         PeerIncompatible::NoKxGroupsInCommon => {
-            format!("the {peer} offers no key exchange group that is spoken here")
+            format!("the {peer} offers no supported key exchange group")
         }
         PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
         | PeerIncompatible::SupportedVersionsExtensionRequired
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
         | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => {
-            format!("the {peer} offers no version of TLS that is spoken here")
+            format!("the {peer} offers no supported TLS version")
         }
-        // Not even an older client's version is looked at then.
+        // rustls reports this before it checks the version of an older client.
         PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
             format!(
-                "the {peer} sends no signature algorithms, as those do that are older than TLS 1.2"
+                "the {peer} sent no signature algorithms; it probably supports only versions before TLS 1.2"
             )
         }
-        other => format!("the {peer} offers nothing that is spoken here: {other:?}"),
+        other => format!("the {peer} offers no supported parameters: {other:?}"),
     }
 }
 
-/// What a peer means that ends a connection.
-fn told(alert: &AlertDescription) -> String {
+/// Returns the meaning of an alert.
+fn alert_text(alert: &AlertDescription) -> String {
     match alert {
         AlertDescription::UnknownCA => {
             "it does not trust the certificate's issuer (UnknownCA)".into()
@@ -195,31 +200,31 @@ fn told(alert: &AlertDescription) -> String {
             format!("it does not accept the certificate ({alert:?})")
         }
         AlertDescription::CertificateRequired => {
-            "it requires a certificate of the client (CertificateRequired)".into()
+            "it requires a client certificate (CertificateRequired)".into()
         }
         other => format!("{other:?}"),
     }
 }
 
-fn told_by_server(alert: &AlertDescription) -> String {
+fn server_alert_text(alert: &AlertDescription) -> String {
     match alert {
         AlertDescription::UnrecognisedName => {
             "it has no certificate for that name (UnrecognisedName)".into()
         }
         AlertDescription::ProtocolVersion => {
-            "it speaks no version of TLS that is offered (ProtocolVersion)".into()
+            "it supports none of the offered TLS versions (ProtocolVersion)".into()
         }
         AlertDescription::NoApplicationProtocol => {
-            "it speaks none of the ALPN protocols offered (NoApplicationProtocol)".into()
+            "it supports none of the offered ALPN protocols (NoApplicationProtocol)".into()
         }
         AlertDescription::HandshakeFailure => {
-            "it has no parameters in common, or wants a certificate of the client (HandshakeFailure)".into()
+            "it supports none of the offered parameters, or requires a client certificate (HandshakeFailure)".into()
         }
-        other => told(other),
+        other => alert_text(other),
     }
 }
 
-/// Why a peer's certificate is not accepted.
+/// Returns the reason why a peer's certificate is rejected.
 fn certificate(error: &CertificateError, peer: &str) -> String {
     match error {
         CertificateError::NotValidForNameContext {
@@ -233,33 +238,33 @@ fn certificate(error: &CertificateError, peer: &str) -> String {
         CertificateError::NotValidYetContext { time, not_before } => {
             let (count, unit) = span(not_before.as_secs().saturating_sub(time.as_secs()));
             format!(
-                "its certificate is not valid for {count} more {unit}, unless the clock of this machine is wrong"
+                "its certificate becomes valid in {count} {unit}, unless the clock of this machine is wrong"
             )
         }
         CertificateError::BadSignature => {
-            "the signature of its certificate is not valid: the issuer has another key than the trusted one of the same \
-             name, or an RSA key of fewer than 2,048 bits"
+            "the signature of its certificate is invalid: the issuer's key is not that of the trusted CA with the same name, \
+             or is an RSA key of fewer than 2,048 bits"
                 .into()
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "its certificate is signed with an algorithm that is not accepted here, such as SHA-1".into()
+            "its certificate is signed with an unsupported algorithm, such as SHA-1".into()
         }
         CertificateError::UnknownIssuer => {
-            "the issuer of its certificate is not among those that are trusted: give the issuer's certificate to \
-             `cafile`, or have the server send those between"
+            "the issuer of its certificate is not trusted: add the issuer's certificate to `cafile`, or configure the server to \
+             send the intermediate certificates"
                 .into()
         }
-        CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
-            "its certificate is signed by itself, and not trusted: give it to `cafile`".into()
+        CertificateError::Other(other) if other.0.is::<SelfSignedCertificate>() => {
+            "its certificate is self-signed and not trusted: add it to `cafile`".into()
         }
         error if is_version_1(error) => format!("its certificate is not accepted: {VERSION_1}"),
         CertificateError::Other(other) => match other.0.downcast_ref() {
             Some(webpki::Error::CaUsedAsEndEntity) => format!(
-                "its certificate is one for issuers (CA:TRUE), with which no {peer} can be verified"
+                "its certificate is a CA certificate (CA:TRUE), not a {peer} certificate"
             ),
             Some(webpki::Error::EndEntityUsedAsCa) => {
-                "the certificate of its issuer is not one for issuers (CA:FALSE)".into()
+                "the certificate of its issuer is not a CA certificate (CA:FALSE)".into()
             }
             Some(webpki::Error::NameConstraintViolation) => {
                 "its issuer may not issue certificates for its names (name constraints)".into()
@@ -270,15 +275,18 @@ fn certificate(error: &CertificateError, peer: &str) -> String {
     }
 }
 
-/// Why a certificate is not valid for a name, with the first of the names that it lists.
+/// Returns the reason why a certificate is not valid for a name, with the first names of the certificate.
 fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     let host = expected.to_str();
     if presented.is_empty() {
         return format!(
-            "its certificate lists no names (subjectAltName), so it is not valid for {host}; its common name (CN) does not count"
+            "its certificate lists no names (subjectAltName), so it is not valid for {host}; its common name (CN) is ignored"
         );
     }
-    let names: Vec<Listed<'_>> = presented.iter().filter_map(|name| listed(name)).collect();
+    let names: Vec<ListedName<'_>> = presented
+        .iter()
+        .filter_map(|name| parse_name(name))
+        .collect();
     if names.is_empty() {
         return format!(
             "its certificate lists neither DNS names nor IP addresses, so it is not valid for {host}"
@@ -286,28 +294,29 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     }
     if let ServerName::IpAddress(ip) = expected {
         let ip = IpAddr::from(*ip);
-        let is_ip =
-            |listed: &Listed<'_>| matches!(listed, Listed::Dns(name) if name.parse() == Ok(ip));
+        let is_ip = |parse_name: &ListedName<'_>| matches!(parse_name, ListedName::Dns(name) if name.parse() == Ok(ip));
         if names.iter().any(is_ip) {
             return format!(
-                "its certificate lists {host} as a DNS name, not as an IP address: have it issued with `IP:{host}`"
+                "its certificate lists {host} as a DNS name, not as an IP address: reissue it with `IP:{host}`"
             );
         }
     }
-    let mut text = String::from("its certificate is for ");
-    for (at, listed) in names.iter().take(NAMES).enumerate() {
-        let (Listed::Dns(name) | Listed::Other(name)) = listed;
-        // What the peer has chosen is neither to end a line nor to fill a log.
-        let name = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug);
+    let mut text = format!("its certificate is not valid for {host}, only for ");
+    for (at, parse_name) in names.iter().take(MAX_NAMES).enumerate() {
+        let (ListedName::Dns(name) | ListedName::Other(name)) = parse_name;
+        // The peer chooses the names, so control characters are escaped and the length is limited.
+        let name = name
+            .chars()
+            .take(MAX_NAME_LENGTH)
+            .flat_map(char::escape_debug);
         text.extend(std::iter::repeat_n(", ", usize::from(at > 0)));
         text.extend(name);
     }
-    if let Some(more @ 1..) = names.len().checked_sub(NAMES) {
+    if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
         text += &format!(" and {more} more");
     }
-    text += &format!(", not for {host}");
-    let is_below = |listed: &Listed<'_>| {
-        let Listed::Dns(name) = listed else {
+    let is_below = |parse_name: &ListedName<'_>| {
+        let ListedName::Dns(name) = parse_name else {
             return false;
         };
         let parent = name.strip_prefix("*.").map(str::to_ascii_lowercase);
@@ -317,42 +326,43 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
         })
     };
     if names.iter().any(is_below) {
-        text += "; `*` stands for exactly one label";
+        text += "; `*` matches exactly one label";
     }
-    let has_dot = |listed: &Listed<'_>| {
-        matches!(listed, Listed::Dns(name)
+    let has_dot = |parse_name: &ListedName<'_>| {
+        matches!(parse_name, ListedName::Dns(name)
             if name.strip_suffix('.').is_some_and(|name| name.eq_ignore_ascii_case(&host)))
     };
     if names.iter().any(has_dot) {
-        text += "; a name in a certificate has no dot at its end";
+        text += "; a name in a certificate must not end with a dot";
     }
     text
 }
 
-/// How many names of a certificate an error lists, and how many characters of each.
-const NAMES: usize = 10;
-const LONGEST_NAME: usize = 253;
+/// The maximum number of a certificate's names in an error.
+const MAX_NAMES: usize = 10;
+/// The maximum number of characters of each name in an error.
+const MAX_NAME_LENGTH: usize = 253;
 
-/// A name that a certificate lists.
-enum Listed<'a> {
+/// A name of a certificate.
+enum ListedName<'a> {
     Dns(&'a str),
     Other(&'a str),
 }
 
-/// A name as rustls lists it, `DnsName("example.com")`; `None` for one of a kind that rustls does not parse.
-fn listed(name: &str) -> Option<Listed<'_>> {
+/// Parses a name in the format of rustls, `DnsName("example.com")`. Returns `None` for a kind of name that rustls does not parse.
+fn parse_name(name: &str) -> Option<ListedName<'_>> {
     let (kind, inner) = name.split_once('(')?;
     let inner = inner.strip_suffix(')').unwrap_or(inner);
     let inner = inner.strip_prefix('"').unwrap_or(inner);
     let inner = inner.strip_suffix('"').unwrap_or(inner);
     match kind {
-        "DnsName" => Some(Listed::Dns(inner)),
-        "IpAddress" | "UniformResourceIdentifier" => Some(Listed::Other(inner)),
+        "DnsName" => Some(ListedName::Dns(inner)),
+        "IpAddress" | "UniformResourceIdentifier" => Some(ListedName::Other(inner)),
         _ => None,
     }
 }
 
-/// A time in the largest unit of which it has two at least.
+/// Converts a time to the largest unit of which it has at least two.
 fn span(seconds: u64) -> (u64, &'static str) {
     const UNITS: [(u64, &str); 3] = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
     let unit = UNITS.iter().find(|(length, _)| seconds >= 2 * length);
@@ -374,37 +384,37 @@ mod tests {
             expected: ServerName::try_from(expected.to_owned()).unwrap(),
             presented: presented.iter().map(ToString::to_string).collect(),
         };
-        handshake_with_server(&error.into(), &Beginning::default()).to_string()
+        handshake_with_server(&error.into(), &FirstBytes::default()).to_string()
     }
 
     #[test]
-    fn a_certificate_for_other_names_says_what_is_wrong_with_its_own() {
+    fn the_error_for_a_wrong_name_explains_the_names_of_the_certificate() {
         let cases: [(&str, &[&str], &str); 10] = [
             (
                 "localhost",
                 &["DnsName(\"localhost.\")"],
-                "its certificate is for localhost., not for localhost; a name in a certificate has no dot at its end",
+                "its certificate is not valid for localhost, only for localhost.; a name in a certificate must not end with a dot",
             ),
             (
                 "127.0.0.1",
                 &["DnsName(\"localhost\")", "DnsName(\"127.0.0.1\")"],
-                "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: have it issued with `IP:127.0.0.1`",
+                "its certificate lists 127.0.0.1 as a DNS name, not as an IP address: reissue it with `IP:127.0.0.1`",
             ),
             (
                 "::1",
                 &["DnsName(\"0:0::1\")"],
-                "its certificate lists ::1 as a DNS name, not as an IP address: have it issued with `IP:::1`",
+                "its certificate lists ::1 as a DNS name, not as an IP address: reissue it with `IP:::1`",
             ),
             (
                 "127.0.0.1",
                 &["DnsName(\"localhost\")", "IpAddress(192.0.2.1)"],
-                "its certificate is for localhost, 192.0.2.1, not for 127.0.0.1",
+                "its certificate is not valid for 127.0.0.1, only for localhost, 192.0.2.1",
             ),
             (
                 "example.com",
                 &[],
                 "its certificate lists no names (subjectAltName), so it is not valid for example.com; its common name \
-                 (CN) does not count",
+                 (CN) is ignored",
             ),
             (
                 "example.com",
@@ -414,22 +424,22 @@ mod tests {
             (
                 "a.b.example.com",
                 &["DnsName(\"*.Example.com\")"],
-                "its certificate is for *.Example.com, not for a.b.example.com; `*` stands for exactly one label",
+                "its certificate is not valid for a.b.example.com, only for *.Example.com; `*` matches exactly one label",
             ),
             (
                 "example.com",
                 &["DnsName(\"*.example.com\")", "Unsupported(0x81)"],
-                "its certificate is for *.example.com, not for example.com; `*` stands for exactly one label",
+                "its certificate is not valid for example.com, only for *.example.com; `*` matches exactly one label",
             ),
             (
                 "example.org",
                 &["DnsName(\"*.example.com\")"],
-                "its certificate is for *.example.com, not for example.org",
+                "its certificate is not valid for example.org, only for *.example.com",
             ),
             (
                 "example.org",
                 &["UniformResourceIdentifier(\"https://example.org/\")"],
-                "its certificate is for https://example.org/, not for example.org",
+                "its certificate is not valid for example.org, only for https://example.org/",
             ),
         ];
         for (expected, presented, text) in cases {
@@ -438,22 +448,19 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_certificate_neither_end_a_line_nor_fill_a_log() {
+    fn names_of_a_certificate_are_escaped_and_truncated() {
         assert_eq!(
             refused_for("example.org", &["DnsName(\"a\nERROR b\")"]),
-            "its certificate is for a\\nERROR b, not for example.org"
+            "its certificate is not valid for example.org, only for a\\nERROR b"
         );
         let long = format!("DnsName(\"{}\")", "x".repeat(60_000));
         let text = refused_for("example.org", &vec![&*long; 1_000]);
         assert!(text.len() < 3_000, "{}", text.len());
-        assert!(
-            text.ends_with(" and 990 more, not for example.org"),
-            "{text}"
-        );
+        assert!(text.ends_with(" and 990 more"), "{text}");
     }
 
     #[test]
-    fn a_certificate_that_has_just_expired_is_not_said_to_have_expired_0_days_ago() {
+    fn the_time_since_expiry_uses_a_unit_with_a_count_of_at_least_two() {
         let units = [
             (1, (1, "seconds")),
             (119, (119, "seconds")),
@@ -468,23 +475,23 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_cannot_be_verified_says_for_whom_and_what_to_do() {
+    fn the_error_for_an_invalid_certificate_contains_the_cause_and_a_remedy() {
         let refused = |error: webpki::Error| {
             let error = CertificateError::Other(OtherError(Arc::new(error)));
-            handshake_with_client(&error.into(), &Beginning::default()).to_string()
+            handshake_with_client(&error.into(), &FirstBytes::default()).to_string()
         };
         assert_eq!(
             refused(webpki::Error::UnsupportedCertVersion),
-            "its certificate is not accepted: it is of X.509 version 1, and only version 3 is accepted: have it issued \
-             with extensions (`openssl x509 -req -extfile FILE`)"
+            "its certificate is not accepted: it is an X.509 version 1 certificate, but only version 3 is supported: reissue \
+             it with extensions (`openssl x509 -req -extfile FILE`)"
         );
         assert_eq!(
             refused(webpki::Error::CaUsedAsEndEntity),
-            "its certificate is one for issuers (CA:TRUE), with which no client can be verified"
+            "its certificate is a CA certificate (CA:TRUE), not a client certificate"
         );
         assert_eq!(
             refused(webpki::Error::EndEntityUsedAsCa),
-            "the certificate of its issuer is not one for issuers (CA:FALSE)"
+            "the certificate of its issuer is not a CA certificate (CA:FALSE)"
         );
         assert_eq!(
             refused(webpki::Error::ExtensionValueInvalid),

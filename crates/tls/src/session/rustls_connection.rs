@@ -1,7 +1,7 @@
-//! rustls' connection of either side, over buffers that are ours, so that it keeps none while nothing is received: the handshake,
+//! A rustls connection of a client or a server with external buffers, so that an idle connection has no buffers. It does the handshake,
 //! and all of TLS 1.2.
 //!
-//! Cost of a received record: one call of rustls, and one allocation in it. Of a sent record: the same.
+//! Cost of a received or sent record: one call of rustls, which allocates once.
 
 use std::ops::Deref;
 
@@ -14,53 +14,54 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, Error, ProtocolVersion, Side};
 
-use crate::records::{FRAGMENT, Records};
+use crate::records::{MAX_FRAGMENT, Records};
 
-/// Room for an alert or for most messages of a handshake, so that the first try succeeds.
-const ROOM: usize = 1024;
+/// The initial buffer size, enough for an alert or for most handshake messages.
+const INITIAL_SIZE: usize = 1024;
 
-pub(crate) enum Tls {
+/// A rustls connection.
+pub(crate) enum RustlsConnection {
     Client(Box<UnbufferedClientConnection>),
     Server(Box<UnbufferedServerConnection>),
 }
 
-impl Deref for Tls {
+impl Deref for RustlsConnection {
     type Target = CommonState;
 
     fn deref(&self) -> &CommonState {
         match self {
-            Tls::Client(tls) => tls,
-            Tls::Server(tls) => tls,
+            RustlsConnection::Client(tls) => tls,
+            RustlsConnection::Server(tls) => tls,
         }
     }
 }
 
 /// The result of processing received bytes.
 pub(super) struct Processed {
-    /// The number of bytes that are processed.
+    /// The number of processed bytes.
     pub(super) count: usize,
-    /// Whether the peer has sent `close_notify`.
+    /// `true` if the peer has sent `close_notify`.
     pub(super) result: Result<bool, Error>,
 }
 
-impl Tls {
+impl RustlsConnection {
     pub(super) fn side(&self) -> Side {
         match self {
-            Tls::Client(_) => Side::Client,
-            Tls::Server(_) => Side::Server,
+            RustlsConnection::Client(_) => Side::Client,
+            RustlsConnection::Server(_) => Side::Server,
         }
     }
 
-    /// Takes the records over from rustls: the handshake of TLS 1.3 is done, and nothing is left to be sent.
+    /// Extracts the keys after a TLS 1.3 handshake, when nothing is left to send.
     pub(super) fn into_records(self) -> Result<Records, Error> {
         match self {
-            Tls::Client(tls) => Records::client(*tls),
-            Tls::Server(tls) => Records::server(*tls),
+            RustlsConnection::Client(tls) => Records::client(*tls),
+            RustlsConnection::Server(tls) => Records::server(*tls),
         }
     }
 
-    /// Processes the records in `incoming`, and changes it. Appends their plaintext to `plaintext`, and what is to be sent to
-    /// `out`: also the alert that goes with an error.
+    /// Processes the records in `incoming` in place. Appends their plaintext to `plaintext`, and bytes to send to
+    /// `out`, including the alert for an error.
     pub(super) fn process(
         &mut self,
         incoming: &mut [u8],
@@ -68,12 +69,12 @@ impl Tls {
         out: &mut Vec<u8>,
     ) -> Processed {
         match self {
-            Tls::Client(tls) => process(&mut ***tls, incoming, plaintext, out),
-            Tls::Server(tls) => process(&mut ***tls, incoming, plaintext, out),
+            RustlsConnection::Client(tls) => process(&mut ***tls, incoming, plaintext, out),
+            RustlsConnection::Server(tls) => process(&mut ***tls, incoming, plaintext, out),
         }
     }
 
-    /// Appends `bytes` to `out`, encrypted, after the handshake. `held` are received bytes that are not processed yet.
+    /// Encrypts `bytes` and appends them to `out`, after the handshake. `held` are unprocessed received bytes.
     pub(super) fn encrypt(
         &mut self,
         bytes: &[u8],
@@ -82,8 +83,12 @@ impl Tls {
     ) -> Result<(), Error> {
         let length = self.encrypted_len(bytes.len());
         match self {
-            Tls::Client(tls) => send(&mut ***tls, held, Message::Data(bytes), length, out),
-            Tls::Server(tls) => send(&mut ***tls, held, Message::Data(bytes), length, out),
+            RustlsConnection::Client(tls) => {
+                send(&mut ***tls, held, OutgoingMessage::Data(bytes), length, out)
+            }
+            RustlsConnection::Server(tls) => {
+                send(&mut ***tls, held, OutgoingMessage::Data(bytes), length, out)
+            }
         }
     }
 
@@ -94,23 +99,35 @@ impl Tls {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         match self {
-            Tls::Client(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
-            Tls::Server(tls) => send(&mut ***tls, held, Message::CloseNotify, ROOM, out),
+            RustlsConnection::Client(tls) => send(
+                &mut ***tls,
+                held,
+                OutgoingMessage::CloseNotify,
+                INITIAL_SIZE,
+                out,
+            ),
+            RustlsConnection::Server(tls) => send(
+                &mut ***tls,
+                held,
+                OutgoingMessage::CloseNotify,
+                INITIAL_SIZE,
+                out,
+            ),
         }
     }
 
-    /// Returns the encrypted length of that many bytes: header, content type and tag are added to a record (RFC 8446,
-    /// section 5.2), or header, nonce and tag (RFC 5288, section 3).
+    /// Returns the encrypted length of `length` bytes. A record adds a header, the content type and a tag (RFC 8446,
+    /// section 5.2), or a header, a nonce and a tag (RFC 5288, section 3).
     fn encrypted_len(&self, length: usize) -> usize {
         let added = match self.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => 5 + 1 + 16,
             _ => 5 + 8 + 16,
         };
-        length + length.div_ceil(FRAGMENT) * added
+        length + length.div_ceil(MAX_FRAGMENT) * added
     }
 }
 
-/// The interface that rustls has once for each side.
+/// The methods of rustls that differ in type between client and server.
 trait Unbuffered: Deref<Target = CommonState> {
     type Data;
 
@@ -142,27 +159,29 @@ impl Unbuffered for UnbufferedConnectionCommon<ServerConnectionData> {
     }
 }
 
-enum Message<'a> {
+/// A message to send.
+enum OutgoingMessage<'a> {
     Data(&'a [u8]),
     CloseNotify,
 }
 
-impl Message<'_> {
+impl OutgoingMessage<'_> {
     fn encrypt<D>(
         &self,
         traffic: &mut WriteTraffic<'_, D>,
         room: &mut [u8],
     ) -> Result<usize, EncryptError> {
         match self {
-            Message::Data(bytes) => traffic.encrypt(bytes, room),
-            Message::CloseNotify => traffic.queue_close_notify(room),
+            OutgoingMessage::Data(bytes) => traffic.encrypt(bytes, room),
+            OutgoingMessage::CloseNotify => traffic.queue_close_notify(room),
         }
     }
 }
 
-/// The outcome of a step.
-enum Next<'c, D> {
-    Step,
+/// The outcome of one step of the rustls state machine.
+enum StepOutcome<'c, D> {
+    /// Another step follows.
+    Continue,
     /// Plaintext was appended; more steps may follow.
     Delivered,
     PeerClosed,
@@ -183,11 +202,11 @@ fn process<R: Unbuffered>(
         let UnbufferedStatus { discard, state, .. } = tls.process_records(rest);
         let next = state.and_then(|state| step(state, plaintext, out));
         count += discard;
-        let delivered = matches!(next, Ok(Next::Delivered));
+        let delivered = matches!(next, Ok(StepOutcome::Delivered));
         match next {
-            Ok(Next::Step | Next::Delivered) => {}
-            Ok(Next::PeerClosed) => closed = true,
-            Ok(Next::Idle(_)) => {
+            Ok(StepOutcome::Continue | StepOutcome::Delivered) => {}
+            Ok(StepOutcome::PeerClosed) => closed = true,
+            Ok(StepOutcome::Idle(_)) => {
                 let result = Ok(closed);
                 return Processed { count, result };
             }
@@ -197,7 +216,7 @@ fn process<R: Unbuffered>(
                 return Processed { count, result };
             }
         }
-        // The record was the last, and rustls has nothing to answer: it need not be asked for the next step.
+        // This was the last record, and rustls has nothing to send, so no further step is needed.
         if delivered && count == incoming.len() && !tls.wants_write() {
             let result = Ok(closed);
             return Processed { count, result };
@@ -205,7 +224,7 @@ fn process<R: Unbuffered>(
     }
 }
 
-/// Sends the alert that goes with an error, and delivers the plaintext before it.
+/// Sends the alert for an error, and delivers the plaintext before it.
 fn send_alert<R: Unbuffered>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Vec<u8>) {
     while tls.wants_write() {
         let state = tls.process_records(&mut []).state;
@@ -218,11 +237,11 @@ fn send_alert<R: Unbuffered>(tls: &mut R, plaintext: &mut BytesMut, out: &mut Ve
     }
 }
 
-/// Sends a message behind what rustls has to send.
+/// Sends a message, after the pending output of rustls.
 fn send<R: Unbuffered>(
     tls: &mut R,
     held: &mut Vec<u8>,
-    message: Message<'_>,
+    message: OutgoingMessage<'_>,
     length: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
@@ -230,20 +249,20 @@ fn send<R: Unbuffered>(
     loop {
         let UnbufferedStatus { discard, state, .. } = tls.process_records(held);
         let done = match step(state?, &mut plaintext, out)? {
-            Next::Step | Next::Delivered | Next::PeerClosed => false,
-            Next::Idle(Some(mut traffic)) => {
+            StepOutcome::Continue | StepOutcome::Delivered | StepOutcome::PeerClosed => false,
+            StepOutcome::Idle(Some(mut traffic)) => {
                 append(out, length, |room| {
                     message
                         .encrypt(&mut traffic, room)
                         .map_err(|error| match error {
-                            EncryptError::InsufficientSize(size) => Failure::Size(size),
-                            error => Failure::Other(Error::General(error.to_string())),
+                            EncryptError::InsufficientSize(size) => EncodeFailure::Size(size),
+                            error => EncodeFailure::Other(Error::General(error.to_string())),
                         })
                 })?;
                 true
             }
-            // Both sides have ended.
-            Next::Idle(None) => true,
+            // Both halves are closed.
+            StepOutcome::Idle(None) => true,
         };
         held.drain(..discard.min(held.len()));
         if done {
@@ -252,58 +271,62 @@ fn send<R: Unbuffered>(
     }
 }
 
-/// Takes the step that the state of rustls requires.
+/// Performs the step for the state of rustls.
 fn step<'c, D>(
     state: ConnectionState<'c, '_, D>,
     plaintext: &mut BytesMut,
     out: &mut Vec<u8>,
-) -> Result<Next<'c, D>, Error> {
+) -> Result<StepOutcome<'c, D>, Error> {
     match state {
         ConnectionState::ReadTraffic(mut traffic) => {
             while let Some(record) = traffic.next_record() {
                 plaintext.extend_from_slice(record?.payload);
             }
-            return Ok(Next::Delivered);
+            return Ok(StepOutcome::Delivered);
         }
-        ConnectionState::EncodeTlsData(mut data) => append(out, ROOM, |room| {
+        ConnectionState::EncodeTlsData(mut data) => append(out, INITIAL_SIZE, |room| {
             data.encode(room).map_err(|error| match error {
-                EncodeError::InsufficientSize(size) => Failure::Size(size),
-                error => Failure::Other(Error::General(error.to_string())),
+                EncodeError::InsufficientSize(size) => EncodeFailure::Size(size),
+                error => EncodeFailure::Other(Error::General(error.to_string())),
             })
         })?,
         ConnectionState::TransmitTlsData(data) => data.done(),
-        ConnectionState::WriteTraffic(traffic) => return Ok(Next::Idle(Some(traffic))),
-        ConnectionState::PeerClosed => return Ok(Next::PeerClosed),
-        ConnectionState::BlockedHandshake | ConnectionState::Closed => return Ok(Next::Idle(None)),
+        ConnectionState::WriteTraffic(traffic) => return Ok(StepOutcome::Idle(Some(traffic))),
+        ConnectionState::PeerClosed => return Ok(StepOutcome::PeerClosed),
+        ConnectionState::BlockedHandshake | ConnectionState::Closed => {
+            return Ok(StepOutcome::Idle(None));
+        }
         // Early data is never accepted.
-        state => return Err(Error::General(format!("{state:?} is not expected"))),
+        state => return Err(Error::General(format!("unexpected state {state:?}"))),
     }
-    Ok(Next::Step)
+    Ok(StepOutcome::Continue)
 }
 
-enum Failure {
+enum EncodeFailure {
     Size(InsufficientSizeError),
     Other(Error),
 }
 
-/// Appends what `write` writes into the room that it gets, `length` bytes at first.
+/// Appends the output of `write`, which is called with a buffer of `length` bytes, and again with a larger one if that is too small.
 fn append(
     out: &mut Vec<u8>,
     mut length: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, Failure>,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeFailure>,
 ) -> Result<(), Error> {
     let begin = out.len();
     loop {
         out.resize(begin + length, 0);
         let written = write(out.get_mut(begin..).unwrap_or_default());
         match written {
-            Err(Failure::Size(size)) if size.required_size > length => length = size.required_size,
+            Err(EncodeFailure::Size(size)) if size.required_size > length => {
+                length = size.required_size
+            }
             written => {
                 out.truncate(begin + written.as_ref().map_or(0, |count| *count));
                 return match written {
                     Ok(_) => Ok(()),
-                    Err(Failure::Other(error)) => Err(error),
-                    Err(Failure::Size(size)) => Err(Error::General(format!("{size:?}"))),
+                    Err(EncodeFailure::Other(error)) => Err(error),
+                    Err(EncodeFailure::Size(size)) => Err(Error::General(format!("{size:?}"))),
                 };
             }
         }

@@ -1,40 +1,40 @@
-//! How far the loop's time has lagged behind while callbacks ran.
+//! The lag of the loop's time behind the clock while callbacks run.
 //!
-//! Activity is noted with the loop's time, so that no event reads a clock. A callback that has worked for long makes
-//! that time old: a limit that counts from it would be over too early, by as much as the callbacks took. So the loop
-//! notes each time at which it has lagged, and a limit that counts from such a time gets what is missing.
+//! Activity is recorded with the loop's time, so that no event reads a clock. A long callback makes
+//! that time stale: a timeout that counts from it would expire too early, by the duration of the callbacks. So the loop
+//! records each time at which it lagged, and a timeout that counts from such a time is extended by the lag.
 
 use crate::histogram::Histogram;
 
-/// A lag of less than 4 ms is within the step of a [`Timestamp`](crate::driver::Timestamp).
-const LEAST: u64 = 4_000_000;
+/// The shortest recorded lag, in nanoseconds. A shorter one is within the step of a [`Timestamp`](crate::driver::Timestamp).
+const MIN_LAG: u64 = 4_000_000;
 
-/// How many lags are remembered one by one.
+/// The number of lags that are stored individually.
 const RECENT: usize = 32;
 
-/// A time that was the loop's for too long, and by how much, in nanoseconds.
+/// A value of the loop's time that became stale, and its lag, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lag {
     at: u64,
     length: u64,
 }
 
-/// The last lags, and the longest of those before.
+/// The most recent lags, and the longest of the older ones.
 #[derive(Debug)]
-pub(crate) struct Lags {
+pub(crate) struct LagHistory {
     recent: [Lag; RECENT],
     next: usize,
-    /// Of the lags that are no longer remembered: the time of the last and the length of the longest.
+    /// Summary of the older lags: the time of the last one and the length of the longest.
     older: Lag,
-    /// How long callbacks have worked since the last wait.
+    /// Time that callbacks took since the last wait, in nanoseconds.
     busy: u64,
-    /// For how long callbacks have worked between two waits.
+    /// Times that callbacks took between two waits.
     histogram: Histogram,
 }
 
-impl Lags {
+impl LagHistory {
     pub(crate) fn new() -> Self {
-        Lags {
+        LagHistory {
             recent: [Lag::default(); RECENT],
             next: 0,
             older: Lag::default(),
@@ -43,39 +43,39 @@ impl Lags {
         }
     }
 
-    /// Notes that `before` was the loop's time until `now`.
+    /// Records that the loop's time was `before` until `now`.
     #[inline]
-    pub(crate) fn note(&mut self, before: u64, now: u64) {
+    pub(crate) fn record(&mut self, before: u64, now: u64) {
         let length = now.saturating_sub(before);
         self.busy += length;
-        if length >= LEAST {
-            self.remember(Lag { at: before, length });
+        if length >= MIN_LAG {
+            self.store(Lag { at: before, length });
         }
     }
 
-    /// A wait begins: counts for how long callbacks have worked since the last one.
+    /// Adds the time that callbacks took since the last wait to the histogram. Called when a wait begins.
     #[inline]
     pub(crate) fn end_iteration(&mut self) {
         let busy = std::mem::take(&mut self.busy);
         self.histogram.observe_nanoseconds(busy);
     }
 
-    /// Returns for how long callbacks have worked between two waits.
+    /// Returns the times that callbacks took between two waits.
     pub(crate) fn histogram(&self) -> Histogram {
         self.histogram
     }
 
     #[cold]
-    fn remember(&mut self, lag: Lag) {
-        let forgotten = std::mem::replace(&mut self.recent[self.next], lag);
+    fn store(&mut self, lag: Lag) {
+        let oldest = std::mem::replace(&mut self.recent[self.next], lag);
         self.next = (self.next + 1) % RECENT;
-        if forgotten.length > 0 {
-            self.older.at = forgotten.at;
-            self.older.length = self.older.length.max(forgotten.length);
+        if oldest.length > 0 {
+            self.older.at = oldest.at;
+            self.older.length = self.older.length.max(oldest.length);
         }
     }
 
-    /// By how much the loop's time lagged at most where it was between `from` and `to`, `to` not included.
+    /// Returns the longest lag of the loop's time while its value was at least `from` and less than `to`.
     pub(crate) fn longest(&self, from: u64, to: u64) -> u64 {
         let recent = self
             .recent
@@ -97,20 +97,20 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     #[test]
-    fn a_lag_counts_for_the_time_at_which_it_began_only() {
-        let mut lags = Lags::new();
-        lags.note(100 * MS, 600 * MS);
+    fn a_lag_counts_only_for_the_time_at_which_it_began() {
+        let mut lags = LagHistory::new();
+        lags.record(100 * MS, 600 * MS);
         assert_eq!(lags.longest(90 * MS, 101 * MS), 500 * MS);
         assert_eq!(lags.longest(101 * MS, 900 * MS), 0);
         assert_eq!(lags.longest(0, 100 * MS), 0);
     }
 
     #[test]
-    fn of_lags_that_are_forgotten_the_longest_counts() {
-        let mut lags = Lags::new();
-        lags.note(100 * MS, 600 * MS);
+    fn the_longest_of_the_older_lags_counts() {
+        let mut lags = LagHistory::new();
+        lags.record(100 * MS, 600 * MS);
         for second in 1..=RECENT as u64 + 1 {
-            lags.note(second * 1000 * MS, (second * 1000 + 20) * MS);
+            lags.record(second * 1000 * MS, (second * 1000 + 20) * MS);
         }
         assert_eq!(lags.longest(100 * MS, 101 * MS), 500 * MS);
         assert_eq!(lags.longest(1000 * MS, 1001 * MS), 500 * MS);
@@ -119,9 +119,9 @@ mod tests {
 
     #[test]
     fn the_work_between_two_waits_is_counted_once() {
-        let mut lags = Lags::new();
-        lags.note(100 * MS, 103 * MS);
-        lags.note(103 * MS, 107 * MS);
+        let mut lags = LagHistory::new();
+        lags.record(100 * MS, 103 * MS);
+        lags.record(103 * MS, 107 * MS);
         lags.end_iteration();
         lags.end_iteration();
         let histogram = lags.histogram();
@@ -134,9 +134,9 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_of_work_is_no_lag() {
-        let mut lags = Lags::new();
-        lags.note(100 * MS, 103 * MS);
+    fn a_short_callback_causes_no_lag() {
+        let mut lags = LagHistory::new();
+        lags.record(100 * MS, 103 * MS);
         assert_eq!(lags.longest(0, u64::MAX), 0);
     }
 }
