@@ -108,7 +108,7 @@ impl WithRedis {
     fn start(servers: &[Server], options: &Options) -> Result<Self> {
         eprintln!("starting Redis and {} servers", servers.len());
         options.placement.spawning(|| {
-            let redis = ServerProcess::start(Server::RedisServer, None)?;
+            let redis = ServerProcess::start(Server::Redis, None)?;
             wait_for(|| Ok(TcpStream::connect(redis.target().address).is_ok()))
                 .context("connecting to Redis failed")?;
             let url = format!("redis://{}", redis.target().address);

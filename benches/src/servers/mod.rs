@@ -74,8 +74,8 @@ pub(crate) enum Server {
     Socketioxide,
     NodeSocketIo,
     Workers(WorkersSetup),
+    RedisBus,
     Redis,
-    RedisServer,
     RedisRs,
     UptickRedis,
     UptickSocketIoRedis,
@@ -165,8 +165,8 @@ impl Server {
             Self::Socketioxide => "socketioxide",
             Self::NodeSocketIo => "node-socketio",
             Self::Workers(setup) => setup.name(),
-            Self::Redis => "redis",
-            Self::RedisServer => "redis-server",
+            Self::RedisBus => "redis",
+            Self::Redis => "redis-server",
             Self::RedisRs => "redis-rs",
             Self::UptickRedis => "uptick-redis",
             Self::UptickSocketIoRedis => "uptick-socketio-redis",
@@ -186,7 +186,7 @@ impl Server {
             Self::SOCKETIO,
             Self::REDIS_CLIENTS,
             Self::SOCKETIO_REDIS,
-            &[Self::Redis, Self::RedisServer],
+            &[Self::RedisBus, Self::Redis],
         ];
         let workers = WorkersSetup::ALL.iter().map(|setup| Self::Workers(*setup));
         let mut servers = tables.into_iter().flatten().copied().chain(workers);
@@ -203,7 +203,7 @@ impl Server {
             Self::UptickPublish => Some("uptick-websocket"),
             Self::Workers(_) => Some("uptick-workers"),
             Self::Node | Self::NodeWs | Self::Bun | Self::BunWs => None,
-            Self::Redis | Self::RedisServer | Self::NodeSocketIoRedis => None,
+            Self::RedisBus | Self::Redis | Self::NodeSocketIoRedis => None,
             Self::RedisRs => Some("redis"),
             Self::UptickSocketIoRedis => Some("uptick-socketio"),
             // They have dependencies of their own.
@@ -222,8 +222,8 @@ impl Server {
                 | Self::NodeSocketIoRedis
                 | Self::Bun
                 | Self::BunWs
+                | Self::RedisBus
                 | Self::Redis
-                | Self::RedisServer
         )
     }
 
@@ -233,7 +233,7 @@ impl Server {
             Self::Node => node_version().is_some(),
             Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
             Self::Bun | Self::BunWs => bun_version().is_some(),
-            Self::Redis | Self::RedisServer => redis_version().is_some(),
+            Self::RedisBus | Self::Redis => redis_version().is_some(),
             Self::NodeSocketIoRedis => {
                 node_version().is_some() && node_socketio_redis_versions().is_some()
             }
@@ -284,8 +284,8 @@ impl Server {
             Self::Socketioxide => socketio::socketioxide::serve(),
             Self::NodeSocketIo => socketio::node::serve(),
             Self::Workers(setup) => workers::serve(setup),
-            Self::Redis => workers::redis::serve(),
-            Self::RedisServer => redis::server::serve(),
+            Self::RedisBus => workers::redis::serve(),
+            Self::Redis => redis::server::serve(),
             Self::RedisRs => redis::redis_rs::serve(argument),
             Self::UptickRedis => redis::client::serve(argument),
             Self::UptickSocketIoRedis => redis::uptick_socketio::serve(argument),
