@@ -70,7 +70,7 @@ mod book {
     #[cfg(feature = "http")]
     #[doc = include_str!("../../../docs/from-luminova.md")]
     mod from_luminova {}
-    #[cfg(feature = "socketio")]
+    #[cfg(feature = "socketio-redis")]
     #[doc = include_str!("../../../docs/from-socketio.md")]
     mod from_socketio {}
 }

@@ -323,7 +323,7 @@ for (const adapter of ADAPTERS) {
 exports.tests["classic: all messages of the official emitter are handled"] = async (c) => {
   const { servers, redis } = await cluster(c, "classic", "Node.js");
   const client = await load("redis").createClient({ url: redis.url }).connect();
-  c.onEnd(() => client.destroy());
+  c.onEnd(() => client.close());
   const emitter = new (load("@socket.io/redis-emitter").Emitter)(client);
   for (const { base } of servers) {
     const socket = await c.connect("/", { base, transports: ["websocket"] });
@@ -355,7 +355,10 @@ exports.tests["classic: the official server lists the rooms of all servers"] = a
   const subscriber = await publisher.duplicate().connect();
   const io = new (load("socket.io").Server)();
   io.adapter(load("@socket.io/redis-adapter").createAdapter(publisher, subscriber));
-  c.onEnd(() => [publisher, subscriber].forEach((client) => client.destroy()));
+  c.onEnd(async () => {
+    io.of("/").adapter.close();
+    for (const client of [subscriber, publisher]) await client.close();
+  });
   const rooms = [];
   for (const { base } of servers) {
     const socket = await c.connect("/", { base });

@@ -34,7 +34,7 @@ const SOCKET_ID_LENGTH: usize = 20;
 ///
 /// # Limits
 ///
-/// As for [`RedisAdapter`](super::RedisAdapter). In [`SubscriptionMode::Dynamic`], each room of this server needs a subscription. With
+/// The limits of [`RedisAdapter`](super::RedisAdapter). In [`SubscriptionMode::Dynamic`], each room of this server needs a subscription. With
 /// [recovery](crate::SocketIoOptions::recovery), the subscription of an empty room is kept for
 /// [`max_disconnection`](crate::RecoveryOptions::max_disconnection), for up to 10,000 rooms of a namespace.
 pub struct ShardedRedisAdapter {
