@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::Path;
+use std::ffi::OsStr;
 
 use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
@@ -9,6 +9,7 @@ use crate::echo;
 use crate::http;
 use crate::instructions;
 use crate::process::{self, Placement};
+use crate::redis;
 use crate::servers::{Server, redis_clients};
 use crate::socketio;
 use crate::timers;
@@ -24,6 +25,9 @@ commands:
   http           CPU time, system calls and memory of the HTTP servers
   instructions [echo|http|ws]
                  user instructions per round trip, under callgrind
+  redis [commands|socketio]
+                 CPU time of the Redis clients, and of Socket.IO servers in a
+                 cluster over Redis
   socketio       CPU time, system calls and memory of the Socket.IO servers
   timers         the cost of a timer while a million are pending
   tls            CPU time, system calls and memory of the echo servers with TLS
@@ -81,6 +85,8 @@ pub(crate) fn run() -> Result<()> {
         ["instructions", table @ ("echo" | "http" | "ws")] => {
             instructions::run(&options, Some(table))
         }
+        ["redis"] => redis::run(&options, None),
+        ["redis", part] => redis::run(&options, Some(part)),
         ["socketio"] => socketio::run(&options),
         ["timers"] => timers::run(&options),
         ["tls"] => tls::run(&options),
@@ -102,7 +108,7 @@ pub(crate) fn run() -> Result<()> {
             let server =
                 Server::by_name(name).with_context(|| format!("no server is called {name:?}"))?;
             process::follow_parent()?;
-            server.serve(words.get(2).map(Path::new))
+            server.serve(words.get(2).map(OsStr::new))
         }
         _ => bail!("which benchmark?\n\n{USAGE}"),
     }

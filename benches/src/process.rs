@@ -1,7 +1,7 @@
 //! Server processes: starting, placing and stopping them.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -120,11 +120,26 @@ impl ServerProcess {
         Self::start_under(&[], server, identity)
     }
 
+    /// Starts a server that needs the URL of a Redis server.
+    pub(crate) fn start_with_redis(server: Server, url: &str) -> Result<Self> {
+        Self::spawn(&[], server, Some(url.as_ref()), None)
+    }
+
     /// Starts `server` under the command `wrapper`, which must execute the server in the same
     /// process.
     pub(crate) fn start_under(
         wrapper: &[OsString],
         server: Server,
+        identity: Option<&Identity>,
+    ) -> Result<Self> {
+        let file = identity.map(|identity| identity.file().as_os_str());
+        Self::spawn(wrapper, server, file, identity)
+    }
+
+    fn spawn(
+        wrapper: &[OsString],
+        server: Server,
+        argument: Option<&OsStr>,
         identity: Option<&Identity>,
     ) -> Result<Self> {
         let program = env::current_exe().context("finding this program's file failed")?;
@@ -133,7 +148,7 @@ impl ServerProcess {
         let child = Command::new(&words[0])
             .args(&words[1..])
             .args(["serve", server.name()])
-            .args(identity.map(Identity::file))
+            .args(argument)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

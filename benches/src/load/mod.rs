@@ -24,7 +24,9 @@ pub(crate) use self::frames::PATH;
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;
-pub(crate) use self::socketio::{Acks, Broadcasts, Clients, Connects};
+pub(crate) use self::socketio::{
+    Acks, Broadcasts, Clients, ClusterBroadcasts, ClusterClients, Connects,
+};
 
 /// The length of a request to an echo server, and of its response, in bytes.
 pub(crate) const REQUEST: usize = 64;

@@ -6,6 +6,7 @@ mod connection;
 mod floor;
 mod http;
 mod mio;
+mod redis;
 mod socketio;
 mod tokio;
 mod tokio_rustls;
@@ -14,6 +15,7 @@ mod uptick_tls;
 mod websocket;
 mod workers;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -26,6 +28,8 @@ use crate::identity::Identity;
 
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
+pub(crate) use self::redis::node_socketio::versions as node_socketio_redis_versions;
+pub(crate) use self::redis::{DONE as COMMANDS_DONE, Mode as CommandMode, PIPELINE};
 pub(crate) use self::socketio::node::version as node_socketio_version;
 pub(crate) use self::socketio::socketioxide::LOCK_FILE as SOCKETIOXIDE_LOCK_FILE;
 pub(crate) use self::websocket::node::version as node_ws_version;
@@ -70,7 +74,12 @@ pub(crate) enum Server {
     Socketioxide,
     NodeSocketIo,
     Workers(WorkersSetup),
+    RedisBus,
     Redis,
+    RedisRs,
+    UptickRedis,
+    UptickSocketIoRedis,
+    NodeSocketIoRedis,
 }
 
 impl Server {
@@ -117,6 +126,13 @@ impl Server {
     pub(crate) const SOCKETIO: &[Self] =
         &[Self::UptickSocketIo, Self::Socketioxide, Self::NodeSocketIo];
 
+    /// The Redis clients, in the order of the table; the one with which ours is compared first.
+    pub(crate) const REDIS_CLIENTS: &[Self] = &[Self::RedisRs, Self::UptickRedis];
+
+    /// The Socket.IO servers of a cluster over Redis, in the order of the table; the one with which ours is compared first.
+    pub(crate) const SOCKETIO_REDIS: &[Self] =
+        &[Self::NodeSocketIoRedis, Self::UptickSocketIoRedis];
+
     /// Returns the name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -149,7 +165,12 @@ impl Server {
             Self::Socketioxide => "socketioxide",
             Self::NodeSocketIo => "node-socketio",
             Self::Workers(setup) => setup.name(),
-            Self::Redis => "redis",
+            Self::RedisBus => "redis",
+            Self::Redis => "redis-server",
+            Self::RedisRs => "redis-rs",
+            Self::UptickRedis => "uptick-redis",
+            Self::UptickSocketIoRedis => "uptick-socketio-redis",
+            Self::NodeSocketIoRedis => "node-socketio-redis",
         }
     }
 
@@ -163,7 +184,9 @@ impl Server {
             Self::WEBSOCKET,
             Self::PUBLISHING,
             Self::SOCKETIO,
-            &[Self::Redis],
+            Self::REDIS_CLIENTS,
+            Self::SOCKETIO_REDIS,
+            &[Self::RedisBus, Self::Redis],
         ];
         let workers = WorkersSetup::ALL.iter().map(|setup| Self::Workers(*setup));
         let mut servers = tables.into_iter().flatten().copied().chain(workers);
@@ -179,7 +202,10 @@ impl Server {
             Self::UptickHttps => Some("uptick-tls"),
             Self::UptickPublish => Some("uptick-websocket"),
             Self::Workers(_) => Some("uptick-workers"),
-            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs | Self::Redis => None,
+            Self::Node | Self::NodeWs | Self::Bun | Self::BunWs => None,
+            Self::RedisBus | Self::Redis | Self::NodeSocketIoRedis => None,
+            Self::RedisRs => Some("redis"),
+            Self::UptickSocketIoRedis => Some("uptick-socketio"),
             // These servers have their own dependencies.
             Self::Socketioxide | Self::NodeSocketIo => None,
             _ => Some(self.name()),
@@ -190,7 +216,14 @@ impl Server {
     pub(crate) fn is_native(self) -> bool {
         !matches!(
             self,
-            Self::Node | Self::NodeWs | Self::NodeSocketIo | Self::Bun | Self::BunWs | Self::Redis
+            Self::Node
+                | Self::NodeWs
+                | Self::NodeSocketIo
+                | Self::NodeSocketIoRedis
+                | Self::Bun
+                | Self::BunWs
+                | Self::RedisBus
+                | Self::Redis
         )
     }
 
@@ -201,7 +234,10 @@ impl Server {
             Self::Node => node_version().is_some(),
             Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
             Self::Bun | Self::BunWs => bun_version().is_some(),
-            Self::Redis => redis_version().is_some(),
+            Self::RedisBus | Self::Redis => redis_version().is_some(),
+            Self::NodeSocketIoRedis => {
+                node_version().is_some() && node_socketio_redis_versions().is_some()
+            }
             Self::Socketioxide => socketio::socketioxide::is_built(),
             Self::NodeSocketIo => node_version().is_some() && node_socketio_version().is_some(),
             _ => true,
@@ -213,9 +249,12 @@ impl Server {
         (Self::TLS.contains(&self) || Self::HTTPS.contains(&self)).then_some(identity)
     }
 
-    /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key.
-    pub(crate) fn serve(self, identity: Option<&Path>) -> Result<()> {
-        let identity = || identity.with_context(|| format!("{} needs a PEM file", self.name()));
+    /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key, Redis clients the URL of the server.
+    pub(crate) fn serve(self, argument: Option<&OsStr>) -> Result<()> {
+        let identity = || {
+            let file = argument.map(Path::new);
+            file.with_context(|| format!("{} needs a PEM file", self.name()))
+        };
         match self {
             Self::Floor => floor::serve::<connection::Echo>(),
             Self::Mio => mio::serve(),
@@ -246,7 +285,12 @@ impl Server {
             Self::Socketioxide => socketio::socketioxide::serve(),
             Self::NodeSocketIo => socketio::node::serve(),
             Self::Workers(setup) => workers::serve(setup),
-            Self::Redis => workers::redis::serve(),
+            Self::RedisBus => workers::redis::serve(),
+            Self::Redis => redis::server::serve(),
+            Self::RedisRs => redis::redis_rs::serve(argument),
+            Self::UptickRedis => redis::client::serve(argument),
+            Self::UptickSocketIoRedis => redis::uptick_socketio::serve(argument),
+            Self::NodeSocketIoRedis => redis::node_socketio::serve(argument),
         }
     }
 }

@@ -22,7 +22,7 @@ const LONG: u64 = 1024;
 const ALONE: u64 = 20;
 
 const SERVERS: &[Server] = &[
-    Server::Redis,
+    Server::RedisBus,
     Server::Workers(WorkersSetup::Processes(4)),
     Server::Workers(WorkersSetup::Threads(4)),
 ];

@@ -4,6 +4,7 @@
 mod acks;
 mod broadcasts;
 mod client;
+mod cluster;
 mod connects;
 
 use std::cell::RefCell;
@@ -14,6 +15,7 @@ use anyhow::Result;
 pub(crate) use self::acks::Acks;
 pub(crate) use self::broadcasts::Broadcasts;
 use self::client::{Buffer, Client};
+pub(crate) use self::cluster::{ClusterBroadcasts, ClusterClients};
 pub(crate) use self::connects::Connects;
 use super::round_trips::ReadinessPoller;
 use super::socket::Dialer;

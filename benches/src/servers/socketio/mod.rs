@@ -6,4 +6,4 @@ pub(super) mod socketioxide;
 pub(super) mod uptick;
 
 /// The interval of pings, long enough that none is sent during a measurement.
-const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(3600);
+pub(super) const PING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(3600);
