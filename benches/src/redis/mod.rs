@@ -19,11 +19,11 @@ use crate::servers::{PIPELINE, Server, node_socketio_redis_versions, node_versio
 const PERCENTILE: f64 = 20.0;
 /// Files besides the connections.
 const SPARE_FILES: u64 = 256;
-/// How long to wait until Redis listens, and until all servers have subscribed.
+/// Maximum time until Redis listens, and until all servers have subscribed.
 const START: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(10);
 
-/// How much of everything.
+/// The sizes of a run.
 struct Plan {
     rounds: usize,
     /// Commands one at a time, and pipelined.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::super::round_trips::Waiter;
+use super::super::round_trips::ReadinessPoller;
 use super::super::socket::Dialer;
 use super::super::{Exchange, Load, Target, frames};
 use super::CONTROL;
@@ -13,7 +13,7 @@ use super::client::{Buffer, Client};
 
 /// Clients of several servers that have joined the same namespace.
 pub(crate) struct ClusterClients {
-    waiter: Waiter,
+    waiter: ReadinessPoller,
     buffer: Buffer,
     all: Vec<Client>,
     namespace: &'static str,
@@ -31,7 +31,7 @@ impl ClusterClients {
         count: usize,
         namespace: &'static str,
     ) -> Result<SharedClusterClients> {
-        let waiter = Waiter::new()?;
+        let waiter = ReadinessPoller::new()?;
         let mut all = Vec::new();
         for target in targets {
             let mut dialer = Dialer::new(target.clone(), Exchange::Echo);

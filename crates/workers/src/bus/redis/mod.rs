@@ -1,7 +1,7 @@
 //! The transport to the workers of other machines: publish/subscribe of a Redis server.
 //!
-//! A message costs one `PUBLISH`, whoever receives it; Redis copies it to each worker that has subscribed to its channel. All commands of an
-//! iteration of the loop are sent with one system call. A worker discards the messages of its own group: they have come by another transport.
+//! A message costs one `PUBLISH`, regardless of its receivers; Redis copies it to each worker that has subscribed to its channel. All commands of an
+//! iteration of the loop are sent with one system call. A worker discards the messages of its own group: they arrive by another transport.
 
 mod message;
 mod options;
