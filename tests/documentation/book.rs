@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{files, root, sources};
+use crate::{contains_word, files, root, sources};
 
 /// The programs of the tutorial are examples, which are compiled and tested.
 #[test]
@@ -39,6 +39,7 @@ fn the_tutorial_contains_its_programs_unchanged() {
 #[test]
 fn the_items_of_the_glossary_exist() {
     let glossary = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
+    let texts = SourceTexts::read();
     let mut checked = 0;
     for row in glossary
         .lines()
@@ -59,7 +60,7 @@ fn the_items_of_the_glossary_exist() {
                 false => root().join("crates"),
             };
             assert!(
-                declares(&folder, name),
+                texts.declare(&folder, name),
                 "the glossary lists {item}, which is not declared"
             );
             checked += 1;
@@ -74,7 +75,7 @@ fn the_items_of_the_glossary_exist() {
 fn the_functions_and_files_of_the_architecture_exist() {
     const OTHER_NAMES: [&str; 2] = ["close_notify", "epoll_wait"];
     let crates = root().join("crates");
-    let paths = sources(&crates);
+    let texts = SourceTexts::read();
     let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
     let mut checked = 0;
     let mut in_diagram = false;
@@ -88,9 +89,9 @@ fn the_functions_and_files_of_the_architecture_exist() {
             let is_function =
                 last.contains('_') && last.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             let exists = if name.ends_with(".rs") {
-                paths.iter().any(|path| path.ends_with(name))
+                texts.0.iter().any(|(path, _)| path.ends_with(name))
             } else if is_function && !OTHER_NAMES.contains(&name) {
-                declares(&crates, last)
+                texts.declare(&crates, last)
             } else {
                 continue;
             };
@@ -104,19 +105,29 @@ fn the_functions_and_files_of_the_architecture_exist() {
     assert!(checked > 40, "only {checked} names were found");
 }
 
-/// Returns `true` if a source file below `folder` declares an item or is a module with that name.
-fn declares(folder: &Path, name: &str) -> bool {
-    let is_module = |path: &Path| path.file_stem() == Some(OsStr::new(name));
-    let kinds = ["struct", "enum", "trait", "type", "mod", "fn", "const"];
-    let declarations = kinds.map(|kind| format!("{kind} {name}"));
-    sources(folder).iter().any(|file| {
-        let text = fs::read_to_string(file).unwrap();
-        let is_declared = declarations.iter().any(|it| {
-            text.match_indices(it.as_str()).any(|(at, _)| {
-                let next = text[at + it.len()..].chars().next();
-                !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
-            })
+/// The Rust files of the crates with their texts.
+struct SourceTexts(Vec<(PathBuf, String)>);
+
+impl SourceTexts {
+    fn read() -> SourceTexts {
+        let files = sources(&root().join("crates")).into_iter();
+        let texts = files.map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            (file, text)
         });
-        is_module(file) || is_declared || text.contains(&format!("{name} = \""))
-    }) || folder.ends_with(name)
+        SourceTexts(texts.collect())
+    }
+
+    /// Returns `true` if a source file below `folder` declares an item or is a module with that name.
+    fn declare(&self, folder: &Path, name: &str) -> bool {
+        let kinds = ["struct", "enum", "trait", "type", "mod", "fn", "const"];
+        let declarations = kinds.map(|kind| format!("{kind} {name}"));
+        let event = format!("{name} = \"");
+        let mut files = self.0.iter().filter(|(file, _)| file.starts_with(folder));
+        files.any(|(file, text)| {
+            let is_module = file.file_stem() == Some(OsStr::new(name));
+            let is_declared = declarations.iter().any(|it| contains_word(text, it));
+            is_module || is_declared || text.contains(&event)
+        }) || folder.ends_with(name)
+    }
 }

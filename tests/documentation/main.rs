@@ -63,3 +63,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     }
     all
 }
+
+/// Returns `true` if a text contains a word or a phrase that is not a part of a longer word.
+fn contains_word(text: &str, word: &str) -> bool {
+    let is_boundary = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| {
+        is_boundary(text[..at].chars().next_back())
+            && is_boundary(text[at + word.len()..].chars().next())
+    })
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{pages, root, sources};
+use crate::{contains_word, pages, root, sources};
 
 /// Words with which no doc comment begins: it would be a clause instead of a noun phrase or a verb.
 const OPENINGS: [&str; 18] = [
@@ -58,13 +58,7 @@ fn prose(line: &str) -> String {
 
 /// Returns the first of [`WORDS`] in a text.
 fn banned_word(text: &str) -> Option<&'static str> {
-    let is_boundary = |c: Option<char>| !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    WORDS.into_iter().find(|word| {
-        text.match_indices(word).any(|(at, _)| {
-            is_boundary(text[..at].chars().next_back())
-                && is_boundary(text[at + word.len()..].chars().next())
-        })
-    })
+    WORDS.into_iter().find(|word| contains_word(text, word))
 }
 
 fn place(file: &Path, line: usize) -> String {

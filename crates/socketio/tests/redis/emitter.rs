@@ -66,7 +66,7 @@ fn the_servers_handle_all_messages_of_an_emitter() {
             .volatile()
             .compress(false)
             .emit("both", &());
-        emitter.to("r").except("r").emit("nobody", &());
+        emitter.to("r").except("r").emit("excluded", &());
         emitter.sockets_join(["new"]);
         emitter.to("r").sockets_leave(["r"]);
         emitter.server_side_emit("hi", "there");
