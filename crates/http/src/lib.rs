@@ -30,6 +30,7 @@ mod into_response;
 mod json;
 #[doc(hidden)]
 pub mod marker;
+mod message;
 mod middleware;
 mod mount;
 #[cfg(feature = "multipart")]

@@ -1,30 +1,26 @@
-//! An HTTP/1 connection: its requests are handled one after the other.
-//!
-//! Cost of a request that is received complete and answered immediately: the head is copied from the read buffer into the exchange, and
-//! the response is written directly into the send buffer. There is no table lookup, no allocation and no clock call; all requests of one
-//! read share one write.
-//!
-//! ```text
-//! accept ─→ head ─→ exchange ─→ response ─→ rest of the body is discarded ─→ next head
-//!                                            (64 KiB at most, otherwise close)
-//! ```
-//!
-//! Each file depends only on those before it: `state`, `deadlines`, `probe`, `output`, `input`, `requests`, `expiry`, `transport`,
-//! `session`.
+//! The connections of a server.
 
 mod date;
-mod deadlines;
-mod expiry;
-mod flags;
-mod input;
-mod output;
+mod http1;
 mod owned_headers;
-mod probe;
-mod requests;
-mod session;
-mod shutdown;
-mod state;
-mod transport;
 
-pub(crate) use session::serve;
-pub(crate) use shutdown::{abort_all, drain};
+use std::rc::Rc;
+
+use uptick_socket::Connection;
+
+use crate::site::Service;
+
+/// Serves HTTP on a connection.
+pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
+    http1::serve(conn, service);
+}
+
+/// Ends each connection of a server after its current exchanges.
+pub(crate) fn drain(service: &Rc<Service>) {
+    http1::drain(service);
+}
+
+/// Closes the remaining connections of a server, and returns their number.
+pub(crate) fn abort_all(service: &Rc<Service>) -> usize {
+    http1::abort_all(service) + service.abort_upgraded()
+}

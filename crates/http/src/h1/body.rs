@@ -4,12 +4,12 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::chunked::{ChunkedOutput, ChunkedState};
-use super::fields::Trailers;
 use super::input::InputBuffer;
-use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
+use crate::message::fields::Trailers;
+use crate::message::invalid::InvalidMessage;
 
 const TRAILERS_TOO_LARGE: InvalidMessage = InvalidMessage::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 
-use super::invalid::InvalidMessage;
 use super::limits::Limits;
-use super::text::is_token;
+use crate::message::invalid::InvalidMessage;
+use crate::message::text::is_token;
 
 /// The expected next part of a chunk. The parts of extensions follow the grammar of RFC 9112, section 7.1.1:
 ///

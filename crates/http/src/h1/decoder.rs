@@ -5,14 +5,14 @@ use http::StatusCode;
 
 use super::body::{BodyDecoder, BodyPart};
 use super::chunked::ChunkedState;
-use super::fields::Trailers;
 use super::input::InputBuffer;
-use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::parse;
-use super::request_head::{BodyLength, HeadParts, RequestHead};
-use super::text::is_token;
+use crate::message::fields::Trailers;
+use crate::message::invalid::InvalidMessage;
+use crate::message::request_head::{BodyLength, HeadParts, RequestHead};
+use crate::message::text::is_token;
 
 /// Number of empty lines before a request that are ignored (RFC 9112, section 2.2).
 const MAX_EMPTY_LINES: u8 = 2;

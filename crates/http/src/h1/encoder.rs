@@ -3,8 +3,8 @@
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::request_head::Version;
-use super::text::end_of_text;
+use crate::message::request_head::Version;
+use crate::message::text::end_of_text;
 
 /// The interim response for `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -1,9 +1,9 @@
 //! Fields that determine the framing of a message and the persistence of its connection.
 
-use super::invalid::InvalidMessage;
-use super::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
-use super::target::{check_authority, is_plain_authority};
-use super::text::is_token;
+use crate::message::invalid::InvalidMessage;
+use crate::message::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
+use crate::message::target::{check_authority, is_plain_authority};
+use crate::message::text::is_token;
 
 use http::StatusCode;
 

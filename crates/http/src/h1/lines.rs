@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::invalid::InvalidMessage;
+use crate::message::invalid::InvalidMessage;
 
 /// The search position in a section. No byte is searched twice, however the section is split.
 #[derive(Clone, Copy, Debug, Default)]

@@ -18,26 +18,21 @@
 //! assert!(decoder.next(&limits).is_none() && decoder.is_idle());
 //! ```
 
-mod block;
 mod body;
 mod chunked;
 pub mod client;
 mod decoder;
 mod encoder;
-mod fields;
 mod framing;
 mod input;
 mod interim;
-mod invalid;
-#[cfg(not(feature = "simd"))]
-mod lanes;
 mod limits;
 mod lines;
 mod parse;
-mod request_head;
-mod target;
-mod text;
 
+pub use crate::message::{
+    BodyLength, Fields, InvalidMessage, RequestHead, TargetForm, Trailers, Version,
+};
 pub use decoder::{Decoder, Event};
 #[doc(hidden)]
 pub use encoder::RESPONSE_START;
@@ -45,8 +40,5 @@ pub(crate) use encoder::write_plain;
 pub use encoder::{
     CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
 };
-pub use fields::{Fields, Trailers};
 pub use interim::write_interim;
-pub use invalid::InvalidMessage;
 pub use limits::Limits;
-pub use request_head::{BodyLength, RequestHead, TargetForm, Version};

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
-use super::block::Block;
-use super::fields::Trailers;
 use super::framing::RequestFraming;
-use super::invalid::InvalidMessage;
 use super::limits::Limits;
 use super::lines::count_work;
-use super::request_head::{HeadParts, RequestHead, Span, Version};
-use super::target;
-use super::text::{TOKEN, end_of, end_of_long, end_of_text};
+use crate::message::block::Block;
+use crate::message::fields::Trailers;
+use crate::message::invalid::InvalidMessage;
+use crate::message::request_head::{HeadParts, RequestHead, Span, Version};
+use crate::message::target;
+use crate::message::text::{TOKEN, end_of, end_of_long, end_of_text};
 
 const MALFORMED_LINE: InvalidMessage = InvalidMessage::bad("the request line is malformed");
 const MALFORMED_NAME: InvalidMessage = InvalidMessage::bad("a header name is malformed");

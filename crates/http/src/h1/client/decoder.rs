@@ -6,11 +6,11 @@ use http::{Method, StatusCode};
 use super::response_head::{BodyLength, RequestKind, ResponseHead, check_first_line};
 use crate::h1::body::{BodyDecoder, BodyPart};
 use crate::h1::chunked::ChunkedState;
-use crate::h1::fields::Trailers;
 use crate::h1::input::InputBuffer;
-use crate::h1::invalid::InvalidMessage;
 use crate::h1::limits::Limits;
 use crate::h1::lines::Lines;
+use crate::message::fields::Trailers;
+use crate::message::invalid::InvalidMessage;
 
 /// The error for a response whose head, or whose first line, exceeds its limit.
 pub const HEAD_TOO_LONG: InvalidMessage = InvalidMessage::new(

@@ -5,7 +5,7 @@ use http::{HeaderMap, Method};
 
 use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, is_owned, write_decimal};
 use crate::h1::parse;
-use crate::h1::target::check_authority;
+use crate::message::target::check_authority;
 
 /// The framing of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::h1::fields::{Fields, to_header_map};
 use crate::h1::framing::ResponseFraming;
-use crate::h1::invalid::InvalidMessage;
 use crate::h1::parse;
-use crate::h1::request_head::{BodyLength as Delimiter, Span, Version};
-use crate::h1::text::end_of_text;
+use crate::message::fields::{Fields, to_header_map};
+use crate::message::invalid::InvalidMessage;
+use crate::message::request_head::{BodyLength as Delimiter, Span, Version};
+use crate::message::text::end_of_text;
 
 /// The error for a response with a malformed status line: the server speaks another protocol, or another version of HTTP.
 pub const MALFORMED_LINE: InvalidMessage = InvalidMessage::new(

@@ -7,7 +7,7 @@ use uptick_stream::FileRange;
 
 use super::flags::ConnectionFlags;
 use super::state::{ConnectionState, HttpConnection};
-use super::{date, owned_headers};
+use crate::connection::{date, owned_headers};
 use crate::exchange::{
     BodyPiece, BodyProgress, Exchange, ExchangeTransport, Head, ResponseProgress,
 };

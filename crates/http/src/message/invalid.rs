@@ -22,11 +22,11 @@ impl InvalidMessage {
         self.reason
     }
 
-    pub(super) const fn new(status: StatusCode, reason: &'static str) -> InvalidMessage {
+    pub(crate) const fn new(status: StatusCode, reason: &'static str) -> InvalidMessage {
         InvalidMessage { status, reason }
     }
 
-    pub(super) const fn bad(reason: &'static str) -> InvalidMessage {
+    pub(crate) const fn bad(reason: &'static str) -> InvalidMessage {
         InvalidMessage::new(StatusCode::BAD_REQUEST, reason)
     }
 }

@@ -7,11 +7,11 @@ use wide::{CmpEq as _, CmpGt as _, i8x16};
 use super::lanes::i8x16;
 
 /// Size of a block, in bytes.
-pub(super) const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// A block of 16 bytes. The methods that test bytes return a bit mask, with the first byte in the lowest bit.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     bytes: &'a [u8; WIDTH],
     lanes: i8x16,
 }
@@ -19,13 +19,13 @@ pub(super) struct Block<'a> {
 impl<'a> Block<'a> {
     /// Returns the block that starts at `at`, or `None` if fewer than 16 bytes follow.
     #[inline(always)]
-    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Block<'a>> {
+    pub(crate) fn at(bytes: &'a [u8], at: usize) -> Option<Block<'a>> {
         bytes.get(at..)?.first_chunk().map(Block::of)
     }
 
     /// Splits off the first block, or returns `None` if there are fewer than 16 bytes.
     #[inline(always)]
-    pub(super) fn split(bytes: &'a [u8]) -> Option<(Block<'a>, &'a [u8])> {
+    pub(crate) fn split(bytes: &'a [u8]) -> Option<(Block<'a>, &'a [u8])> {
         let (bytes, rest) = bytes.split_first_chunk()?;
         Some((Block::of(bytes), rest))
     }
@@ -40,49 +40,49 @@ impl<'a> Block<'a> {
 
     /// Returns the byte at `place`, modulo the size of the block.
     #[inline(always)]
-    pub(super) fn byte(self, place: usize) -> u8 {
+    pub(crate) fn byte(self, place: usize) -> u8 {
         self.bytes[place % WIDTH]
     }
 
     /// Returns the mask of control characters.
     #[inline(always)]
-    pub(super) fn controls(self) -> u32 {
+    pub(crate) fn controls(self) -> u32 {
         bits(!self.is_beyond(0, 0x1f) | self.is(0x7f))
     }
 
     /// Returns the mask of all bytes other than visible ASCII characters.
     #[inline(always)]
-    pub(super) fn invisible(self) -> u32 {
+    pub(crate) fn invisible(self) -> u32 {
         bits(self.is_beyond(0x21, 0x7e))
     }
 
     /// Returns the mask of all bytes other than visible ASCII characters, and of `?` and `#`.
     #[inline(always)]
-    pub(super) fn non_path(self) -> u32 {
+    pub(crate) fn non_path(self) -> u32 {
         bits(self.is_beyond(0x21, 0x7e) | self.is(b'?') | self.is(b'#'))
     }
 
     /// Returns the mask of all bytes other than letters and hyphens.
     #[inline(always)]
-    pub(super) fn non_plain_name(self) -> u32 {
+    pub(crate) fn non_plain_name(self) -> u32 {
         bits(self.is_not_letter() & !self.is(b'-'))
     }
 
     /// Returns the mask of all bytes other than digits.
     #[inline(always)]
-    pub(super) fn non_digits(self) -> u32 {
+    pub(crate) fn non_digits(self) -> u32 {
         bits(self.is_beyond(b'0', b'9'))
     }
 
     /// Returns the mask of all bytes other than letters, digits, hyphens and dots.
     #[inline(always)]
-    pub(super) fn non_plain_host(self) -> u32 {
+    pub(crate) fn non_plain_host(self) -> u32 {
         bits(self.is_not_letter() & self.is_beyond(b'0', b'9') & self.is_beyond(b'-', b'.'))
     }
 
     /// Returns the mask of line feeds.
     #[inline(always)]
-    pub(super) fn line_feeds(self) -> u32 {
+    pub(crate) fn line_feeds(self) -> u32 {
         bits(self.is(b'\n'))
     }
 

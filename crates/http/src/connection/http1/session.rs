@@ -1,4 +1,4 @@
-//! HTTP as the session of a connection.
+//! HTTP/1 as the session of a connection.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use super::state::HttpConnection;
 use crate::exchange;
 use crate::site::Service;
 
-/// Serves HTTP on a connection.
+/// Serves HTTP/1 on a connection.
 pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     let http = HttpConnection::new(conn, service, &HttpDriver);
     conn.set_allow_half_open(true);

@@ -10,7 +10,7 @@ use super::flags::ConnectionFlags;
 use super::state::{ConnectionState, HttpConnection};
 use crate::site::Service;
 
-/// Ends each connection of a server after its current exchange. Idle connections end after pending input has been read; new ones get a
+/// Ends each HTTP/1 connection of a server after its current exchange. Idle connections end after pending input has been read; new ones get a
 /// short time for their request.
 pub(crate) fn drain(service: &Rc<Service>) {
     for http in connections_of(service) {
@@ -46,13 +46,13 @@ fn end_idle(service: &Rc<Service>) {
     }
 }
 
-/// Closes the remaining connections of a server, and returns their number.
+/// Closes the remaining HTTP/1 connections of a server, and returns their number.
 pub(crate) fn abort_all(service: &Rc<Service>) -> usize {
     let left = connections_of(service);
     for http in &left {
         http.conn.close();
     }
-    left.len() + service.abort_upgraded()
+    left.len()
 }
 
 fn connections_of(service: &Rc<Service>) -> Vec<Rc<HttpConnection>> {

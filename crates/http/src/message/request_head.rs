@@ -43,20 +43,20 @@ pub enum TargetForm {
 
 /// A range of a head's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u32,
-    pub(super) end: u32,
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Span {
-    pub(super) const fn new(start: usize, end: usize) -> Span {
+    pub(crate) const fn new(start: usize, end: usize) -> Span {
         Span {
             start: start as u32,
             end: end as u32,
         }
     }
 
-    pub(super) fn range(self) -> Range<usize> {
+    pub(crate) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }
@@ -68,33 +68,33 @@ impl Span {
 /// [`to_header_map`]: RequestHead::to_header_map
 #[derive(Clone, Debug)]
 pub struct RequestHead {
-    pub(super) bytes: Vec<u8>,
-    pub(super) method: Method,
-    pub(super) parts: HeadParts,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) method: Method,
+    pub(crate) parts: HeadParts,
 }
 
 /// The positions of the parts of a head in its bytes, and the properties set by its fields.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeadParts {
-    pub(super) body: BodyLength,
-    pub(super) target: Span,
-    pub(super) path: Span,
+pub(crate) struct HeadParts {
+    pub(crate) body: BodyLength,
+    pub(crate) target: Span,
+    pub(crate) path: Span,
     /// Starts after the question mark. Empty at position 0 if there is no query.
-    pub(super) query: Span,
+    pub(crate) query: Span,
     /// Empty at position 0 if there is no host.
-    pub(super) host: Span,
+    pub(crate) host: Span,
     /// Start of the fields.
-    pub(super) fields: u32,
-    pub(super) version: Version,
-    pub(super) form: TargetForm,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
-    pub(super) upgrade: bool,
+    pub(crate) fields: u32,
+    pub(crate) version: Version,
+    pub(crate) form: TargetForm,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) upgrade: bool,
 }
 
 impl HeadParts {
     /// The initial value, before a head is parsed.
-    pub(super) const NONE: HeadParts = HeadParts {
+    pub(crate) const NONE: HeadParts = HeadParts {
         body: BodyLength::None,
         target: Span { start: 0, end: 0 },
         path: Span { start: 0, end: 0 },

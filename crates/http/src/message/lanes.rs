@@ -6,11 +6,11 @@ use std::ops::{Add, BitAnd, BitOr, Not};
 /// Sixteen signed bytes. A comparison sets all bits of a byte, or none.
 #[derive(Clone, Copy, Debug)]
 #[allow(non_camel_case_types, reason = "same name as the type in `wide`")]
-pub(super) struct i8x16([i8; 16]);
+pub(crate) struct i8x16([i8; 16]);
 
 impl i8x16 {
     #[inline(always)]
-    pub(super) fn new(bytes: [i8; 16]) -> Self {
+    pub(crate) fn new(bytes: [i8; 16]) -> Self {
         i8x16(bytes)
     }
 
@@ -20,18 +20,18 @@ impl i8x16 {
     }
 
     #[inline(always)]
-    pub(super) fn cmp_eq(self, other: Self) -> Self {
+    pub(crate) fn cmp_eq(self, other: Self) -> Self {
         self.zip(other, |a, b| -i8::from(a == b))
     }
 
     #[inline(always)]
-    pub(super) fn cmp_gt(self, other: Self) -> Self {
+    pub(crate) fn cmp_gt(self, other: Self) -> Self {
         self.zip(other, |a, b| -i8::from(a > b))
     }
 
     /// Returns the sign of each byte as a bit, with the first byte in the lowest bit.
     #[inline(always)]
-    pub(super) fn move_mask(self) -> i32 {
+    pub(crate) fn move_mask(self) -> i32 {
         let signs = self.0.iter().enumerate();
         signs.fold(0, |bits, (at, byte)| bits | i32::from(*byte < 0) << at)
     }

@@ -14,7 +14,7 @@ const MALFORMED: InvalidMessage = InvalidMessage::bad("the target of the request
 
 /// Parses a target that starts with a path at `start`, stores the ranges of its path and query, and returns its end.
 #[inline(always)]
-pub(super) fn path(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
+pub(crate) fn path(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
     let end = end_of_long(&PATH, Block::non_path, bytes, start);
     parts.path = Span::new(start, end);
     match bytes.get(end) {
@@ -32,7 +32,7 @@ fn query(bytes: &[u8], start: usize, parts: &mut HeadParts) -> usize {
 
 /// Checks that the rest of the target after its path is a query without a fragment.
 #[inline(always)]
-pub(super) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), InvalidMessage> {
+pub(crate) fn check_query(bytes: &[u8], parts: &HeadParts) -> Result<(), InvalidMessage> {
     match parts.query.start {
         0 => Ok(()),
         start => check_no_fragment(&bytes[start as usize - 1..parts.query.end as usize]),
@@ -50,7 +50,7 @@ fn check_no_fragment(text: &[u8]) -> Result<(), InvalidMessage> {
 }
 
 /// Parses a target that does not start with a path.
-pub(super) fn non_path(
+pub(crate) fn non_path(
     method: &Method,
     bytes: &[u8],
     start: usize,
@@ -103,7 +103,7 @@ fn parse_form(
 
 /// Returns the position of the first character at or after `at` that is not allowed in a target, or of the end.
 #[inline]
-pub(super) fn end_of_visible(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn end_of_visible(bytes: &[u8], at: usize) -> usize {
     end_of_long(&VISIBLE, Block::invisible, bytes, at)
 }
 
@@ -118,7 +118,7 @@ fn after_scheme(target: &[u8]) -> Option<usize> {
 /// Returns `true` if the authority from `start` to `end` of `bytes` is valid and fits into one block, as most do. If it returns `false`,
 /// [`check_authority`] decides.
 #[inline(always)]
-pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool {
+pub(crate) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool {
     let Some(block) = Block::at(bytes, start) else {
         return false;
     };
@@ -138,7 +138,7 @@ pub(super) fn is_plain_authority(bytes: &[u8], start: usize, end: usize) -> bool
 /// This is stricter than RFC 3986: it refuses user information, future IP address formats, and sub-delimiters, which host names do not
 /// contain and other parsers may treat as the end of the host.
 #[inline]
-pub(super) fn check_authority(authority: &[u8]) -> Option<bool> {
+pub(crate) fn check_authority(authority: &[u8]) -> Option<bool> {
     let host_end = end_of(&HOST, authority, 0);
     let host_end = match authority.get(host_end) {
         None => return Some(false),

@@ -14,7 +14,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(lines: &'a [u8]) -> Fields<'a> {
+    pub(crate) fn new(lines: &'a [u8]) -> Fields<'a> {
         Fields { lines }
     }
 
@@ -27,7 +27,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the value of the next field with this name.
-    pub(super) fn next_of(&mut self, name: &str) -> Option<&'a [u8]> {
+    pub(crate) fn next_of(&mut self, name: &str) -> Option<&'a [u8]> {
         loop {
             let is_requested = self.lines.get(name.len()) == Some(&b':')
                 && self.lines[..name.len()].eq_ignore_ascii_case(name.as_bytes());
@@ -66,7 +66,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// Returns the fields of a section as a map, whose values are slices of the section.
-pub(super) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
+pub(crate) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes());
@@ -87,7 +87,7 @@ pub struct Trailers {
 }
 
 impl Trailers {
-    pub(super) fn new(section: Bytes) -> Trailers {
+    pub(crate) fn new(section: Bytes) -> Trailers {
         Trailers { section }
     }
 

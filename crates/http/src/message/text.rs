@@ -3,11 +3,11 @@
 use super::block::Block;
 
 /// A set of characters.
-pub(super) type Set = [bool; 256];
+pub(crate) type Set = [bool; 256];
 
 /// Returns the position of the first character at or after `at` that is not in a set, or of the end.
 #[inline(always)]
-pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
+pub(crate) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let length = rest.iter().position(|&byte| !set[usize::from(byte)]);
     at + length.unwrap_or(rest.len())
@@ -16,7 +16,7 @@ pub(super) fn end_of(set: &Set, bytes: &[u8], at: usize) -> usize {
 /// Same as [`end_of`], but searches by blocks, for text that is often long. `stops` returns the mask of the bytes that are not in the set.
 /// The mask may have further bytes; then the caller continues with [`end_of`].
 #[inline(always)]
-pub(super) fn end_of_long<'a>(
+pub(crate) fn end_of_long<'a>(
     set: &Set,
     stops: impl Fn(Block<'a>) -> u32,
     bytes: &'a [u8],
@@ -35,7 +35,7 @@ pub(super) fn end_of_long<'a>(
 
 /// Returns the position of the first character at or after `at` that is not allowed in a line, or of the end.
 #[inline(always)]
-pub(super) fn end_of_text(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn end_of_text(bytes: &[u8], at: usize) -> usize {
     let end = end_of_long(&TEXT, Block::controls, bytes, at);
     match bytes.get(end) {
         Some(b'\t') => end_of_text_with_tabs(bytes, end),
@@ -52,12 +52,12 @@ fn end_of_text_with_tabs(bytes: &[u8], mut at: usize) -> usize {
 }
 
 /// Returns `true` if a token may contain this character (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
 /// The characters allowed in tokens.
-pub(super) static TOKEN: Set = alphanumeric_and(b"!#$%&'*+-.^_`|~");
+pub(crate) static TOKEN: Set = alphanumeric_and(b"!#$%&'*+-.^_`|~");
 
 /// All but the control characters. The tab, which a line may contain, is handled separately.
 static TEXT: Set = {
@@ -71,7 +71,7 @@ static TEXT: Set = {
 };
 
 /// Returns the set of letters, digits and `others`.
-pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
+pub(crate) const fn alphanumeric_and(others: &[u8]) -> Set {
     let mut set = [false; 256];
     let mut byte = 0;
     while byte < set.len() {
@@ -87,7 +87,7 @@ pub(super) const fn alphanumeric_and(others: &[u8]) -> Set {
 }
 
 /// Returns the set of visible ASCII characters without `others`.
-pub(super) const fn visible_except(others: &[u8]) -> Set {
+pub(crate) const fn visible_except(others: &[u8]) -> Set {
     let mut set = [false; 256];
     let mut byte = 0;
     while byte < set.len() {
