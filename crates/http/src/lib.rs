@@ -23,6 +23,7 @@ mod extract;
 mod form;
 mod forwarded;
 pub mod h1;
+pub mod h2;
 mod handler;
 mod health;
 mod https_redirect;
