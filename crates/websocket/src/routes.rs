@@ -317,7 +317,9 @@ pub(crate) fn opened(admission: Admission, route: Rc<RouteContext>, accept: Acce
             }
         })
     };
-    response = response.header("sec-websocket-accept", accept_value);
+    if let Some(accept_value) = accept_value {
+        response = response.header("sec-websocket-accept", accept_value);
+    }
     if let Some(protocol) = protocol {
         response = response.header("sec-websocket-protocol", protocol);
     }

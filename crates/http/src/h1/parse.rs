@@ -12,6 +12,7 @@ use crate::message::invalid::InvalidMessage;
 use crate::message::request_head::{HeadParts, RequestHead, Span, Version};
 use crate::message::target;
 use crate::message::text::{TOKEN, end_of, end_of_long, end_of_text};
+use crate::message::{FORBIDDEN_TRAILER, is_forbidden_in_trailers};
 
 const MALFORMED_LINE: InvalidMessage = InvalidMessage::bad("the request line is malformed");
 const MALFORMED_NAME: InvalidMessage = InvalidMessage::bad("a header name is malformed");
@@ -299,14 +300,10 @@ pub(super) fn fields(
 
 /// Checks the trailers of a body. The section is complete and ends with an empty line.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, InvalidMessage> {
-    let forbidden = ["Content-Length", "Transfer-Encoding", "Host"];
     fields(&section, |line, colon, _| {
         let name = line.get(..colon).unwrap_or_default();
-        let is_forbidden = |forbidden: &&str| name.eq_ignore_ascii_case(forbidden.as_bytes());
-        match forbidden.iter().any(is_forbidden) {
-            true => Err(InvalidMessage::bad(
-                "a trailer has a name that is not allowed in trailers",
-            )),
+        match is_forbidden_in_trailers(name) {
+            true => Err(FORBIDDEN_TRAILER),
             false => Ok(()),
         }
     })?;

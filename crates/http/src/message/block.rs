@@ -30,8 +30,9 @@ impl<'a> Block<'a> {
         Some((Block::of(bytes), rest))
     }
 
+    /// Returns the block with these bytes.
     #[inline(always)]
-    fn of(bytes: &'a [u8; WIDTH]) -> Block<'a> {
+    pub(crate) fn of(bytes: &'a [u8; WIDTH]) -> Block<'a> {
         Block {
             bytes,
             lanes: i8x16::new(bytes.map(u8::cast_signed)),
@@ -66,6 +67,12 @@ impl<'a> Block<'a> {
     #[inline(always)]
     pub(crate) fn non_plain_name(self) -> u32 {
         bits(self.is_not_letter() & !self.is(b'-'))
+    }
+
+    /// Returns the mask of all bytes other than lower-case letters and hyphens.
+    #[inline(always)]
+    pub(crate) fn non_plain_lower_name(self) -> u32 {
+        bits(self.is_beyond(b'a', b'z') & !self.is(b'-'))
     }
 
     /// Returns the mask of all bytes other than digits.
@@ -151,6 +158,10 @@ mod tests {
         assert_bits(
             |block| block.non_plain_name(),
             |byte| !byte.is_ascii_alphabetic() && byte != b'-',
+        );
+        assert_bits(
+            |block| block.non_plain_lower_name(),
+            |byte| !byte.is_ascii_lowercase() && byte != b'-',
         );
         assert_bits(
             |block| block.non_plain_host(),

@@ -78,7 +78,7 @@ pub(crate) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
     map
 }
 
-/// The trailers of a chunked body (RFC 9112, section 7.1.2).
+/// The trailers of a body (RFC 9112, section 7.1.2; RFC 9113, section 8.1).
 ///
 /// They are never merged into the headers: otherwise a sender could add headers after they were checked.
 #[derive(Clone, Debug)]

@@ -8,27 +8,29 @@ use memchr::memchr;
 
 use super::fields::{Fields, to_header_map};
 
-/// An HTTP version with the message format of RFC 9112.
+/// An HTTP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0.
     Http10,
     /// HTTP/1.1, and higher minor versions, which are treated as 1.1 (RFC 9110, section 2.5).
     Http11,
+    /// HTTP/2 (RFC 9113).
+    Http2,
 }
 
-/// The framing of a request body (RFC 9112, section 6).
+/// The framing of a request body (RFC 9112, section 6; RFC 9113, section 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
     /// No body.
     None,
     /// `Content-Length`, with the number of bytes, which may be 0.
     Bytes(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// A body of unknown length: `Transfer-Encoding: chunked`, or HTTP/2 without `Content-Length`.
     Chunked,
 }
 
-/// The form of a request target (RFC 9112, section 3.2).
+/// The form of a request target (RFC 9112, section 3.2). In HTTP/2, the target is `:path`, or `:authority` for `CONNECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetForm {
     /// A path with an optional query: `/where?q=now`.
@@ -59,6 +61,10 @@ impl Span {
     pub(crate) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
+
+    pub(crate) fn shifted(self, by: usize) -> Span {
+        Span::new(self.start as usize + by, self.end as usize + by)
+    }
 }
 
 /// The head of a request: its validated first line and fields.
@@ -85,6 +91,8 @@ pub(crate) struct HeadParts {
     pub(crate) host: Span,
     /// Start of the fields.
     pub(crate) fields: u32,
+    /// Start of the value of `:protocol`, which follows the empty line; 0 if there is none.
+    pub(crate) protocol: u32,
     pub(crate) version: Version,
     pub(crate) form: TargetForm,
     pub(crate) keep_alive: bool,
@@ -101,6 +109,7 @@ impl HeadParts {
         query: Span { start: 0, end: 0 },
         host: Span { start: 0, end: 0 },
         fields: 0,
+        protocol: 0,
         version: Version::Http11,
         form: TargetForm::Origin,
         keep_alive: true,
@@ -171,8 +180,8 @@ impl RequestHead {
         (self.parts.query.start > 0).then(|| self.text(self.parts.query))
     }
 
-    /// Returns the requested authority, a host and an optional port: from the target if it has one, otherwise from `Host` (RFC 9112,
-    /// 3.3). Returns `None` for an HTTP/1.0 request without `Host`, and an empty string if `Host` is empty.
+    /// Returns the requested authority, a host and an optional port: from the target or `:authority` if there is one, otherwise from
+    /// `Host` (RFC 9112, 3.3; RFC 9113, 8.3.1). Returns `None` for an HTTP/1.0 request without `Host`, and an empty string if `Host` is empty.
     pub fn host(&self) -> Option<&str> {
         (self.parts.host.start > 0).then(|| self.text(self.parts.host))
     }
@@ -188,7 +197,8 @@ impl RequestHead {
         self.parts.body
     }
 
-    /// Returns `true` if the client may send another request on this connection (RFC 9112, section 9.3).
+    /// Returns `true` if the client may send another request on this connection (RFC 9112, section 9.3). Always
+    /// `true` for HTTP/2.
     pub fn keep_alive(&self) -> bool {
         self.parts.keep_alive
     }
@@ -198,9 +208,17 @@ impl RequestHead {
         self.parts.expects_continue
     }
 
-    /// Returns `true` if the client requests an upgrade to a protocol named in `Upgrade` (RFC 9110, section 7.8).
+    /// Returns `true` if the client requests an upgrade: to a protocol named in `Upgrade` (RFC 9110, section 7.8), or in HTTP/2 by an
+    /// extended `CONNECT` ([`protocol`](RequestHead::protocol)).
     pub fn is_upgrade(&self) -> bool {
         self.parts.upgrade
+    }
+
+    /// Returns the protocol that an extended `CONNECT` request of HTTP/2 requests for its stream, such as `websocket` (RFC 8441). The
+    /// [method](RequestHead::method) of such a request is `GET`, as for an upgrade in HTTP/1.
+    pub fn protocol(&self) -> Option<&str> {
+        let start = self.parts.protocol as usize;
+        (start > 0).then(|| self.text(Span::new(start, self.bytes.len())))
     }
 
     /// Returns `true` if the client accepts trailers after the response body (`TE: trailers`; RFC 9110, section 10.1.4).
@@ -213,7 +231,7 @@ impl RequestHead {
 
     /// Returns all fields in order.
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.bytes[self.parts.fields as usize..])
+        Fields::new(&self.as_bytes()[self.parts.fields as usize..])
     }
 
     /// Returns the first value of a field. Names are case-insensitive.
@@ -227,26 +245,37 @@ impl RequestHead {
         std::iter::from_fn(move || fields.next_of(name))
     }
 
-    /// Returns `true` if the request requests an upgrade and its `Upgrade` lists all protocols of the comma-separated list `protocols`.
-    /// Names are compared case-insensitively, versions exactly.
+    /// Returns `true` if the request requests an upgrade and its `Upgrade` header, or in HTTP/2 its
+    /// [protocol](RequestHead::protocol), lists all protocols of the comma-separated list `protocols`. Names are compared
+    /// case-insensitively, versions exactly.
     pub fn lists_upgrades(&self, protocols: &[u8]) -> bool {
+        let mut protocols = protocols
+            .split(|&byte| byte == b',')
+            .map(<[u8]>::trim_ascii);
+        if let Some(requested) = self.protocol() {
+            return protocols.all(|protocol| is_same_protocol(requested.as_bytes(), protocol));
+        }
         self.is_upgrade()
-            && protocols.split(|&byte| byte == b',').all(|protocol| {
+            && protocols.all(|protocol| {
                 self.fields_of("upgrade")
                     .flat_map(|value| value.split(|&byte| byte == b','))
-                    .any(|listed| is_same_protocol(listed.trim_ascii(), protocol.trim_ascii()))
+                    .any(|listed| is_same_protocol(listed.trim_ascii(), protocol))
             })
     }
 
     /// Returns the fields as a map, whose values share one copy of the head.
     pub fn to_header_map(&self) -> HeaderMap {
-        let head = Bytes::copy_from_slice(&self.bytes);
+        let head = Bytes::copy_from_slice(self.as_bytes());
         to_header_map(&head, Fields::new(&head[self.parts.fields as usize..]))
     }
 
-    /// Returns the bytes of the head, from the method to the empty line.
+    /// Returns the bytes of the head, from the method to the empty line. The head of an HTTP/2 request is written as in HTTP/1, with
+    /// the version `HTTP/2`, `:authority` as `host`, and the names in lower case.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        match self.parts.protocol {
+            0 => &self.bytes,
+            end => self.bytes.get(..end as usize).unwrap_or_default(),
+        }
     }
 
     fn text(&self, span: Span) -> &str {

@@ -463,7 +463,7 @@ mod tests {
             "HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {protocol}\r\n\
              Sec-WebSocket-Extensions: {extension}\r\n\r\nrest",
-            offer.accept()
+            offer.accept().unwrap()
         );
         let agreed = result_of(request, &response).unwrap().unwrap();
         assert_eq!(agreed.protocol.as_deref(), Some("superchat"));

@@ -68,7 +68,7 @@ impl Refusal {
 /// ).into());
 /// let Some(h1::Event::Head(head)) = decoder.next(&Limits::default()) else { panic!("no head") };
 /// let offer = server::check(&head).unwrap();
-/// assert_eq!(offer.accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// assert_eq!(offer.accept().as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
 /// assert_eq!(offer.choose(["superchat", "other"]), Some("superchat"));
 /// ```
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub struct Offer {
     head: RequestHead,
 }
 
-/// Checks whether a request is a valid WebSocket handshake (RFC 6455, section 4.2.1). It does not check the client or the origin.
+/// Checks whether a request is a valid WebSocket handshake (RFC 6455, section 4.2.1; RFC 8441 for HTTP/2). It does not check the client or the origin.
 ///
 /// # Errors
 ///
@@ -92,10 +92,10 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
             reason: "a WebSocket handshake uses GET",
         });
     }
-    if head.version() != Version::Http11 {
+    if head.version() == Version::Http10 {
         return Err(Refusal::bad("a WebSocket needs HTTP/1.1"));
     }
-    if is_head || !head.is_upgrade() || !has_token(head, "upgrade", "websocket") {
+    if is_head || !head.lists_upgrades(b"websocket") {
         return Err(Refusal::upgrade(
             &[("Upgrade", "websocket")],
             "the request is not a WebSocket handshake",
@@ -111,7 +111,8 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
             "the version of the WebSocket protocol is not 13",
         ));
     }
-    if !one(head, "sec-websocket-key").is_some_and(is_key) {
+    // In HTTP/2, the pseudo-header `:protocol` replaces the key (RFC 8441, section 5).
+    if head.protocol().is_none() && !one(head, "sec-websocket-key").is_some_and(is_key) {
         return Err(Refusal::bad(
             "Sec-WebSocket-Key is not a single key of 16 bytes in Base64",
         ));
@@ -130,10 +131,13 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
 }
 
 impl Offer {
-    /// Returns the value of `Sec-WebSocket-Accept`.
-    pub fn accept(&self) -> String {
+    /// Returns the value of `Sec-WebSocket-Accept`; `None` in HTTP/2, which does not use it.
+    pub fn accept(&self) -> Option<String> {
+        if self.head.protocol().is_some() {
+            return None;
+        }
         let key = self.head.field("sec-websocket-key").unwrap_or_default();
-        accept_key(str::from_utf8(key).unwrap_or_default())
+        Some(accept_key(str::from_utf8(key).unwrap_or_default()))
     }
 
     /// Returns the subprotocols offered by the client, preferred ones first (RFC 6455, section 1.9).
@@ -190,12 +194,6 @@ fn tokens<'a>(head: &'a RequestHead, name: &'a str) -> impl Iterator<Item = Opti
                 .ok()
                 .filter(|_| element.iter().all(|&byte| is_token(byte)))
         })
-}
-
-fn has_token(head: &RequestHead, name: &str, wanted: &str) -> bool {
-    tokens(head, name)
-        .flatten()
-        .any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
 fn extensions(head: &RequestHead) -> Result<Vec<Extension<'_>>, Malformed> {

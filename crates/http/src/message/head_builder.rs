@@ -1,0 +1,604 @@
+//! Heads of HTTP/2 requests, built from decoded fields (RFC 9113, section 8.3).
+//!
+//! The fields are written as the text of an HTTP/1 head, so that the look-up of headers is the same for both versions:
+//!
+//! ```text
+//! GET /path?query HTTP/2          from :method and :path
+//! host: example.com               from :authority
+//! name: value                     the other fields
+//!                                 the empty line
+//! ```
+//!
+//! Nothing is allocated if the head has enough memory from its previous request.
+
+use http::{Method, StatusCode};
+
+use super::field_name::FieldKind;
+use super::invalid::InvalidMessage;
+use super::request_head::{BodyLength, HeadParts, RequestHead, Span, TargetForm, Version};
+use super::target::{self, check_authority};
+use super::text::{self, TOKEN, end_of};
+
+bitflags::bitflags! {
+    /// The fields of a head that were received, and their properties.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Received: u16 {
+        const METHOD = 1 << 0;
+        const PATH = 1 << 1;
+        const SCHEME = 1 << 2;
+        const AUTHORITY = 1 << 3;
+        const PROTOCOL = 1 << 4;
+        const HOST = 1 << 5;
+        const LENGTH = 1 << 6;
+        const EXPECTS_CONTINUE = 1 << 7;
+        const EXPECTS_OTHER = 1 << 8;
+        /// There are several cookie lines.
+        const COOKIES_APART = 1 << 9;
+        /// The first line was written: no pseudo-header follows.
+        const FIRST_LINE = 1 << 10;
+    }
+}
+
+/// The pseudo-headers of a request other than `CONNECT`. `:authority` is optional.
+const USUAL: Received = Received::METHOD
+    .union(Received::PATH)
+    .union(Received::SCHEME);
+
+/// The settings that determine whether a head is valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadRules {
+    /// `true` if `:protocol` is allowed: the server has sent `SETTINGS_ENABLE_CONNECT_PROTOCOL` (RFC 8441).
+    pub(crate) connect_protocol: bool,
+    /// Maximum size of the first line, in bytes, without its line ending. A longer line is answered with 414.
+    pub(crate) request_line: usize,
+}
+
+/// A builder of the head of an HTTP/2 request.
+///
+/// [`field`](HeadBuilder::field) is called for each field of the block in order, and then [`finish`](HeadBuilder::finish), which
+/// returns the first error. After an error, the contents of the head are unspecified.
+#[derive(Debug)]
+pub(crate) struct HeadBuilder<'a> {
+    /// Until the first line is written, `head.bytes` contains the values of the pseudo-headers in the order received.
+    head: &'a mut RequestHead,
+    rules: HeadRules,
+    error: Option<InvalidMessage>,
+    received: Received,
+    /// Position of the value of `:path` until the first line is written.
+    path: Span,
+    /// Position of the value of `:authority` until the first line is written.
+    authority: Span,
+    /// The default port of the scheme, with its colon.
+    default_port: &'static [u8],
+    /// The value of `:protocol`, which few requests have.
+    protocol: Vec<u8>,
+    /// End of the last cookie line, with its line ending.
+    cookie_end: usize,
+    length: u64,
+}
+
+const DUPLICATE: InvalidMessage =
+    InvalidMessage::bad("there is more than one pseudo-header of the same name");
+const BAD_METHOD: InvalidMessage = InvalidMessage::bad("the pseudo-header :method is malformed");
+const BAD_PATH: InvalidMessage = InvalidMessage::bad("the pseudo-header :path is malformed");
+const BAD_SCHEME: InvalidMessage = InvalidMessage::bad("the pseudo-header :scheme is malformed");
+const BAD_HOST: InvalidMessage = InvalidMessage::bad(
+    "the pseudo-header :authority or the Host header is not a host with an optional port",
+);
+const BAD_PROTOCOL: InvalidMessage =
+    InvalidMessage::bad("the pseudo-header :protocol is malformed");
+const UNEXPECTED_PROTOCOL: InvalidMessage =
+    InvalidMessage::bad("the pseudo-header :protocol is not allowed");
+const UNKNOWN: InvalidMessage = InvalidMessage::bad("a pseudo-header is not known");
+const LATE: InvalidMessage = InvalidMessage::bad("a pseudo-header follows a header");
+const INCOMPLETE: InvalidMessage = InvalidMessage::bad("a pseudo-header is missing");
+const BAD_CONNECT: InvalidMessage = InvalidMessage::bad(
+    "a CONNECT request does not consist of :method and :authority, with a host and a port",
+);
+const CONNECTION_SPECIFIC: InvalidMessage =
+    InvalidMessage::bad("a header is not allowed in HTTP/2: it describes a connection of HTTP/1");
+const SEVERAL_HOSTS: InvalidMessage = InvalidMessage::bad("there is more than one Host header");
+const OTHER_HOST: InvalidMessage =
+    InvalidMessage::bad("the Host header differs from the pseudo-header :authority");
+const NO_HOST: InvalidMessage =
+    InvalidMessage::bad("there is neither the pseudo-header :authority nor a Host header");
+const LINE_TOO_LONG: InvalidMessage =
+    InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
+
+impl<'a> HeadBuilder<'a> {
+    /// Creates a builder that replaces the contents of `head`.
+    #[inline]
+    pub(crate) fn new(head: &'a mut RequestHead, rules: HeadRules) -> HeadBuilder<'a> {
+        head.bytes.clear();
+        head.method = Method::GET;
+        head.parts = HeadParts {
+            version: Version::Http2,
+            ..HeadParts::NONE
+        };
+        HeadBuilder {
+            head,
+            rules,
+            error: None,
+            received: Received::empty(),
+            path: Span::default(),
+            authority: Span::default(),
+            default_port: b":",
+            protocol: Vec::new(),
+            cookie_end: 0,
+            length: 0,
+        }
+    }
+
+    /// Adds a field. `static_name` is the index of an entry with this name in the static table of HPACK, or 0. Fields after an error are
+    /// ignored.
+    #[inline]
+    pub(crate) fn field(&mut self, name: &[u8], value: &[u8], static_name: u8) {
+        if self.error.is_none()
+            && let Err(error) = self.add(name, value, static_name)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    /// Completes the head. `end` is `true` if no body follows: the block has the flag `END_STREAM`.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a field, or of the head as a whole.
+    pub(crate) fn finish(mut self, end: bool) -> Result<(), InvalidMessage> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if !self.received.contains(Received::FIRST_LINE) {
+            self.write_first_line()?;
+        }
+        if self.received.contains(Received::COOKIES_APART) {
+            self.join_cookies();
+        }
+        if !self
+            .received
+            .intersects(Received::AUTHORITY | Received::HOST)
+        {
+            return Err(NO_HOST);
+        }
+        self.head.bytes.extend_from_slice(b"\r\n");
+        let unusual = Received::LENGTH | Received::EXPECTS_OTHER | Received::PROTOCOL;
+        match end && !self.received.intersects(unusual) {
+            // The other parts keep their defaults.
+            true => Ok(()),
+            false => self.finish_any(end),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, name: &[u8], value: &[u8], static_name: u8) -> Result<(), InvalidMessage> {
+        let kind = FieldKind::of(name, static_name);
+        match kind {
+            FieldKind::Method => self.method(value),
+            FieldKind::Path => self.path(value),
+            FieldKind::Scheme => self.scheme(value),
+            FieldKind::Authority => self.authority(value),
+            FieldKind::Protocol => self.protocol(value),
+            FieldKind::OtherPseudo => Err(UNKNOWN),
+            _ => self.header(kind, name, value, static_name),
+        }
+    }
+
+    /// Records the name of a pseudo-header.
+    #[inline]
+    fn begin(&mut self, name: Received) -> Result<(), InvalidMessage> {
+        if self.received.intersects(name | Received::FIRST_LINE) {
+            return Err(match self.received.contains(Received::FIRST_LINE) {
+                true => LATE,
+                false => DUPLICATE,
+            });
+        }
+        self.received |= name;
+        Ok(())
+    }
+
+    /// Keeps the value of a pseudo-header until the first line is written.
+    #[inline]
+    fn keep(&mut self, value: &[u8]) -> Span {
+        let start = self.head.bytes.len();
+        self.head.bytes.extend_from_slice(value);
+        Span::new(start, start + value.len())
+    }
+
+    #[inline]
+    fn method(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        self.begin(Received::METHOD)?;
+        if value != b"GET" {
+            if value.is_empty() || end_of(&TOKEN, value, 0) != value.len() {
+                return Err(BAD_METHOD);
+            }
+            self.head.method = Method::from_bytes(value).map_err(|_| BAD_METHOD)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn path(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        self.begin(Received::PATH)?;
+        match value.first() {
+            Some(b'/') => {
+                if target::path(value, 0, &mut self.head.parts) != value.len() {
+                    return Err(BAD_PATH);
+                }
+                target::check_query(value, &self.head.parts)?;
+            }
+            _ if value == b"*" => {
+                self.head.parts.path = Span::new(0, 1);
+                self.head.parts.form = TargetForm::Asterisk;
+            }
+            _ => return Err(BAD_PATH),
+        }
+        self.path = self.keep(value);
+        Ok(())
+    }
+
+    #[inline]
+    fn scheme(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        self.begin(Received::SCHEME)?;
+        match value {
+            b"https" => self.default_port = b":443",
+            b"http" => self.default_port = b":80",
+            _ => {
+                // RFC 3986, section 3.1.
+                let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                if !value.first().is_some_and(u8::is_ascii_alphabetic)
+                    || !value.iter().all(is_scheme)
+                {
+                    return Err(BAD_SCHEME);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn authority(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        self.begin(Received::AUTHORITY)?;
+        check_host(value)?;
+        self.authority = self.keep(value);
+        Ok(())
+    }
+
+    #[cold]
+    fn protocol(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        self.begin(Received::PROTOCOL)?;
+        if !self.rules.connect_protocol {
+            return Err(UNEXPECTED_PROTOCOL);
+        }
+        // A name as in the Upgrade header, with an optional version (RFC 8441, section 4).
+        let mut parts = value.splitn(2, |&byte| byte == b'/');
+        if !parts.all(|part| !part.is_empty() && end_of(&TOKEN, part, 0) == part.len()) {
+            return Err(BAD_PROTOCOL);
+        }
+        self.protocol = value.to_vec();
+        Ok(())
+    }
+
+    /// Writes the first line and the host line from the pseudo-headers, in place of their values.
+    #[inline]
+    fn write_first_line(&mut self) -> Result<(), InvalidMessage> {
+        self.received |= Received::FIRST_LINE;
+        let mut target = self.path;
+        let has_protocol = self.received.contains(Received::PROTOCOL);
+        if has_protocol
+            || self.head.method == Method::CONNECT && self.received.contains(Received::METHOD)
+        {
+            self.check_connect()?;
+            if !has_protocol {
+                target = self.authority;
+            }
+        } else if !self.received.contains(USUAL) {
+            return Err(INCOMPLETE);
+        } else if self.head.parts.form == TargetForm::Asterisk
+            && self.head.method != Method::OPTIONS
+        {
+            return Err(BAD_PATH);
+        }
+        let RequestHead {
+            bytes,
+            method,
+            parts,
+        } = &mut *self.head;
+        let method = method.as_str().as_bytes();
+        let (kept, at) = (bytes.len(), method.len() + 1);
+        let target_end = at + target.range().len();
+        let line = target_end + VERSION.len() - 2;
+        if line > self.rules.request_line {
+            return Err(LINE_TOO_LONG);
+        }
+        bytes.reserve(2 * kept + at + VERSION.len() + HOST.len() + 2);
+        bytes.extend_from_slice(method);
+        bytes.push(b' ');
+        bytes.extend_from_within(target.range());
+        bytes.extend_from_slice(VERSION);
+        parts.fields = (line + 2) as u32;
+        if self.received.contains(Received::AUTHORITY) {
+            bytes.extend_from_slice(HOST);
+            bytes.extend_from_within(self.authority.range());
+            bytes.extend_from_slice(b"\r\n");
+            let start = line + 2 + HOST.len();
+            parts.host = Span::new(start, start + self.authority.range().len());
+        }
+        let end = bytes.len();
+        bytes.copy_within(kept..end, 0);
+        bytes.truncate(end - kept);
+        parts.target = Span::new(at, target_end);
+        if parts.form != TargetForm::Authority {
+            parts.path = parts.path.shifted(at);
+        }
+        if parts.query.start > 0 {
+            parts.query = parts.query.shifted(at);
+        }
+        Ok(())
+    }
+
+    /// Checks the pseudo-headers of a CONNECT request (RFC 9113, section 8.5), or of an extended one (RFC 8441, section 4).
+    #[cold]
+    fn check_connect(&mut self) -> Result<(), InvalidMessage> {
+        let extended = self.received.contains(Received::PROTOCOL);
+        let is_connect =
+            self.received.contains(Received::METHOD) && self.head.method == Method::CONNECT;
+        if !extended {
+            let authority = self.head.bytes.get(self.authority.range());
+            let has_port = check_authority(authority.unwrap_or_default()) == Some(true);
+            let others = Received::PATH | Received::SCHEME;
+            if self.received.intersects(others) || !has_port {
+                return Err(BAD_CONNECT);
+            }
+            self.head.parts.form = TargetForm::Authority;
+            return Ok(());
+        }
+        if !is_connect || self.head.parts.form != TargetForm::Origin {
+            return Err(BAD_PROTOCOL);
+        }
+        if !self.received.contains(USUAL | Received::AUTHORITY) {
+            return Err(INCOMPLETE);
+        }
+        // An upgrade in HTTP/1 is a GET request, and so the request finds the same route.
+        self.head.method = Method::GET;
+        Ok(())
+    }
+
+    /// Adds a header.
+    #[inline]
+    fn header(
+        &mut self,
+        kind: FieldKind,
+        name: &[u8],
+        value: &[u8],
+        static_name: u8,
+    ) -> Result<(), InvalidMessage> {
+        if !self.received.contains(Received::FIRST_LINE) {
+            self.write_first_line()?;
+        }
+        check_value(value)?;
+        match kind {
+            FieldKind::Other => {
+                if static_name == 0 {
+                    check_name(name)?;
+                }
+            }
+            FieldKind::Cookie => return self.cookie(value),
+            _ => {
+                if !self.record(kind, value)? {
+                    return Ok(());
+                }
+            }
+        }
+        self.write_line(name, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn write_line(&mut self, name: &[u8], value: &[u8]) {
+        let bytes = &mut self.head.bytes;
+        bytes.reserve(name.len() + value.len() + 4);
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Records a header that affects the request, and returns `true` if it is kept.
+    #[inline(never)]
+    fn record(&mut self, kind: FieldKind, value: &[u8]) -> Result<bool, InvalidMessage> {
+        match kind {
+            FieldKind::Host => return self.host(value),
+            FieldKind::ContentLength => {
+                let length = parse_length(value)?;
+                if self.received.contains(Received::LENGTH) {
+                    return match length == self.length {
+                        true => Ok(false),
+                        false => Err(InvalidMessage::bad(
+                            "there are several Content-Length headers with different values",
+                        )),
+                    };
+                }
+                self.length = length;
+                self.received |= Received::LENGTH;
+            }
+            FieldKind::Expect => {
+                self.received |= match value.eq_ignore_ascii_case(b"100-continue") {
+                    true => Received::EXPECTS_CONTINUE,
+                    false => Received::EXPECTS_OTHER,
+                };
+            }
+            FieldKind::Te if !value.eq_ignore_ascii_case(b"trailers") => {
+                return Err(CONNECTION_SPECIFIC);
+            }
+            FieldKind::Connection => return Err(CONNECTION_SPECIFIC),
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Records a `Host` header. It is kept if there is no `:authority`.
+    fn host(&mut self, value: &[u8]) -> Result<bool, InvalidMessage> {
+        if self.received.contains(Received::HOST) {
+            return Err(SEVERAL_HOSTS);
+        }
+        self.received |= Received::HOST;
+        if !self.received.contains(Received::AUTHORITY) {
+            check_host(value)?;
+            let start = self.head.bytes.len() + HOST.len();
+            self.head.parts.host = Span::new(start, start + value.len());
+            return Ok(true);
+        }
+        let authority = self.head.bytes.get(self.head.parts.host.range());
+        let authority = without_port(authority.unwrap_or_default(), self.default_port);
+        match authority.eq_ignore_ascii_case(without_port(value, self.default_port)) {
+            true => Ok(false),
+            false => Err(OTHER_HOST),
+        }
+    }
+
+    /// Adds cookies to the cookie line (RFC 9113, section 8.2.3).
+    #[inline]
+    fn cookie(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
+        let length = self.head.bytes.len();
+        if self.cookie_end == length {
+            self.head.bytes.truncate(length - 2);
+            self.head.bytes.reserve(value.len() + 4);
+            for part in [b"; ", value, b"\r\n"] {
+                self.head.bytes.extend_from_slice(part);
+            }
+        } else {
+            if self.cookie_end > 0 {
+                self.received |= Received::COOKIES_APART;
+            }
+            self.write_line(b"cookie", value);
+        }
+        self.cookie_end = self.head.bytes.len();
+        Ok(())
+    }
+
+    /// Replaces the cookie lines by one line at the end.
+    #[cold]
+    fn join_cookies(&mut self) {
+        let RequestHead { bytes, parts, .. } = &mut *self.head;
+        let fields = parts.fields as usize;
+        let mut lines = Vec::with_capacity(bytes.len());
+        lines.extend_from_slice(&bytes[..fields]);
+        let mut cookies = Vec::new();
+        for line in bytes[fields..].split_inclusive(|&byte| byte == b'\n') {
+            if let Some(value) = line.strip_prefix(COOKIE) {
+                let separator: &[u8] = if cookies.is_empty() { COOKIE } else { b"; " };
+                cookies.extend_from_slice(separator);
+                cookies.extend_from_slice(value.strip_suffix(b"\r\n").unwrap_or(value));
+            } else {
+                if line.starts_with(HOST) {
+                    let start = lines.len() + HOST.len();
+                    parts.host = Span::new(start, lines.len() + line.len() - 2);
+                }
+                lines.extend_from_slice(line);
+            }
+        }
+        bytes.clear();
+        for part in [&lines[..], &cookies, b"\r\n"] {
+            bytes.extend_from_slice(part);
+        }
+    }
+
+    /// Sets the properties of a request with a body, an expectation or a protocol.
+    #[inline(never)]
+    fn finish_any(&mut self, end: bool) -> Result<(), InvalidMessage> {
+        let RequestHead { bytes, parts, .. } = &mut *self.head;
+        let has_length = self.received.contains(Received::LENGTH);
+        if end && self.length > 0 {
+            return Err(InvalidMessage::bad(
+                "the request ends before the length of its Content-Length",
+            ));
+        }
+        let is_connect = parts.form == TargetForm::Authority || !self.protocol.is_empty();
+        if is_connect && self.length > 0 {
+            return Err(InvalidMessage::bad(
+                "a CONNECT request must not have a body",
+            ));
+        }
+        if self.received.contains(Received::EXPECTS_OTHER) {
+            return Err(InvalidMessage::new(
+                StatusCode::EXPECTATION_FAILED,
+                "the expectation in Expect is not supported",
+            ));
+        }
+        parts.body = match (has_length, end) {
+            // The data of the stream belongs to the protocol.
+            _ if !self.protocol.is_empty() => BodyLength::None,
+            (true, _) => BodyLength::Bytes(self.length),
+            (false, true) => BodyLength::None,
+            (false, false) => BodyLength::Chunked,
+        };
+        let has_body = !matches!(parts.body, BodyLength::None | BodyLength::Bytes(0));
+        parts.expects_continue = self.received.contains(Received::EXPECTS_CONTINUE) && has_body;
+        if !self.protocol.is_empty() {
+            parts.upgrade = true;
+            parts.protocol = bytes.len() as u32;
+            bytes.extend_from_slice(&self.protocol);
+        }
+        Ok(())
+    }
+}
+
+/// The end of a first line.
+const VERSION: &[u8] = b" HTTP/2\r\n";
+/// The start of the host line.
+const HOST: &[u8] = b"host: ";
+/// The start of a cookie line.
+const COOKIE: &[u8] = b"cookie: ";
+
+/// Checks the name of a field that is not in the static table. The names of HTTP/2 are in lower case (RFC 9113, section 8.2).
+#[inline]
+pub(super) fn check_name(name: &[u8]) -> Result<(), InvalidMessage> {
+    match text::is_lower_case_token(name) {
+        true => Ok(()),
+        false => Err(InvalidMessage::bad("a header name is malformed")),
+    }
+}
+
+/// Checks the value of a field (RFC 9113, section 8.2.1).
+#[inline]
+pub(super) fn check_value(value: &[u8]) -> Result<(), InvalidMessage> {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_space(value.first()) || is_space(value.last()) || !text::is_text(value) {
+        return Err(InvalidMessage::bad(
+            "a header value has characters that are not allowed there",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks a host with an optional port, which must not be empty.
+#[inline]
+fn check_host(host: &[u8]) -> Result<(), InvalidMessage> {
+    match !host.is_empty() && check_authority(host).is_some() {
+        true => Ok(()),
+        false => Err(BAD_HOST),
+    }
+}
+
+/// Returns a host without its port if that is empty or the default one (RFC 3986, section 6.2.3).
+fn without_port<'a>(host: &'a [u8], default_port: &[u8]) -> &'a [u8] {
+    let host = host.strip_suffix(default_port).unwrap_or(host);
+    host.strip_suffix(b":").unwrap_or(host)
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, InvalidMessage> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(InvalidMessage::bad("the Content-Length is not a number"));
+    }
+    let length = value.iter().try_fold(0u64, |length, digit| {
+        length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    length.ok_or(InvalidMessage::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the Content-Length is too large",
+    ))
+}
+
+#[cfg(test)]
+mod tests;
