@@ -16,11 +16,11 @@ const MAX_FIELDS: usize = 1000;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    pub(super) request_line: usize,
-    pub(super) header_section: usize,
-    pub(super) fields: usize,
+    pub(crate) request_line: usize,
+    pub(crate) header_section: usize,
+    pub(crate) fields: usize,
     pub(super) chunk_extensions: usize,
-    pub(super) trailer_section: usize,
+    pub(crate) trailer_section: usize,
 }
 
 impl Default for Limits {

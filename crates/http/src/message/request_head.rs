@@ -118,6 +118,13 @@ impl HeadParts {
     };
 }
 
+impl Default for RequestHead {
+    /// Creates an empty head, to be filled by [`h2::Connection::receive`](crate::h2::Connection::receive).
+    fn default() -> RequestHead {
+        RequestHead::new()
+    }
+}
+
 impl RequestHead {
     /// Creates an empty head, to be filled by [`read`](RequestHead::read).
     pub(crate) const fn new() -> RequestHead {

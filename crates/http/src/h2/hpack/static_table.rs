@@ -207,7 +207,7 @@ impl StaticName {
 
     /// Returns the first index with this name.
     #[inline]
-    pub(super) fn index(self) -> usize {
+    pub(in crate::h2) fn index(self) -> usize {
         usize::from(self.0.get())
     }
 

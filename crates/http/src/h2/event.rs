@@ -1,0 +1,63 @@
+//! Events of a connection.
+
+use bytes::BytesMut;
+use http::StatusCode;
+
+use super::error::{ConnectionError, ErrorCode};
+use super::streams::StreamKey;
+use crate::message::Trailers;
+
+/// An event of a [`Connection`](super::Connection).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The head of a request, which is in the `head` passed to [`receive`](super::Connection::receive).
+    Request {
+        /// The new stream.
+        stream: StreamKey,
+        /// `true` if the request has no body.
+        end: bool,
+    },
+    /// A request whose head exceeds a limit or has an expectation that is not supported. It is to be answered with `status`. The rest of
+    /// the request is discarded without events.
+    TooLarge {
+        /// The new stream.
+        stream: StreamKey,
+        /// The status of the response: 414, 417 or 431.
+        status: StatusCode,
+    },
+    /// A piece of a body.
+    Data {
+        /// The stream.
+        stream: StreamKey,
+        /// The bytes, which may be empty if `end` is `true`. They are to be [consumed](super::Connection::consumed).
+        bytes: BytesMut,
+        /// `true` if this is the end of the body.
+        end: bool,
+    },
+    /// The trailers after a body, which are its end.
+    Trailers {
+        /// The stream.
+        stream: StreamKey,
+        /// The trailers.
+        trailers: Trailers,
+    },
+    /// A stream was reset: by the peer, or because of an error of the peer. It is to be [removed](super::Connection::remove).
+    Reset {
+        /// The stream.
+        stream: StreamKey,
+        /// The error code.
+        code: ErrorCode,
+    },
+    /// The peer starts no more streams, or processes none above `last`.
+    GoAway {
+        /// The greatest identifier of a stream that the peer processed or may process.
+        last: u32,
+        /// The error code.
+        code: ErrorCode,
+    },
+    /// A window for sending has grown: there is a [pending stream](super::Connection::next_pending) that can be sent.
+    WindowOpened,
+    /// The connection failed. GOAWAY is queued as a control frame; the connection is to be closed after it was written. No event follows.
+    Closed(ConnectionError),
+}
