@@ -7,6 +7,7 @@ use lexopt::prelude::*;
 
 use crate::echo;
 use crate::http;
+use crate::http2;
 use crate::instructions;
 use crate::process::{self, Placement};
 use crate::redis;
@@ -23,7 +24,10 @@ usage: uptick-bench COMMAND [OPTIONS]
 commands:
   echo           CPU time, system calls and memory of the echo servers
   http           CPU time, system calls and memory of the HTTP servers
-  instructions [echo|http|ws]
+  http2 [requests|idle|websocket]
+                 CPU time, system calls and memory of the HTTP/2 servers, and
+                 WebSockets over HTTP/2
+  instructions [echo|http|http2|ws]
                  user instructions per round trip, under callgrind
   redis [commands|socketio]
                  CPU time of the Redis clients, and of Socket.IO servers in a
@@ -81,8 +85,10 @@ pub(crate) fn run() -> Result<()> {
     match words[..] {
         ["echo"] => echo::run(&options),
         ["http"] => http::run(&options),
+        ["http2"] => http2::run(&options, None),
+        ["http2", part] => http2::run(&options, Some(part)),
         ["instructions"] => instructions::run(&options, None),
-        ["instructions", table @ ("echo" | "http" | "ws")] => {
+        ["instructions", table @ ("echo" | "http" | "http2" | "ws")] => {
             instructions::run(&options, Some(table))
         }
         ["redis"] => redis::run(&options, None),

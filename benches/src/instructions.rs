@@ -8,8 +8,9 @@ use uptick::prelude::*;
 
 use crate::cli::Options;
 use crate::http;
+use crate::http2;
 use crate::identity::Identity;
-use crate::load::{Exchange, RoundTrips};
+use crate::load::{Exchange, Http2Echoes, Load, RequestStreams, RoundTrips, Target};
 use crate::machine;
 use crate::measure::callgrind;
 use crate::servers::Server;
@@ -17,6 +18,8 @@ use crate::table::Table;
 use crate::ws;
 
 const CONNECTIONS: usize = 64;
+/// The number of connections with many streams.
+const FEW_CONNECTIONS: usize = 8;
 
 /// An emitter, to measure the cost of an event without a socket.
 struct Source;
@@ -71,7 +74,7 @@ fn websocket_servers() -> impl Iterator<Item = Server> {
         .filter(|server| server.is_native())
 }
 
-/// Prints all tables, or only one of them: `echo`, `http` or `ws`.
+/// Prints all tables, or only one of them: `echo`, `http`, `http2` or `ws`.
 pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     if !callgrind::is_available() {
         println!("not measured: valgrind is not installed");
@@ -86,8 +89,8 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
 
     if wanted("echo") {
         let columns = [
-            ("round trip: 64 conns", CONNECTIONS, Exchange::Echo),
-            ("1 conn", 1, Exchange::Echo),
+            Column::of_exchange("round trip: 64 conns", CONNECTIONS, Exchange::Echo),
+            Column::of_exchange("1 conn", 1, Exchange::Echo),
         ];
         println!("{}", table(echo_servers(), &columns, trips, &identity)?);
         println!(
@@ -98,26 +101,31 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     }
     if wanted("http") {
         let columns = [
-            ("request over HTTP: 64 conns", CONNECTIONS, http::hello(1)),
-            ("pipelined", CONNECTIONS, http::hello(http::DEPTH)),
-            ("routed", CONNECTIONS, http::routed()),
+            Column::of_exchange("request over HTTP: 64 conns", CONNECTIONS, http::hello(1)),
+            Column::of_exchange("pipelined", CONNECTIONS, http::hello(http::DEPTH)),
+            Column::of_exchange("routed", CONNECTIONS, http::routed()),
         ];
         println!("{}", table(http_servers(), &columns, trips, &identity)?);
         measured.extend(http_servers().filter(|server| *server != Server::HttpFloor));
     }
+    if wanted("http2") {
+        let columns = http2::STREAMS.map(Column::of_streams);
+        let servers = http2::http_servers()?.present.into_iter();
+        let servers = servers.filter(|server| server.is_native());
+        println!("{}", table(servers, &columns, trips, &identity)?);
+        let columns = [ws::SHORT, ws::MEDIUM].map(Column::of_websocket);
+        let servers = http2::websocket_servers()?.present.into_iter();
+        println!("{}", table(servers, &columns, trips, &identity)?);
+    }
     if wanted("ws") {
+        let (short, medium) = (
+            Exchange::WebSocket(ws::SHORT),
+            Exchange::WebSocket(ws::MEDIUM),
+        );
         let columns = [
-            (
-                "message of 20 B: 64 conns",
-                CONNECTIONS,
-                Exchange::WebSocket(ws::SHORT),
-            ),
-            ("1 conn", 1, Exchange::WebSocket(ws::SHORT)),
-            (
-                "of 1 KiB: 64 conns",
-                CONNECTIONS,
-                Exchange::WebSocket(ws::MEDIUM),
-            ),
+            Column::of_exchange("message of 20 B: 64 conns", CONNECTIONS, short.clone()),
+            Column::of_exchange("1 conn", 1, short),
+            Column::of_exchange("of 1 KiB: 64 conns", CONNECTIONS, medium),
         ];
         println!(
             "{}",
@@ -130,15 +138,78 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
         2 * trips
     );
     let packages = measured.into_iter().filter_map(Server::package);
-    println!("\nMachine: {}", machine::describe(packages));
+    let description = match only {
+        Some("http2") => http2::versions(),
+        _ => machine::describe(packages),
+    };
+    println!("\nMachine: {description}");
     Ok(())
 }
 
-/// Builds a table with a row for each server. A column has a title, a number of connections and an
-/// exchange.
+/// Opens the connections of a load.
+type OpenLoad = Box<dyn Fn(&Target) -> Result<Box<dyn Load>>>;
+
+/// A column of a table.
+struct Column {
+    title: String,
+    /// The number of units in one exchange.
+    units: u64,
+    open: OpenLoad,
+}
+
+impl Column {
+    fn of_exchange(title: &str, connections: usize, exchange: Exchange) -> Self {
+        Self {
+            title: title.to_owned(),
+            units: exchange.requests(),
+            open: Box::new(move |target| {
+                let load = RoundTrips::open(target, exchange.clone(), connections)?;
+                Ok(Box::new(load))
+            }),
+        }
+    }
+
+    /// Requests over HTTP/2 with this number of streams at a time.
+    fn of_streams(streams: u32) -> Self {
+        let (connections, title) = match streams {
+            1 => (
+                CONNECTIONS,
+                format!("request over HTTP/2: 1 stream on each of {CONNECTIONS} conns"),
+            ),
+            _ => (
+                FEW_CONNECTIONS,
+                format!("{streams} streams on each of {FEW_CONNECTIONS} conns"),
+            ),
+        };
+        Self {
+            title,
+            units: streams.into(),
+            open: Box::new(move |target| {
+                Ok(Box::new(RequestStreams::open(
+                    target,
+                    streams,
+                    connections,
+                )?))
+            }),
+        }
+    }
+
+    /// WebSocket messages of this length over HTTP/2.
+    fn of_websocket(length: usize) -> Self {
+        Self {
+            title: format!("message of {length} B over HTTP/2"),
+            units: 1,
+            open: Box::new(move |target| {
+                Ok(Box::new(Http2Echoes::open(target, length, CONNECTIONS)?))
+            }),
+        }
+    }
+}
+
+/// Builds a table with a row for each server.
 fn table(
     servers: impl Iterator<Item = Server>,
-    columns: &[(&str, usize, Exchange)],
+    columns: &[Column],
     trips: u64,
     identity: &Identity,
 ) -> Result<Table> {
@@ -148,22 +219,22 @@ fn table(
         } else {
             ""
         };
-        format!("{prefix}{}", column.0)
+        format!("{prefix}{}", column.title)
     });
     let mut table = Table::new(["server".to_owned()].into_iter().chain(titles));
     for server in servers {
         eprintln!("running {} under callgrind", server.name());
         let mut row = vec![server.name().to_owned()];
-        for (_, connections, exchange) in columns {
+        for column in columns {
             let count = |trips| {
                 callgrind::instructions(server, server.identity(identity), trips, |process| {
-                    RoundTrips::open(process.target(), exchange.clone(), *connections)
+                    (column.open)(process.target())
                 })
                 .with_context(|| format!("running {} under callgrind failed", server.name()))
             };
             // Two runs that differ only in the number of round trips: their difference excludes the
             // start and the end of the process.
-            let trips = trips.next_multiple_of(exchange.requests());
+            let trips = trips.next_multiple_of(column.units);
             let difference = count(2 * trips)? as f64 - count(trips)? as f64;
             row.push(format!("{:.0}", difference / trips as f64));
         }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddrV4, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -15,10 +16,13 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::identity::Identity;
 use crate::load::Target;
-use crate::servers::Server;
+use crate::servers::{Server, ServerDirectory};
 
 /// The time within which a server must exit after the signal.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The time within which a server must listen after it has announced its address.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The first and the last CPU that the benchmark could run on before it was pinned.
 static CPUS: OnceLock<(usize, usize)> = OnceLock::new();
@@ -99,6 +103,23 @@ fn pin(cpu: usize) -> Result<()> {
 #[derive(Debug)]
 struct KillOnDrop(Child);
 
+impl KillOnDrop {
+    /// Waits until the process accepts connections.
+    fn wait_until_it_listens(&mut self, address: SocketAddrV4) -> Result<()> {
+        let deadline = Instant::now() + LISTEN_TIMEOUT;
+        while let Err(error) = TcpStream::connect(address) {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("it ended ({status})");
+            }
+            if Instant::now() > deadline {
+                return Err(error).context("it does not listen");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // The process may have ended already.
@@ -112,6 +133,8 @@ impl Drop for KillOnDrop {
 pub(crate) struct ServerProcess {
     child: KillOnDrop,
     target: Target,
+    /// Removed after the process has ended.
+    _directory: Option<ServerDirectory>,
 }
 
 impl ServerProcess {
@@ -122,7 +145,7 @@ impl ServerProcess {
 
     /// Starts a server that needs the URL of a Redis server.
     pub(crate) fn start_with_redis(server: Server, url: &str) -> Result<Self> {
-        Self::spawn(&[], server, Some(url.as_ref()), None)
+        Self::spawn(&[], server, Some(url.as_ref()), None, None)
     }
 
     /// Starts `server` under the command `wrapper`, which must execute the server in the same
@@ -132,8 +155,16 @@ impl ServerProcess {
         server: Server,
         identity: Option<&Identity>,
     ) -> Result<Self> {
-        let file = identity.map(|identity| identity.file().as_os_str());
-        Self::spawn(wrapper, server, file, identity)
+        let directory = match server.needs_directory() {
+            true => Some(ServerDirectory::new()?),
+            false => None,
+        };
+        let argument = match (&directory, identity) {
+            (Some(directory), _) => Some(directory.path().as_os_str().to_owned()),
+            (None, Some(identity)) => Some(identity.file().as_os_str().to_owned()),
+            (None, None) => None,
+        };
+        Self::spawn(wrapper, server, argument.as_deref(), identity, directory)
     }
 
     fn spawn(
@@ -141,6 +172,7 @@ impl ServerProcess {
         server: Server,
         argument: Option<&OsStr>,
         identity: Option<&Identity>,
+        directory: Option<ServerDirectory>,
     ) -> Result<Self> {
         let program = env::current_exe().context("finding this program's file failed")?;
         let mut words = wrapper.to_vec();
@@ -167,9 +199,15 @@ impl ServerProcess {
                 format!("{} printed {line:?} instead of its address", server.name())
             })?;
         let tls = identity.map(Identity::client).transpose()?;
+        if directory.is_some() {
+            child
+                .wait_until_it_listens(address)
+                .with_context(|| format!("starting {} failed", server.name()))?;
+        }
         Ok(Self {
             child,
             target: Target { address, tls },
+            _directory: directory,
         })
     }
 

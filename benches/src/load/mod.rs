@@ -4,6 +4,7 @@
 mod exchange;
 mod fan_out;
 mod frames;
+mod http2;
 mod idle;
 mod round_trips;
 mod session;
@@ -21,6 +22,7 @@ use rustls::ClientConfig;
 pub(crate) use self::exchange::Exchange;
 pub(crate) use self::fan_out::FanOut;
 pub(crate) use self::frames::PATH;
+pub(crate) use self::http2::{Http2Echoes, Http2IdleConnections, RequestStreams};
 pub(crate) use self::idle::IdleConnections;
 pub(crate) use self::round_trips::RoundTrips;
 pub(crate) use self::short::ShortConnections;

@@ -25,21 +25,26 @@ pub(crate) fn is_available() -> bool {
 
 /// Returns the number of user instructions that `server` executes from its start to its end, with
 /// `units` of the load in between.
-pub(crate) fn instructions<L: Load>(
+pub(crate) fn instructions(
     server: Server,
     identity: Option<&Identity>,
     units: u64,
-    open: impl FnOnce(&ServerProcess) -> Result<L>,
+    open: impl FnOnce(&ServerProcess) -> Result<Box<dyn Load>>,
 ) -> Result<u64> {
     let profile = Profile::new();
     let mut out = OsString::from("--callgrind-out-file=");
     out.push(&profile.0);
-    let wrapper = [
+    let mut wrapper = vec![
         "valgrind".into(),
         "--quiet".into(),
         "--tool=callgrind".into(),
         out,
     ];
+    if server.needs_directory() {
+        // The process becomes the program of the server. Its children, which are other programs, are not counted.
+        wrapper
+            .extend(["--trace-children=yes", "--trace-children-skip=*/perl"].map(OsString::from));
+    }
     let process = ServerProcess::start_under(&wrapper, server, identity)?;
     open(&process)?.run(units)?;
     process.terminate()?;

@@ -5,6 +5,7 @@ mod async_std;
 mod connection;
 mod floor;
 mod http;
+mod http2;
 mod mio;
 mod redis;
 mod socketio;
@@ -28,6 +29,10 @@ use crate::identity::Identity;
 
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
+pub(crate) use self::http2::ServerDirectory;
+pub(crate) use self::http2::h2o::version as h2o_version;
+pub(crate) use self::http2::nghttpd::version as nghttpd_version;
+pub(crate) use self::http2::nginx::version as nginx_version;
 pub(crate) use self::redis::node_socketio::versions as node_socketio_redis_versions;
 pub(crate) use self::redis::{DONE as COMMANDS_DONE, Mode as CommandMode, PIPELINE};
 pub(crate) use self::socketio::node::version as node_socketio_version;
@@ -62,9 +67,15 @@ pub(crate) enum Server {
     Bun,
     HyperRustls,
     UptickHttps,
+    HyperHttp2,
+    H2o,
+    Nghttpd,
+    Nginx,
+    NodeHttp2,
     UptickWebSocket,
     TokioTungstenite,
     FastWebSockets,
+    FastWebSocketsHttp2,
     AsyncTungstenite,
     NodeWs,
     BunWs,
@@ -108,6 +119,19 @@ impl Server {
 
     /// The HTTP servers with TLS, in the order of the table; the first is the base of the ratios.
     pub(crate) const HTTPS: &[Self] = &[Self::HyperRustls, Self::UptickHttps];
+
+    /// The HTTP/2 servers, in the order of the table; the first is Uptick, the base of the ratios.
+    pub(crate) const HTTP2: &[Self] = &[
+        Self::UptickHttp,
+        Self::H2o,
+        Self::Nghttpd,
+        Self::Nginx,
+        Self::HyperHttp2,
+        Self::NodeHttp2,
+    ];
+
+    /// The WebSocket servers over HTTP/2, in the order of the table.
+    pub(crate) const WEBSOCKET_HTTP2: &[Self] = &[Self::UptickWebSocket, Self::FastWebSocketsHttp2];
 
     /// The WebSocket servers, in the order of the table; the first is Uptick, the base of the ratios.
     pub(crate) const WEBSOCKET: &[Self] = &[
@@ -153,9 +177,15 @@ impl Server {
             Self::Bun => "bun",
             Self::HyperRustls => "hyper-rustls",
             Self::UptickHttps => "uptick-https",
+            Self::HyperHttp2 => "hyper-http2",
+            Self::H2o => "h2o",
+            Self::Nghttpd => "nghttpd",
+            Self::Nginx => "nginx",
+            Self::NodeHttp2 => "node-http2",
             Self::UptickWebSocket => "uptick-websocket",
             Self::TokioTungstenite => "tokio-tungstenite",
             Self::FastWebSockets => "fastwebsockets",
+            Self::FastWebSocketsHttp2 => "fastwebsockets-http2",
             Self::AsyncTungstenite => "async-tungstenite",
             Self::NodeWs => "node-ws",
             Self::BunWs => "bun-ws",
@@ -181,7 +211,9 @@ impl Server {
             Self::TLS,
             Self::HTTP,
             Self::HTTPS,
+            Self::HTTP2,
             Self::WEBSOCKET,
+            Self::WEBSOCKET_HTTP2,
             Self::PUBLISHING,
             Self::SOCKETIO,
             Self::REDIS_CLIENTS,
@@ -202,6 +234,9 @@ impl Server {
             Self::UptickHttps => Some("uptick-tls"),
             Self::UptickPublish => Some("uptick-websocket"),
             Self::Workers(_) => Some("uptick-workers"),
+            Self::HyperHttp2 => Some("h2"),
+            Self::FastWebSocketsHttp2 => Some("fastwebsockets"),
+            Self::H2o | Self::Nghttpd | Self::Nginx | Self::NodeHttp2 => None,
             Self::Node | Self::NodeWs | Self::Bun | Self::BunWs => None,
             Self::RedisBus | Self::Redis | Self::NodeSocketIoRedis => None,
             Self::RedisRs => Some("redis"),
@@ -217,6 +252,7 @@ impl Server {
         !matches!(
             self,
             Self::Node
+                | Self::NodeHttp2
                 | Self::NodeWs
                 | Self::NodeSocketIo
                 | Self::NodeSocketIoRedis
@@ -231,7 +267,10 @@ impl Server {
     /// packages, socketioxide, Bun and Redis.
     pub(crate) fn is_installed(self) -> bool {
         match self {
-            Self::Node => node_version().is_some(),
+            Self::Node | Self::NodeHttp2 => node_version().is_some(),
+            Self::H2o => h2o_version().is_some(),
+            Self::Nghttpd => nghttpd_version().is_some(),
+            Self::Nginx => nginx_version().is_some(),
             Self::NodeWs => node_version().is_some() && node_ws_version().is_some(),
             Self::Bun | Self::BunWs => bun_version().is_some(),
             Self::RedisBus | Self::Redis => redis_version().is_some(),
@@ -244,16 +283,38 @@ impl Server {
         }
     }
 
+    /// Returns the command that installs the requirements of an HTTP/2 server.
+    pub(crate) fn installation(self) -> Option<&'static str> {
+        match self {
+            Self::H2o => Some("on Debian: apt-get install h2o"),
+            Self::Nghttpd => Some("on Debian: apt-get install nghttp2-server"),
+            Self::Nginx => Some("on Debian: apt-get install nginx-light"),
+            Self::NodeHttp2 => Some("on Debian: apt-get install nodejs"),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the server is a separate program that listens after it has announced its address, and needs a
+    /// [`ServerDirectory`].
+    pub(crate) fn needs_directory(self) -> bool {
+        matches!(self, Self::H2o | Self::Nghttpd | Self::Nginx)
+    }
+
     /// Returns `identity` for a server with TLS, and `None` for other servers.
     pub(crate) fn identity(self, identity: &Identity) -> Option<&Identity> {
         (Self::TLS.contains(&self) || Self::HTTPS.contains(&self)).then_some(identity)
     }
 
-    /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key, Redis clients the URL of the server.
+    /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key, h2o, nghttpd and nginx a directory,
+    /// Redis clients the URL of the server.
     pub(crate) fn serve(self, argument: Option<&OsStr>) -> Result<()> {
         let identity = || {
             let file = argument.map(Path::new);
             file.with_context(|| format!("{} needs a PEM file", self.name()))
+        };
+        let directory = || {
+            let directory = argument.map(Path::new);
+            directory.with_context(|| format!("{} needs a directory", self.name()))
         };
         match self {
             Self::Floor => floor::serve::<connection::Echo>(),
@@ -273,9 +334,15 @@ impl Server {
             Self::Bun => http::bun::serve(),
             Self::HyperRustls => http::hyper::serve_tls(identity()?),
             Self::UptickHttps => http::uptick::serve_tls(identity()?),
+            Self::HyperHttp2 => http2::hyper::serve(),
+            Self::H2o => http2::h2o::serve(directory()?),
+            Self::Nghttpd => http2::nghttpd::serve(directory()?),
+            Self::Nginx => http2::nginx::serve(directory()?),
+            Self::NodeHttp2 => http2::node::serve(),
             Self::UptickWebSocket => websocket::uptick::serve(),
             Self::TokioTungstenite => websocket::tokio_tungstenite::serve(),
             Self::FastWebSockets => websocket::fastwebsockets::serve(),
+            Self::FastWebSocketsHttp2 => websocket::fastwebsockets::serve_http2(),
             Self::AsyncTungstenite => websocket::async_tungstenite::serve(),
             Self::NodeWs => websocket::node::serve(),
             Self::BunWs => websocket::bun::serve(),

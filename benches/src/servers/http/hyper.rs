@@ -67,7 +67,9 @@ async fn connection(io: impl AsyncRead + AsyncWrite + Unpin) {
         .await;
 }
 
-async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+pub(in super::super) async fn respond(
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let body = match path.strip_prefix(USER) {
         Some(id) => Bytes::copy_from_slice(id.as_bytes()),
