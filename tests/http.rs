@@ -88,3 +88,29 @@ fn a_client_that_only_sends_close_notify_receives_its_response() {
     assert!(text.ends_with("\r\n\r\nlate"), "{text}");
     http.close();
 }
+
+#[test]
+fn an_http_server_offers_its_protocols_to_tls_clients() {
+    let server = gated();
+    uptick::block_on(async move {
+        let connector = server
+            .connector
+            .clone()
+            .alpn_protocols(["imap", "http/1.1"]);
+        let conn = connector.connect(&*server.address).await.unwrap();
+        assert_eq!(conn.alpn().as_deref(), Some(&b"http/1.1"[..]));
+        conn.close();
+        let connector = server.connector.clone().alpn_protocols(["imap"]);
+        let error = connector.connect(&*server.address).await.unwrap_err();
+        assert!(error.to_string().contains("ALPN"), "{error}");
+        // A client without ALPN is served.
+        let (conn, gate) = server.request().await;
+        assert_eq!(conn.alpn(), None);
+        gate.send("hello").unwrap();
+        let response = conn.next(Connection::DATA).await.unwrap();
+        assert!(response.ends_with(b"hello"));
+        conn.close();
+        server.http.close();
+    })
+    .unwrap();
+}

@@ -3,6 +3,7 @@
 mod convenience;
 mod health;
 mod hooks;
+mod protocols;
 mod remote;
 mod sequential;
 mod settings;
@@ -196,7 +197,7 @@ impl HttpServer {
     }
 
     /// Serves the connections of another server, in addition to existing listeners. When this server is closed or shut down, it closes
-    /// that one.
+    /// that one. A [TLS server](ServerInterface::offer_protocols) whose context sets no protocols offers those of HTTP by ALPN.
     pub fn listen<S: ServerInterface>(self, server: S) -> Self {
         let taken = with_entry(self, |entry| {
             let open = !entry.service.stopped.get();
@@ -212,6 +213,7 @@ impl HttpServer {
             server.close();
             return self;
         }
+        server.offer_protocols(self.protocols());
         server.on(S::CONNECTION, move |conn| self.take_connection(conn));
         server.on(S::ERROR, move |error| {
             emit(&self, HttpServer::ERROR, error);

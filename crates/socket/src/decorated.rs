@@ -94,6 +94,15 @@ pub trait Layer: Sized + 'static {
         address
     }
 
+    /// Sets the application protocols that the program serves, and returns `true` if the layer negotiates them. Otherwise they are
+    /// passed to the wrapped server; see [`ServerInterface::offer_protocols`].
+    ///
+    /// It is called while a table is borrowed: it must not call any server. Default: returns `false`.
+    fn offer_protocols(&mut self, protocols: &[&str]) -> bool {
+        let _ = protocols;
+        false
+    }
+
     /// Called when a shutdown of the server has begun. Default: does nothing.
     fn shutting_down(server: Decorated<Self>, deadline: Duration) {
         let _ = (server, deadline);
@@ -306,6 +315,14 @@ impl<L: Layer> ServerInterface for Decorated<L> {
         let mut connections = accepted.unwrap_or_default();
         connections.retain(|conn| !waiting.contains(conn));
         connections
+    }
+
+    fn offer_protocols(self, protocols: &[&str]) {
+        if self.with(|layer| layer.offer_protocols(protocols)) == Some(false)
+            && let Some(inner) = self.inner()
+        {
+            inner.offer_protocols(protocols);
+        }
     }
 
     fn shutdown(self, deadline: Duration) -> Shutdown {

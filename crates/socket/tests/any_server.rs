@@ -3,11 +3,15 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::time::Duration;
 
 use support::*;
+use uptick_socket::ServerControl;
+use uptick_socket::decorated::{Decorated, Layer};
 use uptick_socket::prelude::*;
 
 fn bind() -> Server {
@@ -139,4 +143,48 @@ fn a_connection_without_its_proxy_header_is_not_listed() {
         Some("tcp://192.0.2.7:4711")
     );
     server.close();
+}
+
+/// A layer that records the protocols of the program.
+struct Recorder {
+    protocols: Rc<RefCell<Vec<String>>>,
+    negotiates: bool,
+}
+
+impl Layer for Recorder {
+    fn accept(server: Decorated<Self>, conn: Connection) {
+        server.announce(conn);
+    }
+
+    fn offer_protocols(&mut self, protocols: &[&str]) -> bool {
+        let mut recorded = self.protocols.borrow_mut();
+        recorded.extend(protocols.iter().map(|&name| name.to_owned()));
+        self.negotiates
+    }
+}
+
+#[test]
+fn protocols_are_passed_to_the_server_that_negotiates_them() {
+    let [inner, outer] = [(); 2].map(|()| Rc::default());
+    let recorder = |protocols: &Rc<_>, negotiates| Recorder {
+        protocols: Rc::clone(protocols),
+        negotiates,
+    };
+    let server = Decorated::new(bind(), recorder(&inner, true));
+    let server = ProxyProtocolServer::new(server, ProxyProtocolOptions::new());
+    let server = AnyServer::from(LimitingServer::new(server, None, false));
+    server.offer_protocols(&["a"]);
+    ServerControl::new(server).offer_protocols(&["b", "c"]);
+    assert_eq!(*inner.borrow(), ["a", "b", "c"]);
+    let server = Decorated::new(server, recorder(&outer, false));
+    server.offer_protocols(&["d"]);
+    assert_eq!(*outer.borrow(), ["d"]);
+    assert_eq!(*inner.borrow(), ["a", "b", "c", "d"]);
+    let server = Decorated::new(server, recorder(&outer, true));
+    server.offer_protocols(&["e"]);
+    assert_eq!((outer.borrow().len(), inner.borrow().len()), (2, 4));
+    server.close();
+    // A closed server ignores them.
+    server.offer_protocols(&["f"]);
+    bind().offer_protocols(&["g"]);
 }

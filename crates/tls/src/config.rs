@@ -156,6 +156,11 @@ impl TlsConfig {
         !matches!(self.shared.context.verify_peer, None | Some(VerifyPeer::No))
     }
 
+    /// Returns `true` if the context sets the ALPN protocols, also an empty list.
+    pub(crate) fn sets_protocols(&self) -> bool {
+        self.shared.context.alpn_protocols.is_some()
+    }
+
     pub(crate) fn context(&self) -> &TlsContext {
         &self.shared.context
     }

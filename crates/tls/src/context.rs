@@ -66,7 +66,8 @@ pub struct TlsContext {
     pub(crate) identity: Identity,
     pub(crate) sni_server_certs: Vec<(String, ServerCert)>,
     pub(crate) unknown_name: Option<UnknownNameCallback>,
-    pub(crate) alpn_protocols: Vec<Vec<u8>>,
+    /// The ALPN protocols; `None` for those of the server that uses the connections.
+    pub(crate) alpn_protocols: Option<Vec<Vec<u8>>>,
     pub(crate) min_version: TlsVersion,
     pub(crate) verify_peer: Option<VerifyPeer>,
     pub(crate) cafile: Option<PemSource>,
@@ -88,7 +89,7 @@ impl TlsContext {
             identity: Identity::default(),
             sni_server_certs: Vec::new(),
             unknown_name: None,
-            alpn_protocols: Vec::new(),
+            alpn_protocols: None,
             min_version: TlsVersion::default(),
             verify_peer: None,
             cafile: None,
@@ -185,12 +186,17 @@ impl TlsContext {
     }
 
     /// Sets the supported protocols (ALPN, RFC 7301), the preferred one first. A client that offers
-    /// only other protocols is refused; a client that offers none is accepted. Default: none.
+    /// only other protocols is refused; a client that offers none is accepted. An empty list disables ALPN.
+    ///
+    /// Default: the protocols of the server that uses the connections ([`ServerInterface::offer_protocols`]), such as `http/1.1`
+    /// for an HTTP server, or none.
+    ///
+    /// [`ServerInterface::offer_protocols`]: uptick_socket::ServerInterface::offer_protocols
     pub fn alpn_protocols<P: Into<Vec<u8>>>(
         mut self,
         protocols: impl IntoIterator<Item = P>,
     ) -> Self {
-        self.alpn_protocols = protocols.into_iter().map(Into::into).collect();
+        self.alpn_protocols = Some(protocols.into_iter().map(Into::into).collect());
         self
     }
 

@@ -13,6 +13,7 @@ mod identity;
 mod info;
 mod loaded;
 mod names;
+mod offered_protocols;
 mod peers;
 mod pem;
 mod provider;

@@ -62,7 +62,9 @@ impl ConfigFactory {
             .map_err(failed)?
             .with_client_cert_verifier(clients.verifier)
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        base.alpn_protocols.clone_from(&context.alpn_protocols);
+        if let Some(protocols) = &context.alpn_protocols {
+            base.alpn_protocols.clone_from(protocols);
+        }
         base.max_early_data_size = 0;
         // Required to extract the keys after the handshake.
         base.enable_secret_extraction = true;
@@ -109,7 +111,7 @@ impl ConfigFactory {
 impl LoadedContext {
     /// Reads and checks all files.
     pub(crate) fn load(context: &TlsContext) -> Result<LoadedContext, Error> {
-        check_protocols(&context.alpn_protocols)?;
+        check_protocols(context.alpn_protocols.as_deref().unwrap_or_default())?;
         let names = context.sni_server_certs.iter();
         let mut files = FileStates::default();
         let factory = ConfigFactory::new(context, &mut files)?;

@@ -16,6 +16,7 @@ use uptick_socket::{Connection, Error, ServerInterface};
 use crate::config::TlsConfig;
 use crate::error::Error as TlsError;
 use crate::filter::{HandshakeObserver, TlsFilter};
+use crate::offered_protocols::OfferedProtocols;
 use crate::session::{HandshakeControl, Session};
 use crate::stats::{count_completed, count_failed};
 
@@ -81,6 +82,7 @@ struct TlsLayer {
     /// The handshakes in progress.
     pending: PendingConnections<()>,
     steps: StepBudget,
+    offered: OfferedProtocols,
 }
 
 /// The budget of expensive handshake steps per iteration.
@@ -102,6 +104,7 @@ impl SecureServer {
             config: tls.into(),
             pending: PendingConnections::new(Some(HANDSHAKE_TIMEOUT), MAX_HANDSHAKES),
             steps: StepBudget::new(),
+            offered: OfferedProtocols::default(),
         };
         SecureServer(Decorated::new(server, layer))
     }
@@ -162,6 +165,11 @@ impl Layer for TlsLayer {
             }
             None => conn.close(),
         }
+    }
+
+    fn offer_protocols(&mut self, protocols: &[&str]) -> bool {
+        self.offered.set(protocols);
+        true
     }
 
     fn shutting_down(server: Decorated<Self>, deadline: Duration) {
@@ -360,7 +368,13 @@ impl HandshakeControl for ServerHandshake {
     }
 
     fn select(&self, hello: &ClientHello<'_>) -> Result<Arc<ServerConfig>, TlsError> {
-        self.config.select(hello)
+        let config = self.config.select(hello)?;
+        if self.config.sets_protocols() {
+            return Ok(config);
+        }
+        let server = self.waiting.server();
+        let offered = server.with(|layer| layer.offered.apply(Arc::clone(&config)));
+        Ok(offered.unwrap_or(config))
     }
 
     fn verifies_clients(&self) -> bool {

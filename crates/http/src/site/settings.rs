@@ -25,6 +25,8 @@ pub(crate) struct Timeouts {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SiteSettings {
+    /// `true` if HTTP/2 is served.
+    pub(crate) http2: bool,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) body_limit: usize,
@@ -37,6 +39,7 @@ pub(crate) struct SiteSettings {
 impl Default for SiteSettings {
     fn default() -> Self {
         SiteSettings {
+            http2: true,
             limits: Limits::default(),
             timeouts: Timeouts {
                 first_byte: Duration::from_secs(10),

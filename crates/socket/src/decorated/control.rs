@@ -66,6 +66,11 @@ impl ServerControl {
     pub fn connections(&self) -> Vec<Connection> {
         self.0.connections()
     }
+
+    /// Sets the application protocols; see [`ServerInterface::offer_protocols`].
+    pub fn offer_protocols(&self, protocols: &[&str]) {
+        self.0.offer_protocols(protocols);
+    }
 }
 
 /// The part of [`ServerInterface`] that is object-safe.
@@ -77,6 +82,7 @@ trait ErasedServer {
     fn shutdown(&self, deadline: Duration) -> Shutdown;
     fn open_connections(&self) -> usize;
     fn connections(&self) -> Vec<Connection>;
+    fn offer_protocols(&self, protocols: &[&str]);
 }
 
 impl<S: ServerInterface> ErasedServer for S {
@@ -106,6 +112,10 @@ impl<S: ServerInterface> ErasedServer for S {
 
     fn connections(&self) -> Vec<Connection> {
         ServerInterface::connections(*self)
+    }
+
+    fn offer_protocols(&self, protocols: &[&str]) {
+        ServerInterface::offer_protocols(*self, protocols);
     }
 }
 

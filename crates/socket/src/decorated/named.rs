@@ -157,7 +157,12 @@ macro_rules! decorated_server {
             }
         }
 
-        $crate::server_interface!($Server);
+        $crate::server_interface! {
+            $Server
+            fn offer_protocols(self, protocols: &[&str]) {
+                $crate::ServerInterface::offer_protocols(self.0, protocols);
+            }
+        }
 
         impl std::fmt::Debug for $Server {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

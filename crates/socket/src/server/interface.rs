@@ -61,6 +61,16 @@ pub trait ServerInterface:
     /// Returns these connections, in no particular order.
     fn connections(self) -> Vec<Connection>;
 
+    /// Sets the application protocols that the program serves on the connections, the preferred one first, such as `h2` and
+    /// `http/1.1`.
+    ///
+    /// A TLS server offers them by ALPN (RFC 7301), unless its context sets its own protocols; the connections of other servers
+    /// have no ALPN. A server that speaks the protocol calls this method. Wrappers pass the protocols to the server that they wrap.
+    /// Default: does nothing.
+    fn offer_protocols(self, protocols: &[&str]) {
+        let _ = protocols;
+    }
+
     /// Returns a handle to the server for other threads.
     fn remote(self) -> Remote<Self> {
         Remote::new(self)
@@ -89,7 +99,7 @@ pub trait ServerInterface:
 #[doc(hidden)]
 #[macro_export]
 macro_rules! server_interface {
-    ($Server:ident) => {
+    ($Server:ident $($method:item)*) => {
         impl $crate::ServerInterface for $Server {
             const CONNECTION: uptick_emitter::Event<Self, $crate::Connection> = $Server::CONNECTION;
             const ERROR: uptick_emitter::Event<Self, $crate::Error> = $Server::ERROR;
@@ -122,6 +132,8 @@ macro_rules! server_interface {
             fn connections(self) -> Vec<$crate::Connection> {
                 $Server::connections(self)
             }
+
+            $($method)*
         }
     };
 }

@@ -9,6 +9,9 @@ mod post_handshake;
 mod reading;
 mod writing;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -35,7 +38,7 @@ pub(crate) struct Records {
     suite: &'static Tls13CipherSuite,
     resumed: bool,
     /// `None` if there is neither an ALPN protocol nor a certificate of the peer.
-    negotiated: Option<Box<NegotiatedExtras>>,
+    negotiated: Option<Rc<NegotiatedExtras>>,
 }
 
 /// The rustls connection that derives further keys and stores tickets.
@@ -44,10 +47,15 @@ enum KeySchedule {
     Server(KernelConnection<ServerConnectionData>),
 }
 
-/// Results of the handshake that most connections do not have.
+/// Results of the handshake that many connections do not have or have in common.
 struct NegotiatedExtras {
     alpn_protocol: Option<Box<[u8]>>,
     peer_certificates: Box<[CertificateDer<'static>]>,
+}
+
+thread_local! {
+    /// The last results with a protocol and without certificates. Connections with the same protocol share them.
+    static LAST: RefCell<Option<Rc<NegotiatedExtras>>> = const { RefCell::new(None) };
 }
 
 impl Records {
@@ -68,7 +76,7 @@ impl Records {
     fn new(
         secrets: ExtractedSecrets,
         keys: KeySchedule,
-        negotiated: Option<Box<NegotiatedExtras>>,
+        negotiated: Option<Rc<NegotiatedExtras>>,
         resumed: bool,
     ) -> Result<Self, Error> {
         let suite = match &keys {
@@ -131,14 +139,34 @@ impl KeySchedule {
 }
 
 impl NegotiatedExtras {
-    fn of(tls: &CommonState) -> Option<Box<Self>> {
+    fn of(tls: &CommonState) -> Option<Rc<Self>> {
+        let protocol = tls.alpn_protocol();
+        let has_certificates = tls
+            .peer_certificates()
+            .is_some_and(|certificates| !certificates.is_empty());
+        if protocol.is_some() && !has_certificates {
+            let last = LAST.try_with(|last| last.borrow().clone()).ok().flatten();
+            if let Some(last) = last
+                && last.alpn_protocol.as_deref() == protocol
+            {
+                return Some(last);
+            }
+        }
         let negotiated = NegotiatedExtras {
             alpn_protocol: tls.alpn_protocol().map(Into::into),
             peer_certificates: tls.peer_certificates().unwrap_or_default().into(),
         };
         let is_empty =
             negotiated.alpn_protocol.is_none() && negotiated.peer_certificates.is_empty();
-        (!is_empty).then(|| Box::new(negotiated))
+        if is_empty {
+            return None;
+        }
+        let negotiated = Rc::new(negotiated);
+        if !has_certificates {
+            // It fails while the thread ends.
+            let _ = LAST.try_with(|last| last.replace(Some(Rc::clone(&negotiated))));
+        }
+        Some(negotiated)
     }
 }
 

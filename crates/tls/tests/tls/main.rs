@@ -6,6 +6,7 @@
     reason = "a test may panic and print the reason"
 )]
 
+mod alpn;
 mod bulk;
 mod closing;
 mod composition;
