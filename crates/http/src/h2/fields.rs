@@ -9,7 +9,7 @@ use crate::message::{
 /// Receives the fields of a request.
 pub(super) struct RequestSink<'a> {
     builder: HeadBuilder<'a>,
-    /// Number of fields other than `cookie`.
+    /// Number of fields other than `cookie` and the pseudo-headers.
     pub(super) count: usize,
     pub(super) priority: Option<Priority>,
 }
@@ -33,15 +33,10 @@ impl<'a> RequestSink<'a> {
 impl FieldSink for RequestSink<'_> {
     #[inline]
     fn field(&mut self, field: Field<'_>) {
-        match field.static_name {
-            Some(StaticName::COOKIE) => {}
-            Some(_) => self.count += 1,
-            None => {
-                self.count += 1;
-                if field.name == b"priority" {
-                    self.priority = Some(Priority::parse(field.value));
-                }
-            }
+        let is_counted = field.static_name != Some(StaticName::COOKIE);
+        self.count += usize::from(is_counted && field.name.first() != Some(&b':'));
+        if field.static_name.is_none() && field.name == b"priority" {
+            self.priority = Some(Priority::parse(field.value));
         }
         let name = field.static_name.map_or(0, |name| name.index() as u8);
         self.builder.field(field.name, field.value, name);

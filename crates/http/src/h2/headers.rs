@@ -145,7 +145,7 @@ impl<T> Connection<T> {
             .decoder
             .decode(bytes, limits, &mut sink)
             .map_err(compression_error)?;
-        let most = self.limits.header_fields as usize + PSEUDO_HEADERS;
+        let most = self.limits.header_fields as usize;
         let is_too_large = decoded == Decoded::TooLarge || sink.count > most;
         let early = self.early_priority;
         let priority = sink.priority;
@@ -179,8 +179,9 @@ impl<T> Connection<T> {
         }
         stream.receive_left = match head.body() {
             BodyLength::Bytes(length) => length,
-            BodyLength::None => 0,
-            BodyLength::Chunked => UNKNOWN_LENGTH,
+            _ if block.end => 0,
+            // The data of a tunnel has no length.
+            BodyLength::None | BodyLength::Chunked => UNKNOWN_LENGTH,
         };
         if head.is_upgrade() || head.form() == TargetForm::Authority {
             stream.flags.insert(StreamFlags::TUNNEL);

@@ -6,5 +6,12 @@
     reason = "a test may panic"
 )]
 
+mod attacks;
+mod flow_control;
+mod header_blocks;
+mod properties;
 mod requests;
+mod responses;
+mod states;
 mod support;
+mod violations;
