@@ -78,7 +78,7 @@ pub use authentication::{Authentication, Credentials, constant_time_eq};
 pub use body::BodyError;
 #[cfg(feature = "multipart")]
 pub use body::MultipartError;
-pub use channel::Upgrade;
+pub use channel::{Channel, Upgrade};
 pub use client_info::ClientInfo;
 #[cfg(feature = "compression")]
 pub use compression::Compression;

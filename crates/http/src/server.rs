@@ -3,7 +3,7 @@
 mod convenience;
 mod health;
 mod hooks;
-mod protocols;
+mod http2_settings;
 mod remote;
 mod sequential;
 mod settings;
@@ -30,8 +30,8 @@ use crate::routing::RouteError;
 use crate::site::{Group, Service, Site, routing_methods};
 use crate::test::TestClient;
 use crate::{
-    Handler, HttpError, IntoMiddleware, IntoResponse, ProblemDetails, Request, RequestInfo,
-    Response, ResponseInfo, ShutdownOptions,
+    Channel, Handler, HttpError, IntoMiddleware, IntoResponse, ProblemDetails, Request,
+    RequestInfo, Response, ResponseInfo, ShutdownOptions,
 };
 
 use convenience::ConvenienceState;
@@ -54,7 +54,7 @@ pub use stats::Stats;
 /// |---|---|---|
 /// | `request` | [`RequestInfo`] | a request was received; its handler is called next |
 /// | `response` | [`ResponseInfo`] | a response is about to be sent; if sending it turns out to be impossible, 500 follows without another event |
-/// | `upgrade` | [`Connection`] | a connection was upgraded to another protocol |
+/// | `upgrade` | [`Channel`] | a connection, or a stream of HTTP/2, was upgraded to another protocol |
 /// | `error` | [`Error`] | a listener failed; the server keeps running |
 /// | `shutdown` | [`ShutdownOptions`] | a [`shutdown`](HttpServer::shutdown_with) starts, or another call changes its options |
 /// | `close` | `()` | the server was closed and its last connection has ended: the last event |
@@ -89,8 +89,8 @@ events! {
             /// A response is about to be sent.
             RESPONSE = "response";
         }
-        Connection => {
-            /// A connection was upgraded to another protocol.
+        Channel => {
+            /// A connection, or a stream of HTTP/2, was upgraded to another protocol. [`Channel::connection`] returns the connection.
             UPGRADE = "upgrade";
         }
         Error => {
@@ -252,7 +252,7 @@ impl HttpServer {
             .map_or(0, |service| service.open_connections())
     }
 
-    /// Returns the number of open upgraded connections, such as WebSockets.
+    /// Returns the number of open upgraded connections and streams of HTTP/2, such as WebSockets.
     pub fn open_upgrades(self) -> usize {
         self.service().map_or(0, |service| service.open_upgrades())
     }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use uptick_event_loop::Id;
-use uptick_socket::Connection;
 
 use super::HttpServer;
 use crate::site::{Observer, OnResponse};
 use crate::{
-    HeaderName, HeaderValue, Request, RequestInfo, Response, ResponseInfo, ShutdownOptions,
+    Channel, HeaderName, HeaderValue, Request, RequestInfo, Response, ResponseInfo, ShutdownOptions,
 };
 
 /// The error for a default header that cannot be sent.
@@ -119,8 +118,8 @@ impl Observer for HttpServer {
         }
     }
 
-    fn upgraded(&self, conn: Connection) {
-        self.notify(HttpServer::UPGRADE, conn);
+    fn upgraded(&self, channel: Channel) {
+        self.notify(HttpServer::UPGRADE, channel);
     }
 
     fn opened(&self) {

@@ -108,7 +108,7 @@ impl HttpServer {
         self
     }
 
-    fn set(self, f: impl FnOnce(&mut SiteSettings)) -> Self {
+    pub(super) fn set(self, f: impl FnOnce(&mut SiteSettings)) -> Self {
         self.configure(|site| f(&mut site.settings));
         self
     }

@@ -13,11 +13,11 @@ use super::HttpServer;
 pub struct Stats {
     /// Open connections, including upgraded ones.
     pub open_connections: usize,
-    /// Open upgraded connections, such as WebSockets.
+    /// Open upgraded connections and streams of HTTP/2, such as WebSockets.
     pub open_upgrades: usize,
     /// Accepted connections.
     pub connections: u64,
-    /// Upgraded connections.
+    /// Upgraded connections and streams.
     pub upgrades: u64,
     /// Requests passed to handlers, or answered with the page for a missing route.
     pub requests: u64,
@@ -29,6 +29,10 @@ pub struct Stats {
     pub responses_4xx: u64,
     /// Started responses with status 5xx.
     pub responses_5xx: u64,
+    /// Connections that were served with HTTP/2, out of all accepted connections.
+    pub http2_connections: u64,
+    /// Requests of HTTP/2, out of all requests.
+    pub http2_requests: u64,
 }
 
 impl HttpServer {
@@ -55,6 +59,8 @@ impl HttpServer {
             responses_3xx: service.responses(3),
             responses_4xx: service.responses(4),
             responses_5xx: service.responses(5),
+            http2_connections: service.http2_connections(),
+            http2_requests: service.http2_requests(),
         })
     }
 
@@ -86,7 +92,7 @@ impl HttpServer {
 
 impl Serialize for Stats {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Stats", 9)?;
+        let mut fields = serializer.serialize_struct("Stats", 11)?;
         fields.serialize_field("open_connections", &self.open_connections)?;
         fields.serialize_field("open_upgrades", &self.open_upgrades)?;
         fields.serialize_field("connections", &self.connections)?;
@@ -96,6 +102,8 @@ impl Serialize for Stats {
         fields.serialize_field("responses_3xx", &self.responses_3xx)?;
         fields.serialize_field("responses_4xx", &self.responses_4xx)?;
         fields.serialize_field("responses_5xx", &self.responses_5xx)?;
+        fields.serialize_field("http2_connections", &self.http2_connections)?;
+        fields.serialize_field("http2_requests", &self.http2_requests)?;
         fields.end()
     }
 }

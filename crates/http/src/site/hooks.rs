@@ -11,7 +11,9 @@ use uptick_event_loop::{Id, catch, driver};
 use uptick_socket::{Address, Connection};
 
 use crate::exchange::log;
-use crate::{HeaderMap, HttpError, Method, Request, Response, ShutdownOptions, StatusCode};
+use crate::{
+    Channel, HeaderMap, HttpError, Method, Request, Response, ShutdownOptions, StatusCode,
+};
 
 /// A callback that replaces responses.
 pub(crate) type OnResponse = Rc<dyn Fn(Response) -> Response>;
@@ -33,8 +35,8 @@ pub(crate) trait Observer {
     /// Called when a response is about to be sent, with the time since its request was passed to the middleware.
     fn handled(&self, time: Duration);
 
-    /// Called when a connection was upgraded to another protocol.
-    fn upgraded(&self, conn: Connection);
+    /// Called when a connection or a stream was upgraded to another protocol.
+    fn upgraded(&self, channel: Channel);
 
     /// Called when a connection was opened while only one may be open.
     fn opened(&self);

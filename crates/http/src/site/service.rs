@@ -11,7 +11,7 @@ use uptick_socket::Connection;
 use super::Site;
 use super::shutdown_state::ShutdownState;
 use super::upgraded::Upgraded;
-use crate::StatusCode;
+use crate::{Channel, StatusCode};
 
 /// The state shared by the connections of a server: the site and the counters.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Service {
     open: Cell<usize>,
     connections: Cell<u64>,
     requests: Cell<u64>,
+    http2_connections: Cell<u64>,
+    http2_requests: Cell<u64>,
     upgrades: Cell<u64>,
     /// Number of responses with status 200 that took the fast path.
     successes: Cell<u64>,
@@ -62,12 +64,13 @@ impl Service {
 
     /// Returns the number of open connections, including upgraded ones.
     pub(crate) fn open_connections(&self) -> usize {
-        self.open.get() + self.upgraded.open()
+        // The connection of an upgraded stream is not upgraded itself.
+        self.open.get() + self.upgraded.open_connections()
     }
 
-    /// Returns the number of open upgraded connections.
+    /// Returns the number of open upgraded connections and streams.
     pub(crate) fn open_upgrades(&self) -> usize {
-        self.upgraded.open()
+        self.upgraded.open_connections() + self.upgraded.streams.get()
     }
 
     /// Sets whether one connection is served at a time.
@@ -93,7 +96,17 @@ impl Service {
         self.requests.get()
     }
 
-    /// Returns the number of upgraded connections.
+    /// Returns the number of connections that were served with HTTP/2.
+    pub(crate) fn http2_connections(&self) -> u64 {
+        self.http2_connections.get()
+    }
+
+    /// Returns the number of requests of HTTP/2.
+    pub(crate) fn http2_requests(&self) -> u64 {
+        self.http2_requests.get()
+    }
+
+    /// Returns the number of upgraded connections and streams.
     pub(crate) fn upgrades(&self) -> u64 {
         self.upgrades.get()
     }
@@ -153,13 +166,37 @@ impl Service {
         self.requests.set(self.requests.get() + 1);
     }
 
-    /// Handles the upgrade of a connection to another protocol.
-    pub(crate) fn upgraded(self: &Rc<Self>, conn: Connection) {
+    /// Counts a connection that is served with HTTP/2, after [`opened`](Service::opened).
+    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
+    pub(crate) fn count_http2_connection(&self) {
+        self.http2_connections.set(self.http2_connections.get() + 1);
+    }
+
+    /// Counts a request of HTTP/2, in addition to [`count_request`](Service::count_request).
+    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
+    #[inline]
+    pub(crate) fn count_http2_request(&self) {
+        self.http2_requests.set(self.http2_requests.get() + 1);
+    }
+
+    /// Handles the upgrade of a connection, or of a stream of one, to another protocol. The end of an upgraded stream is reported with
+    /// [`upgraded_stream_closed`](Service::upgraded_stream_closed).
+    pub(crate) fn upgraded(self: &Rc<Self>, channel: Channel) {
         self.upgrades.set(self.upgrades.get() + 1);
-        self.add_upgraded(conn);
-        if let Some(observer) = &self.site().hooks.observer {
-            observer.upgraded(conn);
+        match channel.connection() {
+            Some(conn) => self.add_upgraded(conn),
+            None => self.upgraded.streams.set(self.upgraded.streams.get() + 1),
         }
+        if let Some(observer) = &self.site().hooks.observer {
+            observer.upgraded(channel);
+        }
+    }
+
+    /// Handles the close of an upgraded stream. Its connection is still open.
+    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
+    pub(crate) fn upgraded_stream_closed(&self) {
+        let open = self.upgraded.streams.get();
+        self.upgraded.streams.set(open.saturating_sub(1));
     }
 
     /// Handles the close of a connection.

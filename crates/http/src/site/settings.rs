@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::h1::Limits;
+use crate::h2;
 
 /// The time limits; [`Duration::MAX`] disables a limit.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Timeouts {
 pub(crate) struct SiteSettings {
     /// `true` if HTTP/2 is served.
     pub(crate) http2: bool,
+    /// The limits of HTTP/2 as set; see [`SiteSettings::http2_limits`].
+    pub(crate) http2_limits: h2::Limits,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) body_limit: usize,
@@ -36,10 +39,20 @@ pub(crate) struct SiteSettings {
     pub(crate) linger: Option<Duration>,
 }
 
+impl SiteSettings {
+    /// Returns the limits of a new HTTP/2 connection.
+    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
+    pub(crate) fn http2_limits(&self) -> h2::Limits {
+        let limits = self.http2_limits.headers(&self.limits);
+        limits.connect_protocol(true)
+    }
+}
+
 impl Default for SiteSettings {
     fn default() -> Self {
         SiteSettings {
             http2: true,
+            http2_limits: h2::Limits::default(),
             limits: Limits::default(),
             timeouts: Timeouts {
                 first_byte: Duration::from_secs(10),

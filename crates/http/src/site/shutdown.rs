@@ -96,6 +96,9 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::channel::pair;
+    use crate::site::SiteSettings;
+    use crate::{h1, h2};
 
     #[test]
     fn closed_connections_do_not_fill_the_list() {
@@ -119,5 +122,35 @@ mod tests {
         stay[0].close();
         assert_eq!(service.open_upgrades(), 99);
         assert_eq!((service.abort_upgraded(), service.open_upgrades()), (99, 0));
+    }
+
+    #[test]
+    fn an_upgraded_stream_is_no_connection() {
+        let service = Rc::new(Service::default());
+        let [stream, _peer] = pair([None, None]).unwrap();
+        service.upgraded(stream);
+        assert_eq!(
+            (service.open_connections(), service.open_upgrades()),
+            (0, 1)
+        );
+        service.watch_upgraded();
+        assert_eq!((service.abort_upgraded(), service.open_upgrades()), (0, 1));
+        service.upgraded_stream_closed();
+        assert_eq!((service.open_upgrades(), service.upgrades()), (0, 1));
+        stream.close();
+    }
+
+    #[test]
+    fn the_limits_of_http_2_include_those_of_headers() {
+        let settings = SiteSettings {
+            limits: h1::Limits::default().fields(7),
+            http2_limits: h2::Limits::default().concurrent_streams(3),
+            ..SiteSettings::default()
+        };
+        let expected = h2::Limits::default()
+            .concurrent_streams(3)
+            .headers(&h1::Limits::default().fields(7))
+            .connect_protocol(true);
+        assert_eq!(settings.http2_limits(), expected);
     }
 }

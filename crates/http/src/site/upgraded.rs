@@ -1,7 +1,8 @@
-//! Connections that were upgraded to another protocol.
+//! Connections and streams that were upgraded to another protocol.
 //!
-//! Each costs eight bytes while the server runs: closed ones are removed when the list has doubled. Once the server has stopped, each
-//! gets a `close` listener that counts it down.
+//! A connection costs eight bytes while the server runs: closed ones are removed when the list has doubled. Once the server has
+//! stopped, each gets a `close` listener that counts it down. A stream of HTTP/2 costs nothing, because it ends with its connection,
+//! which is not upgraded and counts as open.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,7 +11,7 @@ use uptick_socket::Connection;
 /// Minimum length of the list before it is searched for closed connections.
 const SHORTEST: usize = 64;
 
-/// The upgraded connections.
+/// The upgraded connections and streams.
 #[derive(Default)]
 pub(crate) struct Upgraded {
     pub(super) list: RefCell<Vec<Connection>>,
@@ -18,11 +19,13 @@ pub(crate) struct Upgraded {
     full_at: Cell<usize>,
     /// Number of open connections, once each of them has a `close` listener.
     pub(super) watched: Cell<Option<usize>>,
+    /// Number of open streams.
+    pub(super) streams: Cell<usize>,
 }
 
 impl Upgraded {
-    /// Returns the number of open connections.
-    pub(crate) fn open(&self) -> usize {
+    /// Returns the number of open upgraded connections.
+    pub(crate) fn open_connections(&self) -> usize {
         self.watched.get().unwrap_or_else(|| self.prune())
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uptick_emitter::Emitter;
 use uptick_http::{
-    HttpError, HttpServer, IntoMiddleware, Middleware, Next, Request, RequestInfo, Response,
-    ResponseInfo,
+    Channel, HttpError, HttpServer, IntoMiddleware, Middleware, Next, Request, RequestInfo,
+    Response, ResponseInfo,
 };
 use uptick_socket::Connection;
 
@@ -121,7 +121,7 @@ fn events_are_emitted_for_requests_responses_and_upgrades() {
         notes.add(info.status.as_u16())
     });
     let notes = log.clone();
-    http.on("upgrade", move |_: Connection| notes.add("upgrade"));
+    http.on("upgrade", move |_: Channel| notes.add("upgrade"));
     fetch(http, "/?a");
     fetch(http, "/nowhere");
     Client::new(http)
@@ -246,7 +246,7 @@ fn the_server_counts_connections_and_requests() {
         client.response().body,
         concat!(
             r#"{"open_connections":1,"open_upgrades":0,"connections":2,"upgrades":0,"requests":4,"#,
-            r#""responses_2xx":2,"responses_3xx":0,"responses_4xx":1,"responses_5xx":0}"#
+            r#""responses_2xx":2,"responses_3xx":0,"responses_4xx":1,"responses_5xx":0,"http2_connections":0,"http2_requests":0}"#
         )
     );
 }

@@ -111,7 +111,7 @@ impl HttpConnection {
                 "a value of a request's listener panicked while it was dropped: {message}"
             );
         }
-        self.service.upgraded(conn);
+        self.service.upgraded(conn.into());
         if let Err(message) = catch(|| upgrade.run(conn.into())) {
             tracing::error!("an upgrade callback panicked: {message}");
             conn.close();
