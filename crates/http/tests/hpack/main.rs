@@ -6,5 +6,12 @@
     reason = "a test may panic"
 )]
 
+mod errors;
+#[path = "../invariants/hpack.rs"]
+mod invariants;
+mod limits;
+mod reference;
 mod rfc_examples;
+mod round_trips;
 mod support;
+mod tables;
