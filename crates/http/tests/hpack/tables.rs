@@ -230,7 +230,18 @@ fn all_status_codes_are_encoded() {
 #[test]
 fn content_lengths_are_not_added_to_the_table() {
     let mut encoder = Encoder::new();
-    for length in [0, 7, 12, 999, 1_000_000, u64::MAX] {
+    for length in [
+        0,
+        7,
+        12,
+        999,
+        1000,
+        54_321,
+        99_999,
+        100_000,
+        1_000_000,
+        u64::MAX,
+    ] {
         let mut block = Vec::new();
         encoder.content_length(length, &mut block);
         let expected = [field("content-length", length.to_string())];

@@ -102,31 +102,27 @@ impl Decoder {
         sink: &mut impl FieldSink,
     ) -> Result<Decoded, DecodeError> {
         let mut input = block;
-        self.update_size(&mut input)?;
-        let mut budget = ListBudget::new(limits);
-        let mut scratch = Scratch::default();
-        while let Some((&first, rest)) = input.split_first() {
-            input = rest;
-            if first & 0x80 != 0 {
-                let field = self.indexed(integer::decode(first, 7, &mut input)?)?;
-                if budget.take(field.name.len() + field.value.len()) {
-                    sink.field(field);
-                }
-            } else if first & 0xe0 == 0x20 {
-                return Err(DecodeError::InvalidSizeUpdate);
-            } else {
-                self.literal(first, &mut input, &mut budget, &mut scratch, sink)?;
-            }
+        let is_update = input.first().is_some_and(|first| first & 0xe0 == 0x20);
+        if is_update || self.is_update_required {
+            self.update_size(&mut input)?;
         }
-        Ok(if budget.is_exceeded() {
-            Decoded::TooLarge
-        } else {
-            Decoded::Complete
+        let mut budget = ListBudget::new(limits);
+        loop {
+            self.indexed_run(&mut input, &mut budget, sink)?;
+            let Some((&first, rest)) = input.split_first() else {
+                break;
+            };
+            input = rest;
+            self.other_representation(first, &mut input, &mut budget, sink)?;
+        }
+        Ok(match budget.is_exceeded() {
+            true => Decoded::TooLarge,
+            false => Decoded::Complete,
         })
     }
 
     /// Reads the size updates at the beginning of a block.
-    #[inline]
+    #[inline(never)]
     fn update_size(&mut self, input: &mut &[u8]) -> Result<(), DecodeError> {
         let mut updates = 0;
         while let Some((&first, rest)) = input.split_first()
@@ -145,6 +141,52 @@ impl Decoder {
             return Err(DecodeError::MissingSizeUpdate);
         }
         Ok(())
+    }
+
+    /// Reads indices of one byte, which are the most frequent representation, until there is another one.
+    #[inline]
+    fn indexed_run(
+        &self,
+        input: &mut &[u8],
+        budget: &mut ListBudget,
+        sink: &mut impl FieldSink,
+    ) -> Result<(), DecodeError> {
+        // Copies, which stay in registers.
+        let (mut rest, mut left) = (*input, *budget);
+        while let Some((&first, after)) = rest.split_first()
+            && first > 0x80
+            && first < 0xff
+        {
+            rest = after;
+            let field = self.indexed(usize::from(first & 0x7f))?;
+            if left.take(field.name.len() + field.value.len()) {
+                sink.field(field);
+            }
+        }
+        (*input, *budget) = (rest, left);
+        Ok(())
+    }
+
+    /// Reads a representation that is not an index of one byte.
+    #[inline(never)]
+    fn other_representation(
+        &mut self,
+        first: u8,
+        input: &mut &[u8],
+        budget: &mut ListBudget,
+        sink: &mut impl FieldSink,
+    ) -> Result<(), DecodeError> {
+        if first & 0x80 != 0 {
+            let field = self.indexed(integer::decode(first, 7, input)?)?;
+            if budget.take(field.name.len() + field.value.len()) {
+                sink.field(field);
+            }
+            return Ok(());
+        }
+        if first & 0xe0 == 0x20 {
+            return Err(DecodeError::InvalidSizeUpdate);
+        }
+        self.literal(first, input, budget, sink)
     }
 
     /// Returns the field with an index of both tables.
@@ -178,9 +220,9 @@ impl Decoder {
         first: u8,
         input: &mut &[u8],
         budget: &mut ListBudget,
-        scratch: &mut Scratch,
         sink: &mut impl FieldSink,
     ) -> Result<(), DecodeError> {
+        let scratch = &mut Scratch::default();
         let is_added = first & 0x40 != 0;
         let index = integer::decode(first, if is_added { 6 } else { 4 }, input)?;
         let allowance = if is_added {
@@ -309,7 +351,9 @@ impl<'a> StringLocation<'a> {
                 });
             }
         }
-        let length = match scratch.at_least(used + room).get_mut(used..used + room) {
+        // The Huffman decoder requires one more byte.
+        let end = used + room + 1;
+        let length = match scratch.at_least(end).get_mut(used..end) {
             Some(output) => huffman::decode(text, output)?,
             None => 0,
         };

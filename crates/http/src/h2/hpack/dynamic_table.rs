@@ -87,13 +87,15 @@ impl<M: Copy> DynamicTable<M> {
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<TableField<'_, M>> {
         let position = self.entries.len().checked_sub(index + 1)?;
-        let entry = self.entries.get(position)?;
+        self.field(self.entries.get(position)?)
+    }
+
+    #[inline]
+    fn field(&self, entry: &TableEntry<M>) -> Option<TableField<'_, M>> {
         let start = entry.start.wrapping_sub(self.removed) as usize;
         let (name, value) = (usize::from(entry.name), usize::from(entry.value));
-        let (name, value) = self
-            .bytes
-            .get(start..start + name + value)?
-            .split_at_checked(name)?;
+        let text = self.bytes.get(start..start + name + value)?;
+        let (name, value) = text.split_at_checked(name)?;
         Some(TableField {
             name,
             value,
@@ -101,10 +103,16 @@ impl<M: Copy> DynamicTable<M> {
         })
     }
 
-    /// Returns the data of all fields, newest first.
+    /// Returns the index of the newest field for which both conditions are true. The second one is only called if the first one is true.
     #[inline]
-    pub(super) fn data(&self) -> impl Iterator<Item = M> {
-        self.entries.iter().rev().map(|entry| entry.data)
+    pub(super) fn find(
+        &self,
+        mut has_data: impl FnMut(M) -> bool,
+        mut is_field: impl FnMut(TableField<'_, M>) -> bool,
+    ) -> Option<usize> {
+        let mut entries = self.entries.iter().rev();
+        entries
+            .position(|entry| has_data(entry.data) && self.field(entry).is_some_and(&mut is_field))
     }
 
     /// Adds a field, and evicts the oldest ones until it fits. A field that is larger than the table empties it (RFC 7541, 4.4).
@@ -222,7 +230,14 @@ mod tests {
         table.add(AddedName::Indexed(1), b"2", 9);
         assert_eq!(fields(&table), [("a", "2", 9), ("b", "", 8), ("a", "1", 7)]);
         assert_eq!(table.size(), 34 + 33 + 34);
-        assert_eq!(table.data().collect::<Vec<_>>(), [9, 8, 7]);
+        assert_eq!(
+            table.find(|data| data > 7, |field| field.name == b"b"),
+            Some(1)
+        );
+        assert_eq!(
+            table.find(|data| data > 8, |field| field.name == b"b"),
+            None
+        );
         assert!(table.get(3).is_none());
     }
 

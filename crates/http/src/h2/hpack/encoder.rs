@@ -111,8 +111,26 @@ impl Encoder {
     /// Appends the field `content-length`, without adding it to the table.
     #[inline]
     pub fn content_length(&mut self, length: u64, out: &mut Vec<u8>) {
-        integer::encode(StaticName::CONTENT_LENGTH.index(), 4, 0, out);
-        encode_string(Digits::new(length).text(), out);
+        const INDEX: u64 = StaticName::CONTENT_LENGTH.index() as u64;
+        if length >= 100_000 {
+            integer::encode(INDEX as usize, 4, 0, out);
+            return encode_string(Digits::new(length).text(), out);
+        }
+        // The field has at most eight bytes, the first of which is the least significant one. Huffman code would save at most one of them.
+        let (mut field, mut count, mut rest) = (0, 0, length);
+        loop {
+            field = field << 8 | (u64::from(b'0') + rest % 10);
+            count += 1;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        field = field << 24 | count << 16 | (INDEX - 0x0f) << 8 | 0x0f;
+        let end = out.len() + 3 + count as usize;
+        // Copying a fixed number of bytes is faster.
+        out.extend_from_slice(&field.to_le_bytes());
+        out.truncate(end);
     }
 
     /// Appends a field. The name is in lower case.
@@ -143,81 +161,63 @@ impl Encoder {
         let index = name.index();
         if indexing != Indexing::Add {
             integer::encode(index, 4, indexing.flags(), out);
-            encode_string(value, out);
-            return;
+            return encode_string(value, out);
         }
-        let name = name.as_str().as_bytes();
+        // The hash of the name is its index, so that only the values are compared.
         let hashes = FieldHashes::new(index as u32, value);
-        self.added_field(name, value, hashes, Some(index), out);
+        match self
+            .table
+            .find(|found| found == hashes, |field| field.value == value)
+        {
+            Some(index) => integer::encode(STATIC_LEN + 1 + index, 7, 0x80, out),
+            None => self.add(name.as_str().as_bytes(), value, hashes, Some(index), out),
+        }
     }
 
     /// Appends a field whose name is not in the static table.
     fn other_field(&mut self, name: &[u8], value: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
-        if indexing == Indexing::Add {
-            let hashes = FieldHashes::new(FieldHashes::of_name(name), value);
-            return self.added_field(name, value, hashes, None, out);
+        let name_hash = FieldHashes::of_name(name);
+        let hashes = FieldHashes::new(name_hash, value);
+        if indexing == Indexing::Add
+            && let Some(index) = self.table.find(
+                |found| found == hashes,
+                |field| field.value == value && field.name == name,
+            )
+        {
+            return integer::encode(STATIC_LEN + 1 + index, 7, 0x80, out);
         }
-        let index = if self.table.len() == 0 {
-            None
-        } else {
-            self.index_of_name(name, FieldHashes::of_name(name))
-        };
+        let index = self
+            .table
+            .find(|found| found.name == name_hash, |field| field.name == name);
+        let index = index.map(|index| STATIC_LEN + 1 + index);
+        if indexing == Indexing::Add {
+            return self.add(name, value, hashes, index, out);
+        }
         encode_literal_name(name, index, 4, indexing.flags(), out);
         encode_string(value, out);
     }
 
-    /// Appends a field as an index of the dynamic table, or adds it to the table.
-    fn added_field(
+    /// Appends a literal field whose name has an index, if any, and adds it to the table.
+    #[cold]
+    fn add(
         &mut self,
         name: &[u8],
         value: &[u8],
         hashes: FieldHashes,
-        static_index: Option<usize>,
+        index: Option<usize>,
         out: &mut Vec<u8>,
     ) {
-        if let Some(index) = self.index_of_field(name, value, hashes) {
-            integer::encode(index, 7, 0x80, out);
-            return;
-        }
-        let index = static_index.or_else(|| self.index_of_name(name, hashes.name));
         let size = name
             .len()
             .saturating_add(value.len())
             .saturating_add(FIELD_OVERHEAD);
         if size > self.table.max_size() {
             encode_literal_name(name, index, 4, Indexing::Without.flags(), out);
-            encode_string(value, out);
-            return;
+            return encode_string(value, out);
         }
         encode_literal_name(name, index, 6, Indexing::Add.flags(), out);
         encode_string(value, out);
         self.table.add(AddedName::Text(name), value, hashes);
-    }
-
-    #[inline]
-    fn index_of_field(&self, name: &[u8], value: &[u8], hashes: FieldHashes) -> Option<usize> {
-        let mut candidates = self.table.data().enumerate();
-        let (index, _) = candidates.find(|&(index, found)| {
-            let is_same = |index| {
-                self.table
-                    .get(index)
-                    .is_some_and(|field| field.name == name && field.value == value)
-            };
-            found == hashes && is_same(index)
-        })?;
-        Some(STATIC_LEN + 1 + index)
-    }
-
-    fn index_of_name(&self, name: &[u8], hash: u32) -> Option<usize> {
-        let mut candidates = self.table.data().enumerate();
-        let (index, _) = candidates.find(|&(index, found)| {
-            found.name == hash
-                && self
-                    .table
-                    .get(index)
-                    .is_some_and(|field| field.name == name)
-        })?;
-        Some(STATIC_LEN + 1 + index)
     }
 }
 
@@ -287,7 +287,7 @@ impl FieldHashes {
     fn new(name: u32, value: &[u8]) -> FieldHashes {
         FieldHashes {
             name,
-            field: hash(u64::from(name), value),
+            field: hash(name, value),
         }
     }
 
@@ -298,18 +298,34 @@ impl FieldHashes {
 
 /// Returns a hash of `bytes`. Collisions cost only time, and the number of fields in a table is bounded.
 #[inline]
-fn hash(seed: u64, bytes: &[u8]) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut state = seed ^ bytes.len() as u64;
-    let (chunks, rest) = bytes.as_chunks::<8>();
-    for chunk in chunks {
-        state = (state ^ u64::from_le_bytes(*chunk)).wrapping_mul(FACTOR);
-        state ^= state >> 32;
+fn hash(seed: u32, bytes: &[u8]) -> u32 {
+    let mut state = u64::from(seed) | (bytes.len() as u64) << 32;
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let mut rest = bytes;
+        while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+            state = mix(state, u128::from_le_bytes(*chunk));
+            rest = after;
+        }
+        // The last bytes, some of which may be in the last chunk as well.
+        state = mix(state, u128::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        let [first, last] = [first, last].map(|chunk| u128::from(u64::from_le_bytes(*chunk)));
+        state = mix(state, first | last << 64);
+    } else {
+        let all = bytes
+            .iter()
+            .fold(0, |all, &byte| all << 8 | u128::from(byte));
+        state = mix(state, all);
     }
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    state = (state ^ u64::from_le_bytes(last)).wrapping_mul(FACTOR);
-    (state >> 32) as u32
+    (state ^ state >> 32) as u32
+}
+
+#[inline]
+fn mix(state: u64, next: u128) -> u64 {
+    let (first, second) = (next as u64, (next >> 64) as u64);
+    let first = first ^ state ^ 0x9e37_79b9_7f4a_7c15;
+    let product = u128::from(first) * u128::from(second ^ 0xd1b5_4a32_d192_ed03);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// A number in decimal.
@@ -319,7 +335,6 @@ struct Digits {
 }
 
 impl Digits {
-    #[inline]
     fn new(mut number: u64) -> Digits {
         let mut digits = Digits {
             bytes: [b'0'; 20],

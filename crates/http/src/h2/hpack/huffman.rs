@@ -1,8 +1,8 @@
 //! The Huffman code of strings (RFC 7541, 5.2 and appendix B).
 //!
 //! The code is canonical: codes of one length are consecutive and in the order of their symbols, so the lengths define it. Encoding
-//! takes one look-up per byte. Decoding takes one look-up per symbol of up to eight bits, which are the symbols of almost all headers, and a
-//! search by length for the others.
+//! takes one look-up per byte. Decoding takes one look-up for one or two symbols with twelve bits together, which are the symbols of almost all
+//! headers, and a search by length for the others.
 
 use super::DecodeError;
 
@@ -32,8 +32,8 @@ const LENGTHS: [u8; 257] = [
 const SHORTEST: usize = 5;
 /// The length of the longest code, in bits.
 const LONGEST: usize = 30;
-/// The longest code that [`Canonical::short`] contains, in bits.
-const SHORT: usize = 8;
+/// The number of bits that one look-up decodes at most.
+const SHORT: usize = 12;
 
 static CANONICAL: Canonical = Canonical::new();
 
@@ -41,8 +41,8 @@ static CANONICAL: Canonical = Canonical::new();
 struct Canonical {
     /// The code of each byte with its length.
     codes: [(u32, u8); 256],
-    /// For each beginning of eight bits, the symbol with its length, or a length of zero for a longer code.
-    short: [(u8, u8); 1 << SHORT],
+    /// The symbols at the beginning of each [`SHORT`] bits.
+    short: [ShortSymbols; 1 << SHORT],
     /// All symbols in the order of their codes.
     symbols: [u16; 257],
     /// For each length, the first code, the index of its symbol, and the first value of [`LONGEST`] bits beyond the codes of this length.
@@ -53,7 +53,7 @@ impl Canonical {
     const fn new() -> Canonical {
         let mut canonical = Canonical {
             codes: [(0, 0); 256],
-            short: [(0, 0); 1 << SHORT],
+            short: [ShortSymbols::NONE; 1 << SHORT],
             symbols: [0; 257],
             ranges: [(0, 0, 0); LONGEST + 1],
         };
@@ -70,7 +70,7 @@ impl Canonical {
                     let mut rest = 0;
                     while length <= SHORT && rest < 1 << (SHORT - length) {
                         let beginning = (code as usize) << (SHORT - length) | rest;
-                        canonical.short[beginning] = (symbol as u8, length as u8);
+                        canonical.short[beginning] = ShortSymbols::one(symbol as u8, length as u8);
                         rest += 1;
                     }
                     count += 1;
@@ -82,6 +82,7 @@ impl Canonical {
             code <<= 1;
             length += 1;
         }
+        canonical.add_second_symbols();
         assert!(
             canonical.ranges[LONGEST].2 == 1 << LONGEST,
             "the code is not complete"
@@ -89,14 +90,30 @@ impl Canonical {
         canonical
     }
 
-    /// Returns the symbol and the length of the code at the beginning of `bits`, the first of which is the most significant one.
-    #[inline]
-    fn symbol(&self, bits: u64) -> Result<(u8, u32), DecodeError> {
-        let (symbol, length) = self.short[(bits >> (64 - SHORT)) as usize];
-        if length != 0 {
-            return Ok((symbol, u32::from(length)));
+    /// Adds a second symbol wherever it fits.
+    const fn add_second_symbols(&mut self) {
+        let mut beginning = 0;
+        // A second symbol is looked up behind the first one, where the bits that are missing are zeros.
+        let first = self.short;
+        while beginning < first.len() {
+            let length = first[beginning].length();
+            let next = first[(beginning << length) % first.len()];
+            if length > 0 && next.length() > 0 && length + next.length() <= SHORT as u32 {
+                self.short[beginning] = ShortSymbols::two(first[beginning], next);
+            }
+            beginning += 1;
         }
-        self.long_symbol((bits >> (64 - LONGEST)) as u32)
+    }
+
+    /// Returns the symbol and the length of the code at the beginning of `bits`, the first of which is the most significant one.
+    fn symbol(&self, bits: u64) -> Result<(u8, u32), DecodeError> {
+        let short = self.short[(bits >> (64 - SHORT)) as usize];
+        if short.count() == 0 {
+            return self.long_symbol((bits >> (64 - LONGEST)) as u32);
+        }
+        let [symbol, _] = short.symbols();
+        let (_, length) = self.codes[usize::from(symbol)];
+        Ok((symbol, u32::from(length)))
     }
 
     #[cold]
@@ -111,6 +128,40 @@ impl Canonical {
             }
         }
         Err(DecodeError::InvalidHuffman)
+    }
+}
+
+/// The symbols that fit into [`SHORT`] bits, in one word: two symbols, their number, and the length of their codes in bits, a byte each. The
+/// number is zero if the code of the first symbol is longer.
+#[derive(Clone, Copy)]
+struct ShortSymbols(u32);
+
+impl ShortSymbols {
+    const NONE: ShortSymbols = ShortSymbols(0);
+
+    const fn one(symbol: u8, length: u8) -> ShortSymbols {
+        ShortSymbols(u32::from_le_bytes([symbol, 0, 1, length]))
+    }
+
+    const fn two(first: ShortSymbols, second: ShortSymbols) -> ShortSymbols {
+        let ([one, _, _, length], [two, _, _, more]) =
+            (first.0.to_le_bytes(), second.0.to_le_bytes());
+        ShortSymbols(u32::from_le_bytes([one, two, 2, length + more]))
+    }
+
+    #[inline]
+    const fn symbols(self) -> [u8; 2] {
+        (self.0 as u16).to_le_bytes()
+    }
+
+    #[inline]
+    const fn count(self) -> usize {
+        (self.0 >> 16) as usize & 3
+    }
+
+    #[inline]
+    const fn length(self) -> u32 {
+        self.0 >> 24
     }
 }
 
@@ -153,28 +204,28 @@ pub(super) fn max_decoded_len(encoded: usize) -> usize {
 
 /// Returns the length of the decoded string, without storing it.
 pub(super) fn decoded_len(input: &[u8]) -> Result<usize, DecodeError> {
-    let mut length = 0;
-    decode_symbols(input, |_| length += 1)?;
-    Ok(length)
+    decode_symbols(input, |_, _| ())
 }
 
-/// Decodes a string into the beginning of `output`, which is at least as long as the string, and returns its length.
+/// Decodes a string into the beginning of `output`, and returns its length. `output` is longer than the string by at least one byte.
 pub(super) fn decode(input: &[u8], output: &mut [u8]) -> Result<usize, DecodeError> {
-    let mut length = 0;
-    decode_symbols(input, |symbol| {
-        if let Some(byte) = output.get_mut(length) {
-            *byte = symbol;
-            length += 1;
+    decode_symbols(input, |position, symbols| {
+        if let Some(bytes) = output.get_mut(position..position + 2) {
+            bytes.copy_from_slice(&symbols);
         }
-    })?;
-    Ok(length)
+    })
 }
 
-/// Calls `symbol` for each byte of the decoded string.
+/// Calls `store` for each one or two bytes of the decoded string, with their position. The second byte is not valid if the next position is the
+/// one behind the first. Returns the length of the string.
 #[inline]
-fn decode_symbols(mut input: &[u8], mut symbol: impl FnMut(u8)) -> Result<(), DecodeError> {
+fn decode_symbols(
+    mut input: &[u8],
+    mut store: impl FnMut(usize, [u8; 2]),
+) -> Result<usize, DecodeError> {
     // The highest `count` bits of `bits` are the next ones.
     let (mut bits, mut count) = (0u64, 0u32);
+    let mut position = 0;
     loop {
         if let Some(next) = input.first_chunk::<8>() {
             bits |= u64::from_be_bytes(*next) >> count;
@@ -196,27 +247,37 @@ fn decode_symbols(mut input: &[u8], mut symbol: impl FnMut(u8)) -> Result<(), De
             break;
         }
         while count >= LONGEST as u32 {
-            let (byte, length) = CANONICAL.symbol(bits)?;
-            symbol(byte);
-            bits <<= length;
-            count -= length;
+            let short = CANONICAL.short[(bits >> (64 - SHORT)) as usize];
+            if short.count() == 0 {
+                let (symbol, length) = CANONICAL.symbol(bits)?;
+                store(position, [symbol, 0]);
+                position += 1;
+                bits <<= length;
+                count -= length;
+                continue;
+            }
+            store(position, short.symbols());
+            position += short.count();
+            bits <<= short.length();
+            count -= short.length();
         }
     }
     while count > 0 {
         // With ones behind the last bit, valid padding is the end-of-string symbol.
         let padded = bits | u64::MAX >> count;
-        let (byte, length) = match CANONICAL.symbol(padded) {
+        let (symbol, length) = match CANONICAL.symbol(padded) {
             Err(_) if count < 8 => break,
             found => found?,
         };
         if length > count {
             return Err(DecodeError::InvalidHuffman);
         }
-        symbol(byte);
+        store(position, [symbol, 0]);
+        position += 1;
         bits <<= length;
         count -= length;
     }
-    Ok(())
+    Ok(position)
 }
 
 #[cfg(test)]
@@ -231,7 +292,7 @@ mod tests {
     }
 
     fn decoded(input: &[u8]) -> Result<Vec<u8>, DecodeError> {
-        let mut output = vec![0; max_decoded_len(input.len())];
+        let mut output = vec![0; max_decoded_len(input.len()) + 1];
         let length = decode(input, &mut output)?;
         assert_eq!(decoded_len(input), Ok(length));
         output.truncate(length);

@@ -24,14 +24,18 @@ impl Default for ListLimits {
 /// The part of the limits that is left for the rest of a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListBudget {
-    left: ListLimits,
+    /// Zero after a field exceeded a limit.
+    fields: usize,
+    bytes: usize,
     is_exceeded: bool,
 }
 
 impl ListBudget {
     pub(super) fn new(limits: ListLimits) -> ListBudget {
+        let ListLimits { fields, bytes } = limits;
         ListBudget {
-            left: limits,
+            fields,
+            bytes,
             is_exceeded: false,
         }
     }
@@ -42,26 +46,29 @@ impl ListBudget {
 
     /// Returns the maximum length of the name and the value of the next field.
     pub(super) fn allowance(&self) -> usize {
-        if self.is_exceeded || self.left.fields == 0 {
+        if self.fields == 0 {
             return 0;
         }
-        self.left.bytes.saturating_sub(FIELD_OVERHEAD)
+        self.bytes.saturating_sub(FIELD_OVERHEAD)
     }
 
-    /// Counts a field. Returns `false` if it exceeds a limit, or if an earlier field did.
-    pub(super) fn take(&mut self, name_and_value: usize) -> bool {
-        let size = name_and_value.saturating_add(FIELD_OVERHEAD);
-        if self.is_exceeded || self.left.fields == 0 || self.left.bytes < size {
-            self.is_exceeded = true;
+    /// Counts a field with the length of its name and its value, which are in memory. Returns `false` if it exceeds a limit, or if an earlier field did.
+    #[inline]
+    pub(super) fn take(&mut self, length: usize) -> bool {
+        // The sum of lengths in memory does not overflow.
+        let size = length + FIELD_OVERHEAD;
+        if self.fields == 0 || self.bytes < size {
+            self.exceed();
             return false;
         }
-        self.left.fields -= 1;
-        self.left.bytes -= size;
+        self.fields -= 1;
+        self.bytes -= size;
         true
     }
 
     /// Counts a field that is larger than the allowance.
     pub(super) fn exceed(&mut self) {
+        self.fields = 0;
         self.is_exceeded = true;
     }
 }

@@ -207,8 +207,8 @@ impl StaticName {
 
     /// Returns the first index with this name.
     #[inline]
-    pub(in crate::h2) fn index(self) -> usize {
-        usize::from(self.0.get())
+    pub(in crate::h2) const fn index(self) -> usize {
+        self.0.get() as usize
     }
 
     /// Returns the index of the entry with this name and `value`.
