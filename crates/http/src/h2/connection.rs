@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{ConnectionError, ErrorCode};
 use super::event::Event;
-use super::frame::{write_go_away, write_reset, write_window_update};
+use super::frame::{PREFACE, write_go_away, write_reset, write_window_update};
 use super::glitches::Bucket;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
@@ -69,6 +69,8 @@ bitflags::bitflags! {
         const WINDOW_GREW = 1 << 1;
         /// Reduced initial windows apply after the peer has acknowledged them.
         const WINDOW_REDUCED = 1 << 2;
+        /// The peer has sent GOAWAY.
+        const PEER_GOING_AWAY = 1 << 3;
     }
 }
 
@@ -78,8 +80,11 @@ impl<T> Connection<T> {
         Connection::new(limits, Role::Server)
     }
 
-    fn new(limits: &Limits, role: Role) -> Connection<T> {
+    pub(super) fn new(limits: &Limits, role: Role) -> Connection<T> {
         let mut control = Vec::with_capacity(KEPT_CONTROL);
+        if role == Role::Client {
+            control.extend_from_slice(PREFACE);
+        }
         write_initial(&mut control, limits, role);
         let reduced = limits.stream_window < INITIAL_WINDOW;
         // The table of the peer has its initial size until a size update.
@@ -228,8 +233,8 @@ impl<T> Connection<T> {
 
     /// Removes a stream, and returns its data.
     ///
-    /// If the response was not sent completely, the stream is reset with `CANCEL`. Otherwise, if the request was not received completely, it is reset
-    /// with `NO_ERROR` (RFC 9113, section 8.1). Received bytes that were not consumed are credited to the connection.
+    /// A stream that has not ended on both sides is reset: with `NO_ERROR` if a server has sent the whole response before the end of the request
+    /// (RFC 9113, section 8.1), otherwise with `CANCEL`. Received bytes that were not consumed are credited to the connection.
     pub fn remove(&mut self, stream: StreamKey) -> Option<T> {
         let stream = self.streams.get(stream.id)?;
         let (id, flags) = (stream.id, stream.flags);
@@ -248,7 +253,8 @@ impl<T> Connection<T> {
     #[cold]
     fn abandon(&mut self, id: u32, flags: StreamFlags) {
         if !flags.contains(StreamFlags::RESET) {
-            let code = match flags.contains(StreamFlags::ENDED) {
+            let is_answered = self.role == Role::Server && flags.contains(StreamFlags::ENDED);
+            let code = match is_answered {
                 true => ErrorCode::NO_ERROR,
                 false => ErrorCode::CANCEL,
             };

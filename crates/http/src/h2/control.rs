@@ -221,7 +221,9 @@ impl<T> Connection<T> {
             .flags
             .insert(StreamFlags::RESET | StreamFlags::PEER_ENDED);
         self.streams.update_queue(id);
-        self.glitch()?;
+        if self.role == Role::Server {
+            self.glitch()?;
+        }
         Ok(is_known.then_some(Event::Reset {
             stream: StreamKey { id },
             code: ErrorCode::new(code),
@@ -240,6 +242,7 @@ impl<T> Connection<T> {
             return Err(ConnectionError::frame_size("a GOAWAY frame is too short"));
         };
         self.charge_overhead()?;
+        self.flags.insert(ConnectionFlags::PEER_GOING_AWAY);
         Ok(Some(Event::GoAway {
             last: last & 0x7fff_ffff,
             code: ErrorCode::new(code),

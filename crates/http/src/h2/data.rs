@@ -156,13 +156,14 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Charges a frame that transports little. Messages in tunnels may be small.
+    /// Charges a frame that transports little. Messages in tunnels, and events in responses, may be small.
     fn charge_tiny(&mut self, frame: DataFrame) -> Result<(), ConnectionError> {
         if frame.left == 0 {
             return self.glitch();
         }
         let stream = self.streams.get(frame.stream);
-        match stream.is_some_and(|stream| stream.has(StreamFlags::TUNNEL)) {
+        let is_tunnel = stream.is_some_and(|stream| stream.has(StreamFlags::TUNNEL));
+        match is_tunnel || self.role == Role::Client {
             true => Ok(()),
             false => self.charge_overhead(),
         }

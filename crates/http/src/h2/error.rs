@@ -145,6 +145,15 @@ pub enum SendError {
     /// The body has fewer bytes than the head announced.
     #[error("sending failed: the body is shorter than its Content-Length")]
     BodyTooShort,
+    /// The server allows no more streams at the same time.
+    #[error("opening an HTTP/2 stream failed: the server allows no more streams")]
+    TooManyStreams,
+    /// The connection is closed, or the server accepts no more requests on it.
+    #[error("opening an HTTP/2 stream failed: the connection is closing")]
+    GoingAway,
+    /// A part of the head of a request is malformed.
+    #[error("opening an HTTP/2 stream failed: the {0} of the request is not valid")]
+    InvalidRequest(&'static str),
     /// The data has more bytes than the flow-control windows allow.
     #[error("sending failed: the data exceeds the flow-control window")]
     NoCapacity,

@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::error::{ConnectionError, ErrorCode};
 use super::streams::StreamKey;
+use crate::h1::client::ResponseHead;
 use crate::message::Trailers;
 
 /// An event of a [`Connection`](super::Connection).
@@ -25,6 +26,22 @@ pub enum Event {
         stream: StreamKey,
         /// The status of the response: 414, 417 or 431.
         status: StatusCode,
+    },
+    /// The head of an interim response (RFC 9110, section 15.2).
+    Interim {
+        /// The stream.
+        stream: StreamKey,
+        /// The head.
+        head: ResponseHead,
+    },
+    /// The head of a response.
+    Response {
+        /// The stream.
+        stream: StreamKey,
+        /// The head.
+        head: ResponseHead,
+        /// `true` if the response has no body.
+        end: bool,
     },
     /// A piece of a body.
     Data {

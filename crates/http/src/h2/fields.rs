@@ -1,9 +1,13 @@
 //! Receivers of decoded fields.
 
+use bytes::Bytes;
+use http::StatusCode;
+
 use super::hpack::{Field, FieldSink, StaticName};
 use super::priority::Priority;
 use crate::message::{
-    HeadBuilder, HeadRules, InvalidMessage, RequestHead, Trailers, TrailersBuilder,
+    HeadBuilder, HeadRules, InvalidMessage, RequestHead, Trailers, TrailersBuilder, check_name,
+    check_value, parse_length,
 };
 
 /// Receives the fields of a request.
@@ -40,6 +44,111 @@ impl FieldSink for RequestSink<'_> {
         }
         let name = field.static_name.map_or(0, |name| name.index() as u8);
         self.builder.field(field.name, field.value, name);
+    }
+}
+
+/// The decoded head of a response.
+pub(super) struct DecodedResponse {
+    /// The head as text.
+    pub(super) bytes: Bytes,
+    /// Start of the fields.
+    pub(super) fields: usize,
+    pub(super) status: StatusCode,
+    pub(super) length: Option<u64>,
+}
+
+/// Receives the fields of a response, and writes them as the text of an HTTP/1 head.
+pub(super) struct ResponseSink {
+    text: Vec<u8>,
+    status: Option<StatusCode>,
+    length: Option<u64>,
+    /// Number of fields other than pseudo-headers.
+    pub(super) count: usize,
+    error: Option<InvalidMessage>,
+}
+
+/// The text before the status.
+const STATUS_LINE: &[u8] = b"HTTP/2 ";
+
+impl ResponseSink {
+    pub(super) fn new() -> ResponseSink {
+        ResponseSink {
+            text: STATUS_LINE.to_vec(),
+            status: None,
+            length: None,
+            count: 0,
+            error: None,
+        }
+    }
+
+    /// Returns the head.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a field, or that there is no status.
+    pub(super) fn finish(mut self) -> Result<DecodedResponse, InvalidMessage> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let status = self.status.ok_or(BAD_STATUS)?;
+        self.text.extend_from_slice(b"\r\n");
+        Ok(DecodedResponse {
+            bytes: self.text.into(),
+            fields: STATUS_LINE.len() + 6,
+            status,
+            length: self.length,
+        })
+    }
+
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), InvalidMessage> {
+        if name == b":status" {
+            let status = StatusCode::from_bytes(value).map_err(|_| BAD_STATUS)?;
+            if self.status.is_some() || self.count > 0 || status == StatusCode::SWITCHING_PROTOCOLS
+            {
+                return Err(BAD_STATUS);
+            }
+            self.status = Some(status);
+            self.text.extend_from_slice(value);
+            self.text.extend_from_slice(b" \r\n");
+            return Ok(());
+        }
+        self.count += 1;
+        if self.status.is_none() {
+            return Err(BAD_STATUS);
+        }
+        check_name(name)?;
+        check_value(value)?;
+        if is_connection_specific(name) {
+            return Err(InvalidMessage::bad(
+                "a header of the response is not allowed in HTTP/2",
+            ));
+        }
+        if name == b"content-length" {
+            let length = parse_length(value)?;
+            if self.length.is_some_and(|other| other != length) {
+                return Err(InvalidMessage::bad(
+                    "there are several Content-Length headers with different values",
+                ));
+            }
+            self.length = Some(length);
+        }
+        for part in [name, b": ", value, b"\r\n"] {
+            self.text.extend_from_slice(part);
+        }
+        Ok(())
+    }
+}
+
+const BAD_STATUS: InvalidMessage =
+    InvalidMessage::bad("the pseudo-header :status is missing or malformed");
+
+impl FieldSink for ResponseSink {
+    fn field(&mut self, field: Field<'_>) {
+        if self.error.is_none()
+            && let Err(error) = self.add(field.name, field.value)
+        {
+            self.error = Some(error);
+        }
     }
 }
 

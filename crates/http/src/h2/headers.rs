@@ -18,7 +18,7 @@ use crate::message::{BodyLength, HeadRules, RequestHead, TargetForm};
 pub(super) struct HeaderBlock {
     pub(super) stream: u32,
     /// `true` if the block ends the stream.
-    end: bool,
+    pub(super) end: bool,
     /// `true` if the stream depends on itself.
     is_circular: bool,
     /// Number of CONTINUATION frames.
@@ -137,14 +137,7 @@ impl<T> Connection<T> {
             request_line: self.limits.target_bytes as usize,
         };
         let mut sink = RequestSink::new(head, rules);
-        let limits = ListLimits {
-            fields: self.limits.header_fields as usize + PSEUDO_HEADERS + COOKIE_PARTS,
-            bytes: self.limits.header_bytes as usize,
-        };
-        let decoded = self
-            .decoder
-            .decode(bytes, limits, &mut sink)
-            .map_err(compression_error)?;
+        let decoded = self.decode_head(bytes, &mut sink)?;
         let most = self.limits.header_fields as usize;
         let is_too_large = decoded == Decoded::TooLarge || sink.count > most;
         let early = self.early_priority;
@@ -246,6 +239,21 @@ impl<T> Connection<T> {
         self.decode(bytes, &mut Ignore).map(|_| ())
     }
 
+    /// Decodes the header block of a message.
+    pub(super) fn decode_head(
+        &mut self,
+        bytes: &[u8],
+        sink: &mut impl FieldSink,
+    ) -> Result<Decoded, ConnectionError> {
+        let limits = ListLimits {
+            fields: self.limits.header_fields as usize + PSEUDO_HEADERS + COOKIE_PARTS,
+            bytes: self.limits.header_bytes as usize,
+        };
+        self.decoder
+            .decode(bytes, limits, sink)
+            .map_err(compression_error)
+    }
+
     fn decode(
         &mut self,
         bytes: &[u8],
@@ -281,13 +289,20 @@ impl<T> Connection<T> {
         }
         let is_unwanted = stream.has(StreamFlags::RESET | StreamFlags::DISCARDS);
         let is_valid = block.end && matches!(stream.receive_left, 0 | UNKNOWN_LENGTH);
-        if block.end {
-            stream.flags.insert(StreamFlags::PEER_ENDED);
-        }
+        let has_head = stream.has(StreamFlags::HEAD_RECEIVED);
         if is_unwanted {
+            stream.flags.set(StreamFlags::PEER_ENDED, block.end);
             self.charge_overhead()?;
             self.ignore_block(bytes)?;
             return Ok(None);
+        }
+        if self.role == Role::Client && !has_head {
+            return self.response(block, bytes);
+        }
+        if block.end
+            && let Some(stream) = self.streams.get_mut(id)
+        {
+            stream.flags.insert(StreamFlags::PEER_ENDED);
         }
         let mut sink = TrailerSink::new();
         let decoded = self.decode(bytes, &mut sink)?;

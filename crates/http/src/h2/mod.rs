@@ -38,6 +38,7 @@
 //! # Ok::<(), uptick_http::h2::SendError>(())
 //! ```
 
+mod client;
 mod connection;
 mod control;
 mod data;
@@ -59,6 +60,7 @@ mod streams;
 mod window;
 
 pub use crate::h1::ResponseBody;
+pub use client::Request;
 pub use connection::Connection;
 pub use error::{ConnectionError, ErrorCode, SendError};
 pub use event::Event;

@@ -200,10 +200,10 @@ impl<T> Connection<T> {
     }
 
     /// Appends the fields that are sent.
-    fn write_fields(&mut self, fields: &HeaderMap, out: &mut Vec<u8>) {
+    pub(super) fn write_fields(&mut self, fields: &HeaderMap, out: &mut Vec<u8>) {
         for (name, value) in fields {
             let bytes = name.as_str().as_bytes();
-            if bytes == b"content-length" || is_connection_specific(bytes) {
+            if matches!(bytes, b"content-length" | b"host") || is_connection_specific(bytes) {
                 continue;
             }
             let indexing = indexing(name, value);
@@ -213,7 +213,7 @@ impl<T> Connection<T> {
 
     /// Completes a header block that starts at `start`.
     #[inline]
-    fn end_block(&self, id: u32, flags: u8, start: usize, out: &mut Vec<u8>) {
+    pub(super) fn end_block(&self, id: u32, flags: u8, start: usize, out: &mut Vec<u8>) {
         let length = out.len() - start - HEADER_SIZE;
         let most = self.peer.frame_size as usize;
         let header = FrameHeader {
@@ -236,7 +236,7 @@ impl<T> Connection<T> {
 
 /// Reserves the space of a frame header, and returns its position.
 #[inline]
-fn begin_block(out: &mut Vec<u8>) -> usize {
+pub(super) fn begin_block(out: &mut Vec<u8>) -> usize {
     out.reserve(256);
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_SIZE]);

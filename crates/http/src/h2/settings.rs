@@ -89,7 +89,8 @@ pub(super) struct PeerSettings {
 impl PeerSettings {
     pub(super) const INITIAL: PeerSettings = PeerSettings {
         header_table: INITIAL_HEADER_TABLE,
-        concurrent_streams: u32::MAX,
+        // Assumed until the first SETTINGS frame.
+        concurrent_streams: 100,
         initial_window: INITIAL_WINDOW,
         frame_size: *FRAME_SIZES.start(),
         connect_protocol: false,
@@ -104,6 +105,10 @@ impl PeerSettings {
         role: Role,
         limits: &Limits,
     ) -> Result<(), ConnectionError> {
+        if !self.is_received {
+            // Without the setting, the number of streams is not limited.
+            self.concurrent_streams = u32::MAX;
+        }
         let (entries, rest) = payload.as_chunks::<6>();
         if !rest.is_empty() {
             return Err(ConnectionError::frame_size(

@@ -553,7 +553,7 @@ const COOKIE: &[u8] = b"cookie: ";
 
 /// Checks the name of a field that is not in the static table. The names of HTTP/2 are in lower case (RFC 9113, section 8.2).
 #[inline]
-pub(super) fn check_name(name: &[u8]) -> Result<(), InvalidMessage> {
+pub(crate) fn check_name(name: &[u8]) -> Result<(), InvalidMessage> {
     match text::is_lower_case_token(name) {
         true => Ok(()),
         false => Err(InvalidMessage::bad("a header name is malformed")),
@@ -562,7 +562,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), InvalidMessage> {
 
 /// Checks the value of a field (RFC 9113, section 8.2.1).
 #[inline]
-pub(super) fn check_value(value: &[u8]) -> Result<(), InvalidMessage> {
+pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidMessage> {
     let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     if is_space(value.first()) || is_space(value.last()) || !text::is_text(value) {
         return Err(InvalidMessage::bad(
@@ -587,7 +587,7 @@ fn without_port<'a>(host: &'a [u8], default_port: &[u8]) -> &'a [u8] {
     host.strip_suffix(b":").unwrap_or(host)
 }
 
-fn parse_length(value: &[u8]) -> Result<u64, InvalidMessage> {
+pub(crate) fn parse_length(value: &[u8]) -> Result<u64, InvalidMessage> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(InvalidMessage::bad("the Content-Length is not a number"));
     }

@@ -14,7 +14,7 @@ mod trailers_builder;
 
 pub(crate) use field_name::{FORBIDDEN_TRAILER, is_forbidden_in_trailers};
 pub use fields::{Fields, Trailers};
-pub(crate) use head_builder::{HeadBuilder, HeadRules};
+pub(crate) use head_builder::{HeadBuilder, HeadRules, check_name, check_value, parse_length};
 pub use invalid::InvalidMessage;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};
 pub(crate) use trailers_builder::TrailersBuilder;

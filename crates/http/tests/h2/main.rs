@@ -7,8 +7,11 @@
 )]
 
 mod attacks;
+mod echo;
 mod flow_control;
 mod header_blocks;
+mod loopback;
+mod peer;
 mod properties;
 mod requests;
 mod responses;

@@ -105,6 +105,25 @@ impl ResponseHead {
         })
     }
 
+    /// Creates the head of an HTTP/2 response, whose text and fields were checked. The fields start at `fields`.
+    pub(crate) fn of_http2(
+        bytes: Bytes,
+        fields: usize,
+        status: StatusCode,
+        body: BodyLength,
+    ) -> ResponseHead {
+        ResponseHead {
+            bytes,
+            status,
+            version: Version::Http2,
+            reason: Span::default(),
+            fields: fields as u32,
+            body,
+            keep_alive: true,
+            is_last: false,
+        }
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
