@@ -16,7 +16,7 @@ use http::{Method, StatusCode};
 use super::field_name::FieldKind;
 use super::invalid::InvalidMessage;
 use super::request_head::{BodyLength, HeadParts, RequestHead, Span, TargetForm, Version};
-use super::target::{self, check_authority};
+use super::target::{self, check_authority, is_plain_authority};
 use super::text::{self, TOKEN, end_of};
 
 bitflags::bitflags! {
@@ -34,8 +34,10 @@ bitflags::bitflags! {
         const EXPECTS_OTHER = 1 << 8;
         /// There are several cookie lines.
         const COOKIES_APART = 1 << 9;
-        /// The first line was written: no pseudo-header follows.
-        const FIRST_LINE = 1 << 10;
+        /// The method is neither `GET` nor `CONNECT`.
+        const OTHER_METHOD = 1 << 10;
+        /// A header was received: no pseudo-header follows.
+        const HEADER = 1 << 11;
     }
 }
 
@@ -59,15 +61,11 @@ pub(crate) struct HeadRules {
 /// returns the first error. After an error, the contents of the head are unspecified.
 #[derive(Debug)]
 pub(crate) struct HeadBuilder<'a> {
-    /// Until the first line is written, `head.bytes` contains the values of the pseudo-headers in the order received.
+    /// Contains the first line after `:path` was received, and the host line after `:authority`.
     head: &'a mut RequestHead,
     rules: HeadRules,
     error: Option<InvalidMessage>,
     received: Received,
-    /// Position of the value of `:path` until the first line is written.
-    path: Span,
-    /// Position of the value of `:authority` until the first line is written.
-    authority: Span,
     /// The default port of the scheme, with its colon.
     default_port: &'static [u8],
     /// The value of `:protocol`, which few requests have.
@@ -120,8 +118,6 @@ impl<'a> HeadBuilder<'a> {
             rules,
             error: None,
             received: Received::empty(),
-            path: Span::default(),
-            authority: Span::default(),
             default_port: b":",
             protocol: Vec::new(),
             cookie_end: 0,
@@ -149,8 +145,8 @@ impl<'a> HeadBuilder<'a> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        if !self.received.contains(Received::FIRST_LINE) {
-            self.write_first_line()?;
+        if !self.received.contains(Received::HEADER) {
+            self.end_pseudo_headers()?;
         }
         if self.received.contains(Received::COOKIES_APART) {
             self.join_cookies();
@@ -187,22 +183,14 @@ impl<'a> HeadBuilder<'a> {
     /// Records the name of a pseudo-header.
     #[inline]
     fn begin(&mut self, name: Received) -> Result<(), InvalidMessage> {
-        if self.received.intersects(name | Received::FIRST_LINE) {
-            return Err(match self.received.contains(Received::FIRST_LINE) {
+        if self.received.intersects(name | Received::HEADER) {
+            return Err(match self.received.contains(Received::HEADER) {
                 true => LATE,
                 false => DUPLICATE,
             });
         }
         self.received |= name;
         Ok(())
-    }
-
-    /// Keeps the value of a pseudo-header until the first line is written.
-    #[inline]
-    fn keep(&mut self, value: &[u8]) -> Span {
-        let start = self.head.bytes.len();
-        self.head.bytes.extend_from_slice(value);
-        Span::new(start, start + value.len())
     }
 
     #[inline]
@@ -213,28 +201,86 @@ impl<'a> HeadBuilder<'a> {
                 return Err(BAD_METHOD);
             }
             self.head.method = Method::from_bytes(value).map_err(|_| BAD_METHOD)?;
+            // The first line of an extended CONNECT has the method GET.
+            if self.head.method != Method::CONNECT {
+                self.received |= Received::OTHER_METHOD;
+                if self.received.contains(Received::PATH) {
+                    self.replace_method(value);
+                }
+            }
         }
         Ok(())
     }
 
+    /// Replaces the method `GET` of the first line.
+    #[cold]
+    fn replace_method(&mut self, method: &[u8]) {
+        let RequestHead { bytes, parts, .. } = &mut *self.head;
+        bytes.splice(..GET.len(), method.iter().copied());
+        let (from, to) = (GET.len(), method.len());
+        let moved = |position: &mut u32| *position = *position - from as u32 + to as u32;
+        moved(&mut parts.fields);
+        for span in [
+            &mut parts.target,
+            &mut parts.path,
+            &mut parts.query,
+            &mut parts.host,
+        ] {
+            if span.start > 0 {
+                moved(&mut span.start);
+                moved(&mut span.end);
+            }
+        }
+    }
+
+    /// Writes the first line, in front of the host line if there is one.
     #[inline]
     fn path(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
         self.begin(Received::PATH)?;
-        match value.first() {
-            Some(b'/') => {
-                if target::path(value, 0, &mut self.head.parts) != value.len() {
+        let RequestHead {
+            bytes,
+            method,
+            parts,
+        } = &mut *self.head;
+        let method = match self.received.contains(Received::OTHER_METHOD) {
+            true => method.as_str().as_bytes(),
+            false => GET,
+        };
+        let start = method.len() + 1;
+        let end = start + value.len();
+        let line = end + VERSION.len();
+        if bytes.is_empty() {
+            bytes.reserve(line + HOST.len());
+            bytes.extend_from_slice(method);
+            bytes.push(b' ');
+            bytes.extend_from_slice(value);
+            bytes.extend_from_slice(VERSION);
+        } else {
+            let host_line = bytes.len();
+            bytes.resize(host_line + line, b' ');
+            bytes.copy_within(..host_line, line);
+            bytes[..method.len()].copy_from_slice(method);
+            bytes[method.len()] = b' ';
+            bytes[start..end].copy_from_slice(value);
+            bytes[end..line].copy_from_slice(VERSION);
+            parts.host = parts.host.shifted(line);
+        }
+        parts.fields = line as u32;
+        parts.target = Span::new(start, end);
+        match value {
+            [b'/', ..] => {
+                if target::path(bytes, start, parts) != end {
                     return Err(BAD_PATH);
                 }
-                target::check_query(value, &self.head.parts)?;
+                target::check_query(bytes, parts)
             }
-            _ if value == b"*" => {
-                self.head.parts.path = Span::new(0, 1);
-                self.head.parts.form = TargetForm::Asterisk;
+            b"*" => {
+                parts.path = parts.target;
+                parts.form = TargetForm::Asterisk;
+                Ok(())
             }
-            _ => return Err(BAD_PATH),
+            _ => Err(BAD_PATH),
         }
-        self.path = self.keep(value);
-        Ok(())
     }
 
     #[inline]
@@ -256,12 +302,24 @@ impl<'a> HeadBuilder<'a> {
         Ok(())
     }
 
+    /// Writes the host line.
     #[inline]
     fn authority(&mut self, value: &[u8]) -> Result<(), InvalidMessage> {
         self.begin(Received::AUTHORITY)?;
-        check_host(value)?;
-        self.authority = self.keep(value);
-        Ok(())
+        let RequestHead { bytes, parts, .. } = &mut *self.head;
+        let start = bytes.len() + HOST.len();
+        let end = start + value.len();
+        bytes.extend_from_slice(HOST);
+        bytes.extend_from_slice(value);
+        // The spaces complete the last block of the value.
+        bytes.extend_from_slice(b"\r\n              ");
+        let is_plain = is_plain_authority(bytes, start, end);
+        bytes.truncate(end + 2);
+        parts.host = Span::new(start, end);
+        match is_plain && !value.is_empty() {
+            true => Ok(()),
+            false => check_host(value),
+        }
     }
 
     #[cold]
@@ -279,88 +337,52 @@ impl<'a> HeadBuilder<'a> {
         Ok(())
     }
 
-    /// Writes the first line and the host line from the pseudo-headers, in place of their values.
+    /// Checks the pseudo-headers together. They are followed by a header or by the end of the head.
     #[inline]
-    fn write_first_line(&mut self) -> Result<(), InvalidMessage> {
-        self.received |= Received::FIRST_LINE;
-        let mut target = self.path;
-        let has_protocol = self.received.contains(Received::PROTOCOL);
-        if has_protocol
-            || self.head.method == Method::CONNECT && self.received.contains(Received::METHOD)
-        {
-            self.check_connect()?;
-            if !has_protocol {
-                target = self.authority;
-            }
-        } else if !self.received.contains(USUAL) {
+    fn end_pseudo_headers(&mut self) -> Result<(), InvalidMessage> {
+        let received = self.received;
+        self.received |= Received::HEADER;
+        if received.contains(Received::PROTOCOL) || self.head.method == Method::CONNECT {
+            self.end_connect()?;
+        } else if !received.contains(USUAL) {
             return Err(INCOMPLETE);
         } else if self.head.parts.form == TargetForm::Asterisk
             && self.head.method != Method::OPTIONS
         {
             return Err(BAD_PATH);
         }
-        let RequestHead {
-            bytes,
-            method,
-            parts,
-        } = &mut *self.head;
-        let method = method.as_str().as_bytes();
-        let (kept, at) = (bytes.len(), method.len() + 1);
-        let target_end = at + target.range().len();
-        let line = target_end + VERSION.len() - 2;
-        if line > self.rules.request_line {
-            return Err(LINE_TOO_LONG);
+        match self.head.parts.fields as usize > self.rules.request_line + 2 {
+            true => Err(LINE_TOO_LONG),
+            false => Ok(()),
         }
-        bytes.reserve(2 * kept + at + VERSION.len() + HOST.len() + 2);
-        bytes.extend_from_slice(method);
-        bytes.push(b' ');
-        bytes.extend_from_within(target.range());
-        bytes.extend_from_slice(VERSION);
-        parts.fields = (line + 2) as u32;
-        if self.received.contains(Received::AUTHORITY) {
-            bytes.extend_from_slice(HOST);
-            bytes.extend_from_within(self.authority.range());
-            bytes.extend_from_slice(b"\r\n");
-            let start = line + 2 + HOST.len();
-            parts.host = Span::new(start, start + self.authority.range().len());
-        }
-        let end = bytes.len();
-        bytes.copy_within(kept..end, 0);
-        bytes.truncate(end - kept);
-        parts.target = Span::new(at, target_end);
-        if parts.form != TargetForm::Authority {
-            parts.path = parts.path.shifted(at);
-        }
-        if parts.query.start > 0 {
-            parts.query = parts.query.shifted(at);
-        }
-        Ok(())
     }
 
     /// Checks the pseudo-headers of a CONNECT request (RFC 9113, section 8.5), or of an extended one (RFC 8441, section 4).
     #[cold]
-    fn check_connect(&mut self) -> Result<(), InvalidMessage> {
-        let extended = self.received.contains(Received::PROTOCOL);
-        let is_connect =
-            self.received.contains(Received::METHOD) && self.head.method == Method::CONNECT;
-        if !extended {
-            let authority = self.head.bytes.get(self.authority.range());
-            let has_port = check_authority(authority.unwrap_or_default()) == Some(true);
-            let others = Received::PATH | Received::SCHEME;
-            if self.received.intersects(others) || !has_port {
-                return Err(BAD_CONNECT);
+    fn end_connect(&mut self) -> Result<(), InvalidMessage> {
+        if self.received.contains(Received::PROTOCOL) {
+            if self.head.method != Method::CONNECT || self.head.parts.form == TargetForm::Asterisk {
+                return Err(BAD_PROTOCOL);
             }
-            self.head.parts.form = TargetForm::Authority;
+            if !self.received.contains(USUAL | Received::AUTHORITY) {
+                return Err(INCOMPLETE);
+            }
+            // An upgrade in HTTP/1 is a GET request, and so the request finds the same route.
+            self.head.method = Method::GET;
             return Ok(());
         }
-        if !is_connect || self.head.parts.form != TargetForm::Origin {
-            return Err(BAD_PROTOCOL);
+        let RequestHead { bytes, parts, .. } = &mut *self.head;
+        let authority = bytes.get(parts.host.range()).unwrap_or_default();
+        let others = Received::PATH | Received::SCHEME;
+        if self.received.intersects(others) || check_authority(authority) != Some(true) {
+            return Err(BAD_CONNECT);
         }
-        if !self.received.contains(USUAL | Received::AUTHORITY) {
-            return Err(INCOMPLETE);
-        }
-        // An upgrade in HTTP/1 is a GET request, and so the request finds the same route.
-        self.head.method = Method::GET;
+        let line = [b"CONNECT ", authority, VERSION].concat();
+        parts.form = TargetForm::Authority;
+        parts.target = Span::new(b"CONNECT ".len(), line.len() - VERSION.len());
+        parts.host = parts.host.shifted(line.len());
+        parts.fields = line.len() as u32;
+        bytes.splice(..0, line);
         Ok(())
     }
 
@@ -373,8 +395,8 @@ impl<'a> HeadBuilder<'a> {
         value: &[u8],
         static_name: u8,
     ) -> Result<(), InvalidMessage> {
-        if !self.received.contains(Received::FIRST_LINE) {
-            self.write_first_line()?;
+        if !self.received.contains(Received::HEADER) {
+            self.end_pseudo_headers()?;
         }
         check_value(value)?;
         match kind {
@@ -544,6 +566,8 @@ impl<'a> HeadBuilder<'a> {
     }
 }
 
+/// The method of most requests.
+const GET: &[u8] = b"GET";
 /// The end of a first line.
 const VERSION: &[u8] = b" HTTP/2\r\n";
 /// The start of the host line.
