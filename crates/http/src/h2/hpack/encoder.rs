@@ -78,7 +78,7 @@ impl Encoder {
         self.table.size()
     }
 
-    /// Begins a block: appends the size updates if the maximum size of the table has changed.
+    /// Starts a block, and appends the size updates if the maximum size of the table has changed.
     #[inline]
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         if let Some(smallest) = self.smallest_change.take() {
