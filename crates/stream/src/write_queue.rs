@@ -143,6 +143,15 @@ impl WriteQueue {
         }
     }
 
+    /// Returns the first chunk; empty if the queue is empty.
+    #[inline]
+    pub fn front(&self) -> &[u8] {
+        match self.segments.front() {
+            Some(segment) => segment,
+            None => &self.tail[self.sent..],
+        }
+    }
+
     /// Stores the first chunks in `slices`; returns the number of chunks stored.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let tail = &self.tail[self.sent..];

@@ -36,7 +36,7 @@ impl From<Connection> for Channel {
 
 impl Channel {
     #[inline]
-    pub(super) fn of_stream(id: StreamId) -> Self {
+    pub(crate) fn of_stream(id: StreamId) -> Self {
         Channel(ChannelInner::Stream(id))
     }
 

@@ -52,5 +52,6 @@ mod upgrade;
 pub use driver::{ChannelDriver, ChannelTokens};
 pub use handle::Channel;
 pub(crate) use pair::pair;
+pub(crate) use stream::{Carrier, VirtualStream};
 pub use upgrade::Upgrade;
 pub use uptick_socket::engine::ChannelSession;

@@ -125,18 +125,34 @@ impl StreamState {
 
     /// Takes up to `most` bytes from the write queue.
     pub(super) fn take_output(&mut self, most: usize) -> Option<BytesMut> {
-        let mut pieces = [std::io::IoSlice::new(&[]); 1];
-        let count = self.queue.slices(&mut pieces);
-        let piece = pieces.get(..count)?.first()?;
-        let bytes = BytesMut::from(piece.get(..most.min(piece.len()))?);
-        if bytes.is_empty() {
+        let mut bytes = None;
+        self.take_output_with(most, |taken| bytes = Some(BytesMut::from(taken)));
+        bytes
+    }
+
+    /// Calls `send` with up to `most` bytes of the write queue, unless there are none, and removes them. Returns their number.
+    pub(super) fn take_output_with(&mut self, most: usize, send: impl FnOnce(&[u8])) -> usize {
+        let front = self.queue.front();
+        let bytes = &front[..most.min(front.len())];
+        let count = bytes.len();
+        if count == 0 {
             // The carrier accepts no bytes now: the wait continues.
-            return None;
+            return 0;
         }
-        self.queue.consume(bytes.len());
-        self.written += bytes.len() as u64;
+        send(bytes);
+        self.queue.consume(count);
+        self.written += count as u64;
         self.since = Timestamp::now();
-        Some(bytes)
+        count
+    }
+
+    /// Returns the session if received bytes may be passed to it immediately.
+    pub(super) fn session_for_now(&self) -> Option<DynSession> {
+        let is_free = self.received.is_empty()
+            && self.failure.is_none()
+            && !self.is_paused
+            && self.sending == Sending::Open;
+        self.session.clone().filter(|_| is_free)
     }
 
     /// Returns `true`, once, if end of stream must be sent now.

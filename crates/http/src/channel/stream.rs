@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use bytes::BytesMut;
 use uptick_event_loop::driver::{self, Driver};
 use uptick_event_loop::{DriverId, Id, Readiness, Table, Token, UseRemoteOrLoopHandle, catch};
 use uptick_socket::engine::{ChannelSession, next_id};
@@ -17,9 +18,15 @@ use uptick_stream::Chunk;
 use super::state::{DynSession, Receiving, Sending, StreamAction, StreamState};
 
 /// The transport of a stream's bytes.
-pub(super) trait Carrier {
+pub(crate) trait Carrier {
     /// Sends as many queued bytes as the carrier accepts, and end of stream after them.
     fn send(&self);
+
+    /// Returns `true` if the peer is known to have acknowledged all sent bytes. Default: `false`, and acknowledgements are
+    /// [recorded](VirtualStream::acknowledge).
+    fn is_acknowledged(&self) -> bool {
+        false
+    }
 
     /// Called when received bytes were delivered, so that the peer may send more.
     fn delivered(&self, count: usize);
@@ -29,7 +36,7 @@ pub(super) trait Carrier {
 }
 
 /// A stream without a descriptor.
-pub(super) struct VirtualStream {
+pub(crate) struct VirtualStream {
     id: Cell<Option<Id>>,
     number: u64,
     peer: Option<Address>,
@@ -39,7 +46,7 @@ pub(super) struct VirtualStream {
 
 /// The handle of a stream, which becomes stale when the stream closes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct StreamId {
+pub(crate) struct StreamId {
     id: Id,
     local: PhantomData<*const UseRemoteOrLoopHandle>,
 }
@@ -90,7 +97,7 @@ impl StreamId {
 }
 
 impl VirtualStream {
-    pub(super) fn new(peer: Option<Address>, carrier: Box<dyn Carrier>) -> Self {
+    pub(crate) fn new(peer: Option<Address>, carrier: Box<dyn Carrier>) -> Self {
         VirtualStream {
             id: Cell::new(None),
             number: next_id(),
@@ -101,7 +108,7 @@ impl VirtualStream {
     }
 
     /// Opens the stream, which keeps the loop running until it closes. Returns `None` if the stream table is full.
-    pub(super) fn open(self: &Rc<Self>) -> Option<StreamId> {
+    pub(crate) fn open(self: &Rc<Self>) -> Option<StreamId> {
         let id = with_streams(|all| all.insert(Rc::clone(self))).flatten()?;
         self.id.set(Some(id));
         driver::hold();
@@ -121,7 +128,7 @@ impl VirtualStream {
         self.peer.as_ref()
     }
 
-    pub(super) fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.state().queue.len()
     }
 
@@ -130,7 +137,12 @@ impl VirtualStream {
     }
 
     pub(super) fn acknowledged(&self) -> u64 {
-        self.state().acknowledged
+        let all = self.carrier.is_acknowledged();
+        let mut state = self.state();
+        if all {
+            state.acknowledged = state.written;
+        }
+        state.acknowledged
     }
 
     pub(super) fn set_session(&self, session: Option<DynSession>) {
@@ -247,6 +259,11 @@ impl VirtualStream {
     /// Passes queued bytes to the carrier, and arms the deadline for the remaining ones.
     pub(super) fn send(&self) {
         self.carrier.send();
+        self.sent();
+    }
+
+    /// Updates the deadline after the carrier has taken bytes, and lets `drain` follow if there is room again.
+    pub(crate) fn sent(&self) {
         let mut state = self.state();
         if let Some(limit) = state.limit() {
             let due = state.since.after(limit);
@@ -259,17 +276,24 @@ impl VirtualStream {
     }
 
     /// Takes up to `max` queued bytes.
-    pub(super) fn take_output(&self, max: usize) -> Option<bytes::BytesMut> {
+    pub(super) fn take_output(&self, max: usize) -> Option<BytesMut> {
         self.state().take_output(max)
     }
 
+    /// Calls `send` with up to `max` queued bytes, and removes them. Returns their number.
+    ///
+    /// `send` must not use any channel.
+    pub(crate) fn take_output_with(&self, max: usize, send: impl FnOnce(&[u8])) -> usize {
+        self.state().take_output_with(max, send)
+    }
+
     /// Returns `true`, once, if end of stream must be sent now.
-    pub(super) fn take_end(&self) -> bool {
+    pub(crate) fn take_end(&self) -> bool {
         self.state().take_end()
     }
 
     /// Records that the peer has acknowledged bytes.
-    pub(super) fn acknowledge(&self, count: usize) {
+    pub(crate) fn acknowledge(&self, count: usize) {
         let mut state = self.state();
         state.acknowledged = state.written.min(state.acknowledged + count as u64);
     }
@@ -291,8 +315,33 @@ impl VirtualStream {
         self.advance_later();
     }
 
+    /// Passes bytes received from the peer to the session now, if it can receive them, and otherwise adds them to the undelivered bytes.
+    ///
+    /// Must be called while no `RefCell` is borrowed.
+    pub(crate) fn receive_now(&self, bytes: &mut BytesMut) {
+        let session = {
+            let mut state = self.state();
+            if state.is_closing || state.receiving != Receiving::Open {
+                return self.carrier.delivered(bytes.len());
+            }
+            let session = state.session_for_now();
+            if session.is_none() {
+                state.received.extend_from_slice(bytes);
+            }
+            session
+        };
+        let Some(session) = session else {
+            return self.advance_later();
+        };
+        let count = bytes.len();
+        match catch(|| session.data(bytes)) {
+            Ok(()) => self.carrier.delivered(count),
+            Err(message) => self.panicked(&message),
+        }
+    }
+
     /// Records end of stream from the peer.
-    pub(super) fn receive_end(&self) {
+    pub(crate) fn receive_end(&self) {
         {
             let mut state = self.state();
             if state.receiving == Receiving::Open {
@@ -303,7 +352,7 @@ impl VirtualStream {
     }
 
     /// Records a reset by the peer: the stream fails in the next iteration.
-    pub(super) fn receive_reset(&self) {
+    pub(crate) fn receive_reset(&self) {
         let error = std::io::Error::from(rustix::io::Errno::CONNRESET);
         self.state().failure.get_or_insert_with(|| Error::Read {
             peer: self.peer_or_unnamed(),

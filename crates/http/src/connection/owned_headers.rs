@@ -21,6 +21,17 @@ pub(super) fn log_replaced(conn: Connection, headers: &HeaderMap, length: Option
     }
 }
 
+/// Returns `true` if the headers of a response request that the connection ends: `Connection: close`.
+pub(super) fn closes(headers: &HeaderMap) -> bool {
+    let options = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options
+        .map(<[u8]>::trim_ascii)
+        .any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
 #[cold]
 fn log(conn: Connection, name: &HeaderName, value: &HeaderValue) {
     let value = Excerpt::new(String::from_utf8_lossy(value.as_bytes()));

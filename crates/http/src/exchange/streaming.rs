@@ -13,6 +13,7 @@ use super::panics::contained;
 use super::parts::{BodyPiece, MAX_COPIED};
 use super::state::Exchange;
 use super::state::ExchangeTransport;
+use crate::message::Version;
 use crate::{BodyStream, HeaderMap, Response};
 
 /// A function that sends an error response.
@@ -128,9 +129,12 @@ pub(crate) fn write(exchange: &Exchange, piece: impl Chunk) -> bool {
     }
 }
 
-/// Ends a started response. Returns `false` if there is none. Trailers are sent only to clients that accept them.
+/// Ends a started response. Returns `false` if there is none. HTTP/1 clients that do not request trailers do not get them.
 pub(crate) fn end(exchange: &Exchange, trailers: Option<&HeaderMap>) -> bool {
-    let trailers = trailers.filter(|_| exchange.head.accepts_trailers());
+    let trailers = trailers.filter(|_| {
+        // Every HTTP/2 client reads them, as they need no framing of their own.
+        exchange.head.version() == Version::Http2 || exchange.head.accepts_trailers()
+    });
     let transport = exchange.open_transport();
     transport.is_some_and(|transport| transport.finish(exchange, trailers))
 }

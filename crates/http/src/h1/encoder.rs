@@ -1,10 +1,10 @@
 //! HTTP/1.1 response encoder.
 
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::message::request_head::Version;
 use crate::message::text::end_of_text;
+use crate::message::{ResponseBody, is_owned, is_owned_name, response_length};
 
 /// The interim response for `Expect: 100-continue`.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -21,17 +21,6 @@ pub enum Persistence {
     Close,
     /// The connection is used by another protocol, after status 101.
     Upgrade,
-}
-
-/// The length of a response body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseBody {
-    /// No body. For `HEAD` and status 304, `Content-Length` is taken from the headers, if they have one.
-    Empty,
-    /// A body with this number of bytes.
-    Bytes(u64),
-    /// A body of unknown length.
-    Stream,
 }
 
 /// The head of a response, and the properties of the request that determine its framing.
@@ -336,35 +325,14 @@ fn start(out: &mut Vec<u8>, content_type: &str) {
 
 /// Returns the framing of a response (RFC 9112, section 6.3), and its `Content-Length`.
 fn framing(head: &ResponseHead<'_>) -> (Framing, Option<u64>) {
-    let status = head.status;
-    if status.is_informational() || status == StatusCode::NO_CONTENT {
-        return (Framing::None, None);
-    }
-    if status == StatusCode::RESET_CONTENT {
-        return (Framing::None, Some(0));
-    }
-    if head.to_head || status == StatusCode::NOT_MODIFIED {
-        let length = match head.body {
-            ResponseBody::Bytes(length) => Some(length),
-            ResponseBody::Empty => head.fields.and_then(explicit_length),
-            ResponseBody::Stream => None,
-        };
-        return (Framing::None, length);
-    }
-    match head.body {
-        ResponseBody::Empty => (Framing::Bytes(0), Some(0)),
-        ResponseBody::Bytes(length) => (Framing::Bytes(length), Some(length)),
-        ResponseBody::Stream if head.version == Version::Http11 => (Framing::Chunked, None),
-        ResponseBody::Stream => (Framing::UntilClose, None),
-    }
-}
-
-fn explicit_length(fields: &HeaderMap) -> Option<u64> {
-    let digits = fields.get(CONTENT_LENGTH)?.to_str().ok()?;
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())?
+    let (sends_body, length) = response_length(head.status, head.to_head, head.body, head.fields);
+    let framing = match (sends_body, length) {
+        (false, _) => Framing::None,
+        (true, Some(length)) => Framing::Bytes(length),
+        (true, None) if head.version == Version::Http10 => Framing::UntilClose,
+        (true, None) => Framing::Chunked,
+    };
+    (framing, length)
 }
 
 /// The fields set by the handler that affect the rest of the head.
@@ -403,20 +371,6 @@ fn has_close(value: &[u8]) -> bool {
     value
         .split(|byte| *byte == b',')
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-}
-
-/// Returns `true` if the encoder writes this header itself: `Connection`, `Keep-Alive`, `Content-Length` and `Transfer-Encoding`.
-pub fn is_owned(name: &HeaderName) -> bool {
-    is_owned_name(name.as_str())
-}
-
-/// Same as [`is_owned`], for a name in lower case.
-#[inline]
-fn is_owned_name(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "keep-alive" | "content-length" | "transfer-encoding"
-    )
 }
 
 /// Writes fields. If `any_owned` is set, leaves out the fields of the encoder. Names and values are valid by their types.

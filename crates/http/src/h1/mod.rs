@@ -31,14 +31,13 @@ mod lines;
 mod parse;
 
 pub use crate::message::{
-    BodyLength, Fields, InvalidMessage, RequestHead, TargetForm, Trailers, Version,
+    BodyLength, Fields, InvalidMessage, RequestHead, ResponseBody, TargetForm, Trailers, Version,
+    is_owned,
 };
 pub use decoder::{Decoder, Event};
 #[doc(hidden)]
 pub use encoder::RESPONSE_START;
 pub(crate) use encoder::write_plain;
-pub use encoder::{
-    CONTINUE, EncodeError, Encoder, Persistence, ResponseBody, ResponseHead, is_owned,
-};
+pub use encoder::{CONTINUE, EncodeError, Encoder, Persistence, ResponseHead};
 pub use interim::write_interim;
 pub use limits::Limits;

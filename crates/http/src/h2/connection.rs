@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::error::{ConnectionError, ErrorCode};
 use super::event::Event;
-use super::frame::{PREFACE, write_go_away, write_reset, write_window_update};
+use super::frame::{PREFACE, write_go_away, write_ping, write_reset, write_window_update};
 use super::glitches::Bucket;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
@@ -265,7 +265,8 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Discards the rest of the body of the peer: it is received without events, and credited at once.
+    /// Discards the rest of the body of the peer: only its end is an event. It is credited to the connection, but not to the stream, so that
+    /// the peer sends at most what the window of the stream allows.
     pub fn discard(&mut self, stream: StreamKey) {
         let id = stream.id;
         let Some(stream) = self.streams.get_mut(id) else {
@@ -287,7 +288,7 @@ impl<T> Connection<T> {
             return;
         };
         let bytes = stream.receive_window.consume(bytes);
-        if !stream.has(StreamFlags::PEER_ENDED | StreamFlags::RESET)
+        if !stream.has(StreamFlags::PEER_ENDED | StreamFlags::RESET | StreamFlags::DISCARDS)
             && let Some(increment) = stream.receive_window.increment(self.limits.stream_window)
         {
             write_window_update(&mut self.control, id, increment);
@@ -350,6 +351,16 @@ impl<T> Connection<T> {
                 "the peer has sent too many frames that transport little",
             )),
         }
+    }
+
+    /// Queues a PING frame. The answer is ignored, but a peer that has closed its socket resets the connection.
+    pub fn send_ping(&mut self) {
+        write_ping(&mut self.control, 0, &[0; 8]);
+    }
+
+    /// Returns the limits of the connection.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Announces that the connection will be closed: queues GOAWAY without a last stream, so that the peer opens no more streams. Streams

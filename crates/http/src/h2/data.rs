@@ -233,7 +233,7 @@ impl<T> Connection<T> {
 
     /// Returns the event for a piece. The bytes are dropped if the program does not want them.
     #[inline]
-    fn deliver(&mut self, frame: DataFrame, bytes: BytesMut) -> Progress {
+    fn deliver(&mut self, frame: DataFrame, mut bytes: BytesMut) -> Progress {
         let end = frame.end && frame.left == 0;
         let Some(stream) = self.streams.get_mut(frame.stream) else {
             return Progress::Continue;
@@ -247,7 +247,10 @@ impl<T> Connection<T> {
         }
         if stream.has(StreamFlags::DISCARDS) {
             self.consume(frame.stream, bytes.len() as u32);
-            return Progress::Continue;
+            if !end {
+                return Progress::Continue;
+            }
+            bytes.clear();
         }
         Progress::Event(Event::Data {
             stream: StreamKey { id: frame.stream },

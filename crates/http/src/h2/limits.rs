@@ -33,6 +33,7 @@ pub struct Limits {
     pub(super) overhead: u32,
     pub(super) overhead_per_second: u32,
     pub(super) queued_control: u32,
+    pub(super) queued_output: usize,
     pub(super) header_bytes: u32,
     pub(super) header_fields: u32,
     pub(super) target_bytes: u32,
@@ -55,6 +56,7 @@ impl Default for Limits {
             overhead: 20_000,
             overhead_per_second: 2_000,
             queued_control: 16 * 1024,
+            queued_output: 4 * 1024 * 1024,
             header_bytes: 0,
             header_fields: 0,
             target_bytes: 0,
@@ -200,6 +202,23 @@ impl Limits {
         self
     }
 
+    /// Sets the maximum size of response bodies that wait for a window, of all streams together, in bytes. Above it, the server refuses
+    /// further requests with `REFUSED_STREAM`, and writers of responses wait. A body that is complete in memory counts with its size. Default: 4 MiB.
+    ///
+    /// # Limits
+    ///
+    /// At least 64 KiB.
+    #[must_use]
+    pub fn queued_output(mut self, bytes: usize) -> Limits {
+        self.queued_output = bytes.max(64 * 1024);
+        self
+    }
+
+    /// Returns the maximum size of response bodies that wait for a window, in bytes.
+    pub(crate) fn max_queued_output(&self) -> usize {
+        self.queued_output
+    }
+
     /// Sets whether the server accepts the extended CONNECT method, which WebSockets use (RFC 8441). Default: `false`.
     #[must_use]
     pub fn connect_protocol(mut self, accept: bool) -> Limits {
@@ -236,6 +255,7 @@ mod tests {
             .glitches(1000, 33)
             .overhead(20_000, 2000)
             .queued_control(16 << 10)
+            .queued_output(4 << 20)
             .connect_protocol(false)
             .headers(&h1::Limits::default());
         assert_eq!(default, set);

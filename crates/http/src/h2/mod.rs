@@ -59,7 +59,7 @@ mod settings;
 mod streams;
 mod window;
 
-pub use crate::h1::ResponseBody;
+pub use crate::message::ResponseBody;
 pub use client::Request;
 pub use connection::Connection;
 pub use error::{ConnectionError, ErrorCode, SendError};

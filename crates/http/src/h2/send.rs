@@ -8,7 +8,7 @@ use super::fields::is_connection_specific;
 use super::frame::{FrameHeader, HEADER_SIZE, flag, kind, write_header};
 use super::hpack::{Indexing, StaticName};
 use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
-use crate::h1::ResponseBody;
+use crate::message::{ResponseBody, response_length};
 
 /// The head of a response.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,8 @@ impl<T> Connection<T> {
         if stream.has(StreamFlags::ENDED | StreamFlags::RESET | StreamFlags::HEAD_SENT) {
             return Err(SendError::NotOpen);
         }
-        let (sends_body, length) = framing(head);
+        let (sends_body, length) =
+            response_length(head.status, head.to_head, head.body, head.fields);
         let end = end || !sends_body || length == Some(0);
         stream.flags.insert(StreamFlags::HEAD_SENT);
         stream.flags.set(StreamFlags::ENDED, end);
@@ -264,39 +265,6 @@ fn write_data(id: u32, data: &[u8], end: bool, out: &mut Vec<u8>) {
     out.reserve(HEADER_SIZE + data.len());
     write_header(out, data.len(), kind::DATA, flags, id);
     out.extend_from_slice(data);
-}
-
-/// Returns whether a response has a body, and its `content-length`.
-fn framing(head: &ResponseHead<'_>) -> (bool, Option<u64>) {
-    let length = match head.body {
-        ResponseBody::Bytes(length) => Some(length),
-        ResponseBody::Empty => Some(0),
-        ResponseBody::Stream => None,
-    };
-    let status = head.status;
-    if status == StatusCode::OK && !head.to_head {
-        return (true, length);
-    }
-    if status.is_informational() || status == StatusCode::NO_CONTENT {
-        return (false, None);
-    }
-    if status == StatusCode::RESET_CONTENT {
-        return (false, Some(0));
-    }
-    if head.to_head || status == StatusCode::NOT_MODIFIED {
-        let length = match head.body {
-            ResponseBody::Empty => head.fields.and_then(explicit_length),
-            _ => length,
-        };
-        return (false, length);
-    }
-    (true, length)
-}
-
-fn explicit_length(fields: &HeaderMap) -> Option<u64> {
-    let digits = fields.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
-    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits.then(|| digits.parse().ok())?
 }
 
 /// The headers set by the handler that replace those of the server.

@@ -8,6 +8,7 @@ pub(crate) mod invalid;
 #[cfg(not(feature = "simd"))]
 mod lanes;
 pub(crate) mod request_head;
+pub(crate) mod response;
 pub(crate) mod target;
 pub(crate) mod text;
 mod trailers_builder;
@@ -17,4 +18,6 @@ pub use fields::{Fields, Trailers};
 pub(crate) use head_builder::{HeadBuilder, HeadRules, check_name, check_value, parse_length};
 pub use invalid::InvalidMessage;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};
+pub use response::{ResponseBody, is_owned};
+pub(crate) use response::{is_owned_name, response_length};
 pub(crate) use trailers_builder::TrailersBuilder;

@@ -81,6 +81,11 @@ impl Service {
         }
     }
 
+    /// Returns `true` if one connection, and one request, is served at a time.
+    pub(crate) fn is_sequential(&self) -> bool {
+        self.sequential.get()
+    }
+
     /// Returns `true` if a new connection must wait for an open one.
     pub(crate) fn is_occupied(&self) -> bool {
         self.sequential.get() && self.open_connections() > 0

@@ -41,7 +41,6 @@ pub(crate) struct SiteSettings {
 
 impl SiteSettings {
     /// Returns the limits of a new HTTP/2 connection.
-    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
     pub(crate) fn http2_limits(&self) -> h2::Limits {
         let limits = self.http2_limits.headers(&self.limits);
         limits.connect_protocol(true)

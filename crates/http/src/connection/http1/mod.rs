@@ -17,6 +17,7 @@ mod expiry;
 mod flags;
 mod input;
 mod output;
+mod preface;
 mod probe;
 mod requests;
 mod session;

@@ -59,6 +59,13 @@ impl HttpConnection {
             if state.flags.contains(ConnectionFlags::CLOSING) {
                 return;
             }
+            if state.flags.contains(ConnectionFlags::FRESH) {
+                drop(state);
+                if self.is_preface(stream, bytes) {
+                    return;
+                }
+                state = self.state();
+            }
             state.flags.remove(ConnectionFlags::FRESH);
             state.count_body(bytes.len());
             let between = state.exchange.is_none() && state.decoder.is_none();

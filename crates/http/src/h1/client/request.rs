@@ -3,8 +3,9 @@
 use http::header::{HOST, UPGRADE};
 use http::{HeaderMap, Method};
 
-use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, is_owned, write_decimal};
+use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, write_decimal};
 use crate::h1::parse;
+use crate::message::is_owned;
 use crate::message::target::check_authority;
 
 /// The framing of a request body.

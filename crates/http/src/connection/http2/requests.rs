@@ -1,0 +1,467 @@
+//! The requests of a connection: from received bytes to handlers.
+
+use std::rc::Rc;
+
+use bytes::BytesMut;
+use uptick_event_loop::driver::{self, Timestamp};
+use uptick_socket::Connection;
+use uptick_socket::engine::{Engine, Visit};
+
+use super::flags::{ConnectionFlags, StreamFlags};
+use super::output::{OutputWriter, ignore};
+use super::state::{ConnectionState, Http2Connection};
+use super::stream::Http2Stream;
+use crate::connection::date;
+use crate::exchange::{self, BodyPiece, BodyProgress, Exchange, Head};
+use crate::h2::{ErrorCode, Event, ResponseHead, StreamKey};
+use crate::message::ResponseBody;
+use crate::site::Site;
+use crate::{HttpError, Response, StatusCode};
+
+/// Number of control bytes that may wait for room in the connection before reading is paused.
+const MAX_WAITING_CONTROL: usize = 4 * 1024;
+
+impl Http2Connection {
+    /// Handles received bytes.
+    pub(super) fn received(&self, visit: &Visit<Connection>, bytes: &mut BytesMut) {
+        {
+            let mut state = self.state();
+            if state.flags.contains(ConnectionFlags::CLOSING) {
+                return bytes.clear();
+            }
+            if state.flags.contains(ConnectionFlags::ADVANCING) {
+                // Only a stream that is read within its own callback gets here.
+                return self.conn.unshift(bytes.split().freeze(), false);
+            }
+            state.flags.insert(ConnectionFlags::ADVANCING);
+        }
+        let now = driver::elapsed();
+        let mut requests = 0;
+        let mut spare = None;
+        loop {
+            let mut exchange: Rc<Exchange> = spare.take().unwrap_or_else(exchange::take);
+            let Some(new) = Rc::get_mut(&mut exchange) else {
+                continue;
+            };
+            let event = self.state().codec.receive(bytes, &mut new.head, now);
+            match event {
+                Some(Event::Request { stream, end }) => {
+                    requests += 1;
+                    self.begin_request(visit, exchange, stream, end);
+                }
+                Some(event) => {
+                    spare = Some(exchange);
+                    self.handle_event(event);
+                }
+                None => {
+                    exchange::discard(exchange);
+                    break;
+                }
+            }
+        }
+        self.run_actions(visit, requests > 0);
+    }
+
+    fn handle_event(&self, event: Event) {
+        match event {
+            Event::Request { .. } | Event::WindowOpened | Event::GoAway { .. } => {}
+            Event::TooLarge { stream, status } => self.refuse(stream, status),
+            Event::Data { stream, bytes, end } => match self.stream(stream) {
+                Some(stream) => self.receive_data(&stream, bytes, end),
+                None => self.state().codec.consumed(stream, bytes.len()),
+            },
+            Event::Trailers { stream, trailers } => {
+                if let Some(stream) = self.stream(stream) {
+                    self.receive_trailers(&stream, trailers);
+                }
+            }
+            Event::Reset { stream, code } => {
+                if let Some(stream) = self.stream(stream) {
+                    self.reset_by_peer(&stream, code);
+                }
+            }
+            Event::Closed(error) => {
+                tracing::debug!(
+                    connection = self.conn.id(),
+                    "an HTTP/2 connection failed: {error}"
+                );
+                self.state().flags.insert(ConnectionFlags::CLOSING);
+            }
+        }
+    }
+
+    /// Starts the exchange of a request whose head was received.
+    #[inline]
+    fn begin_request(
+        &self,
+        visit: &Visit<Connection>,
+        mut exchange: Rc<Exchange>,
+        key: StreamKey,
+        end: bool,
+    ) {
+        let site = self.service.site();
+        let shared = self.shared();
+        let new = Rc::get_mut(&mut exchange).zip(shared);
+        let Some((new, shared)) = new.filter(|_| self.has_room()) else {
+            // The client may send the request again (RFC 9113, section 8.7).
+            let mut state = self.state();
+            state.codec.reset(key, ErrorCode::REFUSED_STREAM);
+            state.codec.remove(key);
+            return exchange::discard(exchange);
+        };
+        let stream = Http2Stream::take(&shared, key);
+        new.conn = Some(self.conn);
+        new.proxies = site.proxies_of(|| self.conn.remote_ip());
+        new.connect(Rc::<Http2Stream>::clone(&stream), Rc::<Site>::clone(&site));
+        // The frames after an extended CONNECT request are those of its protocol.
+        match end || exchange.head.is_upgrade() {
+            true => exchange.body.set(BodyProgress::Received),
+            false => exchange
+                .awaits_continue
+                .set(exchange.head.expects_continue()),
+        }
+        {
+            let mut of_stream = stream.state();
+            of_stream.flags.set(StreamFlags::REMOTE_ENDED, end);
+            of_stream.exchange = Some(Rc::clone(&exchange));
+        }
+        let waits = {
+            let mut state = self.state();
+            state.flags.remove(ConnectionFlags::FRESH);
+            let waits = self.service.is_sequential() && state.codec.len() > 1;
+            state.codec.accept(key, Rc::clone(&stream));
+            if waits {
+                state.extra().waiting.push_back(key);
+            }
+            waits
+        };
+        if waits {
+            stream.state().since = Timestamp::now();
+            return self.await_response();
+        }
+        self.handle(visit, &stream, &exchange, &site);
+        drop(exchange);
+        self.settle(stream);
+    }
+
+    /// Passes a request to the server's routes, and sends the response.
+    #[inline]
+    fn handle(
+        &self,
+        writer: &impl OutputWriter,
+        stream: &Rc<Http2Stream>,
+        exchange: &Rc<Exchange>,
+        site: &Rc<Site>,
+    ) {
+        self.service.count_http2_request();
+        let send = |head: &Head<'_>, body: BodyPiece<'_>| {
+            self.send_whole(writer, stream, exchange, head, body)
+        };
+        if self.service.handle(exchange, site, send) {
+            stream.state().since = Timestamp::now();
+            self.await_response();
+        }
+    }
+
+    /// Returns `true` if another request may start. Slots of reset streams whose requests the program no longer uses become free.
+    fn has_room(&self) -> bool {
+        let mut state = self.state();
+        if state.extra.is_some() {
+            state.sweep();
+        }
+        state.queued < state.codec.limits().max_queued_output()
+    }
+
+    /// Handles the reset of a stream.
+    fn reset_by_peer(&self, stream: &Rc<Http2Stream>, code: ErrorCode) {
+        tracing::trace!(connection = self.conn.id(), "a stream was reset: {code}");
+        let channel = {
+            let mut state = self.state();
+            let mut of_stream = stream.state();
+            of_stream.flags.insert(StreamFlags::CLOSED);
+            state.drop_output(&mut of_stream);
+            of_stream.channel.clone()
+        };
+        if let Some(channel) = channel {
+            channel.receive_reset();
+        }
+        self.settle(Rc::clone(stream));
+    }
+
+    /// Ends the exchange of a stream if its response is accepted or the stream is closed, and removes the stream if nothing of it is left.
+    pub(super) fn settle(&self, stream: Rc<Http2Stream>) {
+        let (finished, unread, closed) = {
+            let mut of_stream = stream.state();
+            let closed = of_stream.flags.contains(StreamFlags::CLOSED);
+            let over = of_stream
+                .exchange
+                .take_if(|exchange| closed || exchange.is_done());
+            let unread = match over {
+                Some(_) => std::mem::take(&mut of_stream.incoming).len(),
+                None => 0,
+            };
+            (over, unread, closed)
+        };
+        if finished.is_some() && !closed {
+            self.discard_rest(&stream);
+        }
+        self.consumed(&stream, unread);
+        if let Some(exchange) = finished {
+            if closed && !exchange.is_done() {
+                self.abandon(&stream, exchange);
+            } else {
+                exchange::release(exchange);
+            }
+        }
+        self.remove_if_over(stream);
+    }
+
+    /// Discards the rest of a request body whose response is complete.
+    #[inline]
+    fn discard_rest(&self, stream: &Http2Stream) {
+        let mut of_stream = stream.state();
+        if of_stream.flags.contains(StreamFlags::REMOTE_ENDED) {
+            return;
+        }
+        of_stream.flags.insert(StreamFlags::DRAINING);
+        of_stream.since = Timestamp::now();
+        drop(of_stream);
+        let mut state = self.state();
+        state.codec.discard(stream.key());
+        self.await_end(&mut state);
+    }
+
+    /// Ends the exchange of a stream that was closed before its response. While the program uses the request, the stream still counts.
+    #[cold]
+    fn abandon(&self, stream: &Rc<Http2Stream>, exchange: Rc<Exchange>) {
+        exchange.abandon();
+        let other = Rc::clone(&exchange);
+        exchange::release(exchange);
+        if Rc::strong_count(&other) > 1 {
+            let mut state = self.state();
+            state.extra().lingering.push((stream.key(), other));
+        } else {
+            exchange::discard(other);
+        }
+    }
+
+    #[inline]
+    fn remove_if_over(&self, stream: Rc<Http2Stream>) {
+        let next = {
+            let mut state = self.state();
+            let state = &mut *state;
+            {
+                let of_stream = stream.state();
+                let is_over = of_stream.exchange.is_none()
+                    && of_stream.channel.is_none()
+                    && of_stream
+                        .flags
+                        .intersects(StreamFlags::ENDED | StreamFlags::CLOSED);
+                // The client may finish a short body. It learns from a reset that it need not (RFC 9113, section 8.1), but some clients
+                // lose the response then.
+                if !is_over || of_stream.is_draining() || state.lingers(stream.key()) {
+                    return;
+                }
+            }
+            drop(state.codec.remove(stream.key()));
+            state.since = Timestamp::now();
+            state
+                .extra
+                .as_mut()
+                .and_then(|extra| extra.waiting.pop_front())
+        };
+        Http2Stream::release(stream);
+        if let Some(next) = next {
+            self.start_waiting(next);
+        }
+    }
+
+    /// Handles a request that waited for another one.
+    #[cold]
+    fn start_waiting(&self, key: StreamKey) {
+        let Some(stream) = self.stream(key) else {
+            return;
+        };
+        if let Some(exchange) = stream.exchange() {
+            let site = self.service.site();
+            self.handle(&self.conn, &stream, &exchange, &site);
+        }
+        self.list(&stream);
+    }
+
+    /// Responds to a request that exceeds a limit.
+    #[cold]
+    fn refuse(&self, key: StreamKey, status: StatusCode) {
+        let mut response =
+            Response::from(HttpError::new(status, "the header section is too large"));
+        let site = self.service.site();
+        if site.hooks.finishes() {
+            response = site.hooks.finish(Some(self.conn), response, None);
+        }
+        self.service.count_response(response.status());
+        let body = response.body().as_bytes().unwrap_or_default();
+        let date = date::now();
+        let head = Head::of(&response);
+        let head = ResponseHead {
+            status: head.status,
+            content_type: head.content_type,
+            date: Some(&date),
+            fields: head.headers,
+            body: ResponseBody::Bytes(body.len() as u64),
+            to_head: false,
+        };
+        let mut state = self.state();
+        let state = &mut *state;
+        let sends_body = state.codec.capacity(key) >= body.len() && !body.is_empty();
+        let codec = &mut state.codec;
+        let open = self.conn.write_with(|out| {
+            ignore(codec.send_head(key, &head, !sends_body, out));
+            if sends_body {
+                ignore(codec.send_data(key, body, true, out));
+            }
+        });
+        state.written(open);
+        state.codec.remove(key);
+    }
+
+    /// Runs deferred actions, unless the connection is being handled.
+    pub(super) fn advance(&self) {
+        {
+            let mut state = self.state();
+            if state.flags.contains(ConnectionFlags::ADVANCING) {
+                return;
+            }
+            state.flags.insert(ConnectionFlags::ADVANCING);
+        }
+        self.run_actions(&self.conn, false);
+    }
+
+    /// Runs the deferred actions of the streams, and writes what may be written. `requested`: whether requests were received.
+    fn run_actions(&self, writer: &impl OutputWriter, requested: bool) {
+        loop {
+            let key = {
+                let mut state = self.state();
+                state.listed.pop()
+            };
+            let Some(key) = key else {
+                self.pump();
+                if self.state().listed.is_empty() {
+                    break;
+                }
+                continue;
+            };
+            if let Some(stream) = self.stream(key) {
+                stream.state().flags.remove(StreamFlags::LISTED);
+                self.run_actions_of(stream);
+            }
+        }
+        self.finish_event(writer, requested);
+    }
+
+    fn run_actions_of(&self, stream: Rc<Http2Stream>) {
+        let exchange = stream.exchange();
+        if let Some(exchange) = exchange {
+            let is_drained =
+                stream.state().flags.contains(StreamFlags::FULL) && !self.is_full(&stream);
+            if is_drained {
+                stream.state().flags.remove(StreamFlags::FULL);
+                exchange.drained();
+            }
+            self.deliver(&stream, &exchange);
+        }
+        self.settle(stream);
+    }
+
+    /// Writes control frames, and updates the state of the connection after an event.
+    fn finish_event(&self, writer: &impl OutputWriter, requested: bool) {
+        let (ends, drains) = {
+            let mut state = self.state();
+            state.flags.remove(ConnectionFlags::ADVANCING);
+            let closing = state.flags.contains(ConnectionFlags::CLOSING);
+            if state.codec.control_len() > 0
+                && (closing || !state.flags.contains(ConnectionFlags::FULL))
+            {
+                let codec = &mut state.codec;
+                let open = writer.append(|out| codec.write_control(out));
+                state.written(open);
+            }
+            if closing {
+                (true, false)
+            } else {
+                if state.flags.contains(ConnectionFlags::FULL)
+                    && (requested || state.codec.control_len() > MAX_WAITING_CONTROL)
+                {
+                    self.pause(&mut state);
+                }
+                self.update_waits(&mut state);
+                (state.is_over(), state.drains())
+            }
+        };
+        if ends {
+            self.end();
+        } else if drains {
+            self.begin_draining();
+        }
+    }
+
+    /// Ends the connection: written output is sent, and further input is discarded.
+    pub(super) fn end(&self) {
+        self.state().flags.insert(ConnectionFlags::CLOSING);
+        self.close_streams();
+        self.conn.end();
+    }
+
+    /// Closes all streams.
+    pub(super) fn close_streams(&self) {
+        for stream in self.streams() {
+            let channel = {
+                let mut of_stream = stream.state();
+                of_stream.flags.insert(StreamFlags::CLOSED);
+                of_stream.channel.clone()
+            };
+            if let Some(channel) = channel {
+                channel.receive_reset();
+            }
+            self.settle(stream);
+        }
+        self.state().extra = None;
+    }
+}
+
+impl ConnectionState {
+    /// Frees the slots of reset streams whose requests the program no longer uses.
+    #[cold]
+    fn sweep(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        let codec = &mut self.codec;
+        extra.lingering.retain(|(key, exchange)| {
+            let is_used = Rc::strong_count(exchange) > 1;
+            if !is_used {
+                drop(codec.remove(*key));
+            }
+            is_used
+        });
+    }
+
+    /// Returns `true` if the program still uses the request of a reset stream.
+    #[inline]
+    fn lingers(&self, key: StreamKey) -> bool {
+        self.extra
+            .as_ref()
+            .is_some_and(|extra| extra.lingering.iter().any(|(other, _)| *other == key))
+    }
+
+    /// Returns `true` if the end of the connection must be announced.
+    fn drains(&self) -> bool {
+        self.flags.contains(ConnectionFlags::DRAINING)
+            && !self.flags.contains(ConnectionFlags::GOING_AWAY)
+    }
+
+    /// Returns `true` if the connection ends: no stream is open, and none follows.
+    fn is_over(&self) -> bool {
+        self.codec.is_empty()
+            && self
+                .flags
+                .intersects(ConnectionFlags::PEER_ENDED.union(ConnectionFlags::LAST_ANNOUNCED))
+    }
+}
