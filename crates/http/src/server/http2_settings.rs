@@ -3,9 +3,6 @@
 use super::{HttpServer, with_entry};
 use crate::h2;
 
-/// `true` if connections can be served with HTTP/2.
-const SERVES_HTTP_2: bool = false;
-
 /// Settings of HTTP/2. A change applies to subsequent connections.
 impl HttpServer {
     /// Sets whether HTTP/2 is served, in addition to HTTP/1: to TLS clients that choose `h2` by ALPN, and to other clients whose first
@@ -44,7 +41,7 @@ impl HttpServer {
     pub(super) fn protocols(self) -> &'static [&'static str] {
         let is_enabled =
             |service: std::rc::Rc<crate::site::Service>| service.borrow_site().settings.http2;
-        match SERVES_HTTP_2 && self.service().is_some_and(is_enabled) {
+        match self.service().is_some_and(is_enabled) {
             true => &["h2", "http/1.1"],
             false => &["http/1.1"],
         }

@@ -172,13 +172,11 @@ impl Service {
     }
 
     /// Counts a connection that is served with HTTP/2, after [`opened`](Service::opened).
-    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
     pub(crate) fn count_http2_connection(&self) {
         self.http2_connections.set(self.http2_connections.get() + 1);
     }
 
     /// Counts a request of HTTP/2, in addition to [`count_request`](Service::count_request).
-    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
     #[inline]
     pub(crate) fn count_http2_request(&self) {
         self.http2_requests.set(self.http2_requests.get() + 1);
@@ -198,7 +196,6 @@ impl Service {
     }
 
     /// Handles the close of an upgraded stream. Its connection is still open.
-    #[allow(dead_code, reason = "the connections of HTTP/2 use it")]
     pub(crate) fn upgraded_stream_closed(&self) {
         let open = self.upgraded.streams.get();
         self.upgraded.streams.set(open.saturating_sub(1));

@@ -145,6 +145,7 @@ impl Carrier for Http2Carrier {
             let mut of_stream = stream.state();
             (of_stream.flags, of_stream.channel.take())
         };
+        connection.service.upgraded_stream_closed();
         if !flags.contains(StreamFlags::CLOSED) {
             if reset {
                 connection.reset(stream, ErrorCode::CANCEL);
