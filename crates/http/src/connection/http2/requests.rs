@@ -64,7 +64,11 @@ impl Http2Connection {
 
     fn handle_event(&self, event: Event) {
         match event {
-            Event::Request { .. } | Event::WindowOpened | Event::GoAway { .. } => {}
+            Event::Request { .. }
+            | Event::Response { .. }
+            | Event::Interim { .. }
+            | Event::WindowOpened
+            | Event::GoAway { .. } => {}
             Event::TooLarge { stream, status } => self.refuse(stream, status),
             Event::Data { stream, bytes, end } => match self.stream(stream) {
                 Some(stream) => self.receive_data(&stream, bytes, end),
