@@ -15,7 +15,7 @@ use crate::{IntoMiddleware, Middleware, Next, Reply, Request, StatusCode};
 /// | span, level `INFO` | fields |
 /// |---|---|
 /// | `connection` | `id` ([`Connection::id`](uptick_socket::Connection::id)), `peer` |
-/// | `request` | `method`, `path`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once the response starts |
+/// | `request` | `method`, `path`, `version` such as `HTTP/1.1` or `HTTP/2.0`, `id` if there is one ([`RequestIds`](crate::RequestIds)), and `status` once the response starts |
 ///
 /// Events of a handler are in the span of its request, even if the handler is asynchronous. When the response starts, an event of level
 /// `DEBUG` with the `status` and the time in microseconds is emitted.
@@ -78,11 +78,14 @@ fn request_span(request: &Request) -> Span {
     });
     let method = request.method().as_str();
     let path = request.path();
+    let version = request.version().log_name();
     let id = request.id().map(field::display);
     let status = field::Empty;
     match &parent {
-        Some(parent) => tracing::info_span!(parent: parent, "request", method, path, id, status),
-        None => tracing::info_span!("request", method, path, id, status),
+        Some(parent) => {
+            tracing::info_span!(parent: parent, "request", method, path, version, id, status)
+        }
+        None => tracing::info_span!("request", method, path, version, id, status),
     }
 }
 

@@ -114,7 +114,7 @@ fn log_events_of_a_handler_are_in_the_span_of_its_request() {
             server().test().get(path).send().unwrap();
             let lines = recorder.take();
             let expected = [
-                format!("new request method=\"GET\" path=\"{path}\""),
+                format!("new request method=\"GET\" path=\"{path}\" version=\"HTTP/1.1\""),
                 "event message=handled within Some(2)".into(),
                 "record status=200".into(),
                 "event message=response status=200 within None".into(),

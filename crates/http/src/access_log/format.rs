@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::record::AccessRecord;
 use super::time::UtcDateTime;
-use crate::h1::Version;
 
 /// Maximum length of a text sent by the client, in bytes.
 const MAX_TEXT: usize = 2048;
@@ -63,7 +62,7 @@ fn write_common(record: &AccessRecord<'_>, line: &mut Vec<u8>) {
     write_escaped(record.head.method().as_str().as_bytes(), line);
     line.push(b' ');
     write_escaped(record.head.target().as_bytes(), line);
-    let version = version(record.head.version());
+    let version = record.head.version().log_name();
     let _ = write!(line, " {version}\" {} ", record.status_number());
     match record.bytes {
         0 => line.push(b'-'),
@@ -98,14 +97,6 @@ fn write_word(text: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2.0",
-    }
-}
-
 /// Returns a text sent by the client, truncated. Bytes that are not UTF-8 are replaced, and so are control characters, which a terminal would
 /// interpret.
 fn text(bytes: &[u8]) -> String {
@@ -129,7 +120,7 @@ fn members(record: &AccessRecord<'_>) -> Map<String, Value> {
             Some(text(record.head.method().as_str().as_bytes()).into()),
         ),
         ("target", Some(text(record.head.target().as_bytes()).into())),
-        ("version", Some(version(record.head.version()).into())),
+        ("version", Some(record.head.version().log_name().into())),
         ("status", Some(record.status_number().into())),
         ("bytes", Some(record.bytes.into())),
         ("complete", Some(record.is_complete.into())),
@@ -157,7 +148,7 @@ pub(super) fn trace(record: &AccessRecord<'_>) {
         user = record.user.map(|user| text(user.as_bytes())),
         method = text(record.head.method().as_str().as_bytes()),
         target = text(record.head.target().as_bytes()),
-        version = version(record.head.version()),
+        version = record.head.version().log_name(),
         status = record.status_number(),
         bytes = record.bytes,
         complete = record.is_complete,

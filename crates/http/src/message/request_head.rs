@@ -19,6 +19,17 @@ pub enum Version {
     Http2,
 }
 
+impl Version {
+    /// Returns the name of the version in logs, as other servers write it.
+    pub(crate) fn log_name(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
 /// The framing of a request body (RFC 9112, section 6; RFC 9113, section 8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
