@@ -42,7 +42,7 @@ impl Plan {
         let (rounds, requests, idle) = if options.quick {
             (2, 400, 50)
         } else {
-            (21, 10_000, 10_000)
+            (21, 10_000, 2_000)
         };
         let requests = options.trips.unwrap_or(requests);
         Self {

@@ -24,6 +24,7 @@ pub(in super::super) fn serve(directory: &Path) -> Result<()> {
     let mut configuration = format!(
         "listen: {{host: 127.0.0.1, port: {port}}}\n\
          num-threads: 1\n\
+         max-connections: 20000\n\
          http2-idle-timeout: 3600\n\
          file.mime.setdefaulttype: 'text/plain; charset=utf-8'\n\
          hosts:\n  default:\n    paths:\n      /hello:\n        file.file: '{}'\n",
