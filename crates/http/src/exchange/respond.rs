@@ -87,7 +87,7 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
     match body {
         Body::Upgrade(handler) => {
             let refusal = exchange.policy().and_then(|site| site.upgrade_refusal());
-            let allowed = upgrade::check(exchange, head.headers);
+            let allowed = upgrade::check(exchange, head.headers, &handler);
             match allowed.and_then(|()| refusal.map_or(Ok(()), Err)) {
                 Ok(()) => transport.upgrade(exchange, &head, handler),
                 Err(error) => fail(exchange, error.into()),

@@ -3,12 +3,25 @@
 use http::header::UPGRADE;
 
 use super::state::Exchange;
-use crate::h1::Version;
-use crate::{HeaderMap, HttpError, StatusCode};
+use crate::message::Version;
+use crate::{HeaderMap, HttpError, StatusCode, Upgrade};
 
 /// Checks that the request was received completely, is not an HTTP/1.0 request, and lists the protocols in the `Upgrade` header of the
 /// response (RFC 9110, 7.8). `headers` are those of the response.
-pub(super) fn check(exchange: &Exchange, headers: Option<&HeaderMap>) -> Result<(), HttpError> {
+///
+/// The stream of an HTTP/2 connection cannot become a connection, which `upgrade` may need.
+pub(super) fn check(
+    exchange: &Exchange,
+    headers: Option<&HeaderMap>,
+    upgrade: &Upgrade,
+) -> Result<(), HttpError> {
+    if exchange.head.version() == Version::Http2 && upgrade.needs_connection() {
+        let status = StatusCode::NOT_IMPLEMENTED;
+        return Err(HttpError::new(
+            status,
+            "this protocol is not supported over HTTP/2",
+        ));
+    }
     if !exchange.is_received() || exchange.head.version() == Version::Http10 {
         return Err(HttpError::bad_request("the connection cannot be upgraded"));
     }

@@ -71,6 +71,8 @@ bitflags::bitflags! {
         const WINDOW_REDUCED = 1 << 2;
         /// The peer has sent GOAWAY.
         const PEER_GOING_AWAY = 1 << 3;
+        /// The peer has acknowledged a PING frame.
+        const PING_ACKNOWLEDGED = 1 << 4;
     }
 }
 
@@ -148,7 +150,7 @@ impl<T> Connection<T> {
         self.control.len() < self.limits.queued_control as usize
     }
 
-    /// Returns `true` if a frame or a header block was received in part.
+    /// Returns `true` if a header block, or a frame other than DATA, was received in part.
     pub fn is_mid_frame(&self) -> bool {
         self.reader.is_mid_frame()
     }
@@ -353,9 +355,16 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Queues a PING frame. The answer is ignored, but a peer that has closed its socket resets the connection.
+    /// Queues a PING frame. A peer that has closed its socket resets the connection.
     pub fn send_ping(&mut self) {
+        self.flags.remove(ConnectionFlags::PING_ACKNOWLEDGED);
         write_ping(&mut self.control, 0, &[0; 8]);
+    }
+
+    /// Returns `true` if the peer has acknowledged a PING frame since the last call of [`send_ping`](Connection::send_ping).
+    #[inline]
+    pub fn is_ping_acknowledged(&self) -> bool {
+        self.flags.contains(ConnectionFlags::PING_ACKNOWLEDGED)
     }
 
     /// Returns the limits of the connection.

@@ -196,8 +196,9 @@ impl<T> Connection<T> {
             ));
         };
         self.charge_overhead()?;
-        if !header.has(flag::ACK) {
-            write_ping(&mut self.control, flag::ACK, payload);
+        match header.has(flag::ACK) {
+            true => self.flags.insert(ConnectionFlags::PING_ACKNOWLEDGED),
+            false => write_ping(&mut self.control, flag::ACK, payload),
         }
         Ok(None)
     }

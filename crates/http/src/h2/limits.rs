@@ -202,8 +202,8 @@ impl Limits {
         self
     }
 
-    /// Sets the maximum size of response bodies that wait for a window, of all streams together, in bytes. Above it, the server refuses
-    /// further requests with `REFUSED_STREAM`, and writers of responses wait. A body that is complete in memory counts with its size. Default: 4 MiB.
+    /// Sets the maximum size of response bodies that wait for a window, of all streams together, in bytes. Above it,
+    /// further requests and writers of responses wait. A body that is complete in memory counts with its size. Default: 4 MiB.
     ///
     /// # Limits
     ///

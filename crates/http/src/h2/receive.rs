@@ -68,7 +68,8 @@ impl Reader {
     }
 
     pub(super) fn is_mid_frame(&self) -> bool {
-        self.start_length > 0 || self.headers.is_some() || !matches!(self.phase, Phase::Header)
+        let in_frame = matches!(self.phase, Phase::Preface { .. } | Phase::Payload(_));
+        self.start_length > 0 || self.headers.is_some() || in_frame
     }
 
     pub(super) fn is_mid_head(&self) -> bool {

@@ -145,6 +145,12 @@ impl<T> Connection<T> {
         })
     }
 
+    /// Returns the number of bytes that the window of the stream accepts, whatever that of the connection accepts.
+    pub(crate) fn stream_capacity(&self, stream: StreamKey) -> usize {
+        let stream = self.streams.get(stream.id);
+        stream.map_or(0, |stream| stream.send_window.available())
+    }
+
     /// Appends a piece of a body to `out`, in frames of at most the maximum size of the peer. `data` has at most
     /// [`capacity`](Connection::capacity) bytes. If `end` is `true`, the stream ends.
     ///

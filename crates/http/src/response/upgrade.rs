@@ -13,7 +13,8 @@ impl Response {
     /// The server sends this response only to a request whose `Upgrade` lists `protocol`: a name, a name with a version, such as
     /// `echo/2`, or a comma-separated list of layers. Names are compared case-insensitively, versions exactly. Other requests are
     /// answered with 426 and an `Upgrade` header that names the protocol; HTTP/1.0 requests, and requests whose body is still being
-    /// received, with 400.
+    /// received, with 400. A stream of an HTTP/2 connection is not a connection, so a request for it (RFC 8441) is answered with 501; see
+    /// [`upgrade_channel`](Response::upgrade_channel).
     ///
     /// # Examples
     /// ```

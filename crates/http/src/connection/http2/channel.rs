@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use uptick_event_loop::catch;
+use uptick_event_loop::driver::Timestamp;
 
 use super::flags::{ConnectionFlags, StreamFlags};
 use super::output::{OutputWriter, ignore};
@@ -81,9 +82,12 @@ impl ConnectionState {
         let room = self.codec.capacity(key).min(LONGEST);
         let codec = &mut self.codec;
         let mut open = Some(true);
-        channel.take_output_with(room, |bytes| {
+        let sent = channel.take_output_with(room, |bytes| {
             open = writer.append(|out| ignore(codec.send_data(key, bytes, false, out)));
         });
+        if sent > 0 {
+            self.progress = Timestamp::now();
+        }
         self.written(open);
         let has_output = channel.buffered() > 0;
         self.codec.set_pending(key, has_output);
@@ -116,6 +120,12 @@ impl Carrier for Http2Carrier {
         let first = channel.buffered();
         if !state.accepts(key, first.min(LONGEST)) {
             state.codec.set_pending(key, true);
+            // The windows may accept a part.
+            let is_pumped_later = state.flags.contains(ConnectionFlags::ADVANCING);
+            drop(state);
+            if !is_pumped_later {
+                connection.pump();
+            }
             return;
         }
         state.write_of_channel(&connection.conn, stream, &channel);
@@ -155,7 +165,14 @@ impl Carrier for Http2Carrier {
                 state.write_end(&connection.conn, stream, &mut of_stream);
             }
         }
-        connection.list(stream);
+        let is_closing = connection.state().flags.contains(ConnectionFlags::CLOSING);
+        if is_closing {
+            // The connection has no more events in which it would remove the stream.
+            let removed = connection.state().codec.remove(stream.key());
+            drop(removed);
+        } else {
+            connection.list(stream);
+        }
         drop(channel);
     }
 }

@@ -83,7 +83,7 @@ impl Http2Connection {
             state.flags.set(ConnectionFlags::IN_HEAD, in_head);
             state.head_since = Timestamp::now();
             self.arm_connection(state);
-        } else if state.codec.is_empty() {
+        } else if state.open_streams() == 0 {
             self.arm_connection(state);
         }
     }
@@ -94,10 +94,8 @@ impl Http2Connection {
         let timeouts = &site.settings.timeouts;
         let wait = if state.flags.contains(ConnectionFlags::IN_HEAD) {
             (state.head_since, timeouts.head)
-        } else if !state.codec.is_empty() {
+        } else if state.open_streams() > 0 || state.flags.contains(ConnectionFlags::DRAINING) {
             return None;
-        } else if state.flags.contains(ConnectionFlags::DRAINING) {
-            (state.since, timeouts.draining)
         } else if state.flags.contains(ConnectionFlags::FRESH) {
             (state.since, timeouts.first_byte)
         } else {
@@ -111,11 +109,37 @@ impl Http2Connection {
         if let Some((since, limit)) = self.connection_wait(state) {
             self.arm(state, since.after(limit));
         }
+        if let Some((since, limit)) = self.announcement_wait(state) {
+            self.arm(state, since.after(limit));
+        }
+    }
+
+    /// Returns the wait before the last stream is announced, and its time limit.
+    fn announcement_wait(&self, state: &ConnectionState) -> Option<(Timestamp, Duration)> {
+        let pending = ConnectionFlags::GOING_AWAY | ConnectionFlags::LAST_ANNOUNCED;
+        if state.flags & pending != ConnectionFlags::GOING_AWAY {
+            return None;
+        }
+        let since = state.extra.as_ref()?.announced;
+        let shutdown = self.service.draining();
+        let restarts = shutdown.and_then(|options| options.first_byte_timeout());
+        let limit = restarts.unwrap_or(self.service.borrow_site().settings.timeouts.draining);
+        (limit != Duration::MAX).then_some((since, limit))
     }
 
     /// Handles the expiry of the deadline.
     pub(super) fn expired(&self) {
-        self.state().deadline.expired();
+        {
+            let mut state = self.state();
+            state.deadline.expired();
+            if state.flags.contains(ConnectionFlags::CLOSING) {
+                return;
+            }
+            let wait = self.announcement_wait(&state);
+            if wait.is_some_and(|(since, limit)| since.is_over(limit)) {
+                state.announce_last();
+            }
+        }
         if self.connection_expired() {
             return;
         }
@@ -141,6 +165,11 @@ impl Http2Connection {
                 }
                 (StreamWait::Response, Some(exchange)) => {
                     actions.push(TimeoutAction::Response(exchange));
+                }
+                (StreamWait::Window, _) if !self.is_stalled(&stream, limit) => {
+                    stream.state().progress = Timestamp::now();
+                    let due = Timestamp::now().after(limit);
+                    next = Some(next.map_or(due, |next| next.earlier(due)));
                 }
                 (StreamWait::End, _) => actions.push(TimeoutAction::End(stream)),
                 _ => actions.push(TimeoutAction::Reset(stream)),
@@ -217,7 +246,9 @@ impl Http2Connection {
         let site = self.service.borrow_site();
         let settings = &site.settings;
         let of_stream = stream.state();
-        if of_stream.flags.contains(StreamFlags::CLOSED) || of_stream.channel.is_some() {
+        // A channel has its own deadline. A waiting request follows others, which have deadlines.
+        let exempt = StreamFlags::CLOSED | StreamFlags::WAITING;
+        if of_stream.flags.intersects(exempt) || of_stream.channel.is_some() {
             return None;
         }
         let wait = match &of_stream.exchange {
@@ -229,7 +260,9 @@ impl Http2Connection {
                 of_stream.since,
                 settings.timeouts.response,
             ),
-            None if of_stream.is_draining() => (StreamWait::End, of_stream.since, linger(settings)),
+            None if of_stream.flags.contains(StreamFlags::LINGERING) => {
+                (StreamWait::End, of_stream.since, linger(settings))
+            }
             _ if of_stream.has_output() => (
                 StreamWait::Window,
                 of_stream.progress,
@@ -238,6 +271,15 @@ impl Http2Connection {
             _ => return None,
         };
         (wait.2 != Duration::MAX).then_some(wait)
+    }
+
+    /// Returns `true` if the client has accepted no output of a stream for a time because of its windows. A stream that only waits for
+    /// others is not stalled.
+    fn is_stalled(&self, stream: &Http2Stream, limit: Duration) -> bool {
+        let state = self.state();
+        let codec = &state.codec;
+        codec.capacity(stream.key()) == 0
+            && (codec.stream_capacity(stream.key()) == 0 || state.progress.is_over(limit))
     }
 
     /// Returns `true` if the minimum amount of the body was received in the last window, and starts the next window.

@@ -45,5 +45,9 @@ bitflags::bitflags! {
         const LISTED = 1 << 6;
         /// The response is complete, and the rest of the request body is discarded.
         const DRAINING = 1 << 7;
+        /// The whole response was written, the rest of the request body is discarded, and the linger time runs.
+        const LINGERING = 1 << 8;
+        /// The request has not started: it waits for others.
+        const WAITING = 1 << 9;
     }
 }

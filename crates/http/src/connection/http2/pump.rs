@@ -17,7 +17,7 @@ impl Http2Connection {
             let mut state = self.state();
             let before = state.listed.len();
             while state.write_next(&self.conn) {}
-            if state.queued > 0 {
+            if state.queued > 0 && !state.flags.contains(ConnectionFlags::CLOSING) {
                 self.await_window(&mut state);
             }
             state.listed.len() > before && !state.flags.contains(ConnectionFlags::ADVANCING)
@@ -74,6 +74,7 @@ impl ConnectionState {
             self.written(open);
             of_stream.output.consume(count);
             of_stream.progress = Timestamp::now();
+            self.progress = of_stream.progress;
             self.queued = self.queued.saturating_sub(count);
             if ends {
                 of_stream.flags.insert(StreamFlags::ENDED);

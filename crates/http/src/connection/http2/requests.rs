@@ -1,8 +1,10 @@
 //! The requests of a connection: from received bytes to handlers.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use uptick_event_loop::catch;
 use uptick_event_loop::driver::{self, Timestamp};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Visit};
@@ -14,7 +16,7 @@ use super::stream::Http2Stream;
 use crate::connection::date;
 use crate::exchange::{self, BodyPiece, BodyProgress, Exchange, Head};
 use crate::h2::{ErrorCode, Event, ResponseHead, StreamKey};
-use crate::message::ResponseBody;
+use crate::message::{RequestHead, ResponseBody};
 use crate::site::Site;
 use crate::{HttpError, Response, StatusCode};
 
@@ -34,23 +36,28 @@ impl Http2Connection {
                 return self.conn.unshift(bytes.split().freeze(), false);
             }
             state.flags.insert(ConnectionFlags::ADVANCING);
+            if state.extra.is_some() {
+                state.sweep();
+            }
         }
         let now = driver::elapsed();
-        let mut requests = 0;
+        let (mut responds, mut has_events) = (false, false);
         let mut spare = None;
         loop {
             let mut exchange: Rc<Exchange> = spare.take().unwrap_or_else(exchange::take);
             let Some(new) = Rc::get_mut(&mut exchange) else {
                 continue;
             };
-            let event = self.state().codec.receive(bytes, &mut new.head, now);
+            let event = self.state().receive(bytes, &mut new.head, now);
+            has_events |= event.is_some();
             match event {
                 Some(Event::Request { stream, end }) => {
-                    requests += 1;
+                    responds = true;
                     self.begin_request(visit, exchange, stream, end);
                 }
                 Some(event) => {
                     spare = Some(exchange);
+                    responds |= matches!(event, Event::TooLarge { .. });
                     self.handle_event(event);
                 }
                 None => {
@@ -59,7 +66,11 @@ impl Http2Connection {
                 }
             }
         }
-        self.run_actions(visit, requests > 0);
+        if has_events {
+            // A frame received in part is another one than before.
+            self.state().flags.remove(ConnectionFlags::IN_HEAD);
+        }
+        self.run_actions(visit, responds);
     }
 
     fn handle_event(&self, event: Event) {
@@ -106,8 +117,7 @@ impl Http2Connection {
         let site = self.service.site();
         let shared = self.shared();
         let new = Rc::get_mut(&mut exchange).zip(shared);
-        let Some((new, shared)) = new.filter(|_| self.has_room()) else {
-            // The client may send the request again (RFC 9113, section 8.7).
+        let Some((new, shared)) = new else {
             let mut state = self.state();
             state.codec.reset(key, ErrorCode::REFUSED_STREAM);
             state.codec.remove(key);
@@ -132,16 +142,16 @@ impl Http2Connection {
         let waits = {
             let mut state = self.state();
             state.flags.remove(ConnectionFlags::FRESH);
-            let waits = self.service.is_sequential() && state.codec.len() > 1;
             state.codec.accept(key, Rc::clone(&stream));
+            let waits = !state.may_start(self.service.is_sequential());
             if waits {
+                stream.state().flags.insert(StreamFlags::WAITING);
                 state.extra().waiting.push_back(key);
             }
             waits
         };
         if waits {
-            stream.state().since = Timestamp::now();
-            return self.await_response();
+            return;
         }
         self.handle(visit, &stream, &exchange, &site);
         drop(exchange);
@@ -165,15 +175,6 @@ impl Http2Connection {
             stream.state().since = Timestamp::now();
             self.await_response();
         }
-    }
-
-    /// Returns `true` if another request may start. Slots of reset streams whose requests the program no longer uses become free.
-    fn has_room(&self) -> bool {
-        let mut state = self.state();
-        if state.extra.is_some() {
-            state.sweep();
-        }
-        state.queued < state.codec.limits().max_queued_output()
     }
 
     /// Handles the reset of a stream.
@@ -228,11 +229,8 @@ impl Http2Connection {
             return;
         }
         of_stream.flags.insert(StreamFlags::DRAINING);
-        of_stream.since = Timestamp::now();
         drop(of_stream);
-        let mut state = self.state();
-        state.codec.discard(stream.key());
-        self.await_end(&mut state);
+        self.state().codec.discard(stream.key());
     }
 
     /// Ends the exchange of a stream that was closed before its response. While the program uses the request, the stream still counts.
@@ -241,56 +239,72 @@ impl Http2Connection {
         exchange.abandon();
         let other = Rc::clone(&exchange);
         exchange::release(exchange);
-        if Rc::strong_count(&other) > 1 {
-            let mut state = self.state();
+        let mut state = self.state();
+        let is_closing = state.flags.contains(ConnectionFlags::CLOSING);
+        if Rc::strong_count(&other) > 1 && !is_closing {
+            state.since = Timestamp::now();
             state.extra().lingering.push((stream.key(), other));
         } else {
+            drop(state);
             exchange::discard(other);
         }
     }
 
+    /// Removes a stream if nothing of it is left.
     #[inline]
     fn remove_if_over(&self, stream: Rc<Http2Stream>) {
-        let next = {
+        {
             let mut state = self.state();
             let state = &mut *state;
             {
-                let of_stream = stream.state();
+                let mut of_stream = stream.state();
                 let is_over = of_stream.exchange.is_none()
                     && of_stream.channel.is_none()
                     && of_stream
                         .flags
                         .intersects(StreamFlags::ENDED | StreamFlags::CLOSED);
+                if !is_over || state.lingers(stream.key()) {
+                    return;
+                }
                 // The client may finish a short body. It learns from a reset that it need not (RFC 9113, section 8.1), but some clients
                 // lose the response then.
-                if !is_over || of_stream.is_draining() || state.lingers(stream.key()) {
+                if of_stream.is_draining() {
+                    if !of_stream.flags.contains(StreamFlags::LINGERING) {
+                        of_stream.flags.insert(StreamFlags::LINGERING);
+                        of_stream.since = Timestamp::now();
+                        self.await_end(state);
+                    }
                     return;
                 }
             }
             drop(state.codec.remove(stream.key()));
             state.since = Timestamp::now();
-            state
-                .extra
-                .as_mut()
-                .and_then(|extra| extra.waiting.pop_front())
-        };
-        Http2Stream::release(stream);
-        if let Some(next) = next {
-            self.start_waiting(next);
+            if let Some(extra) = &mut state.extra {
+                extra.waiting.retain(|key| *key != stream.key());
+            }
         }
+        Http2Stream::release(stream);
     }
 
-    /// Handles a request that waited for another one.
-    #[cold]
-    fn start_waiting(&self, key: StreamKey) {
-        let Some(stream) = self.stream(key) else {
-            return;
+    /// Handles the requests that have waited, as far as they may start. Returns `true` if one has started.
+    fn start_waiting(&self) -> bool {
+        let next = {
+            let mut state = self.state();
+            match state.extra {
+                None => return false,
+                Some(_) => state.take_waiting(self.service.is_sequential()),
+            }
         };
+        let Some(stream) = next.and_then(|key| self.stream(key)) else {
+            return false;
+        };
+        stream.state().flags.remove(StreamFlags::WAITING);
         if let Some(exchange) = stream.exchange() {
             let site = self.service.site();
             self.handle(&self.conn, &stream, &exchange, &site);
         }
         self.list(&stream);
+        true
     }
 
     /// Responds to a request that exceeds a limit.
@@ -340,8 +354,9 @@ impl Http2Connection {
         self.run_actions(&self.conn, false);
     }
 
-    /// Runs the deferred actions of the streams, and writes what may be written. `requested`: whether requests were received.
-    fn run_actions(&self, writer: &impl OutputWriter, requested: bool) {
+    /// Runs the deferred actions of the streams, and writes the output that is accepted. `responds` is `true` if received frames caused
+    /// responses.
+    fn run_actions(&self, writer: &impl OutputWriter, responds: bool) {
         loop {
             let key = {
                 let mut state = self.state();
@@ -349,7 +364,7 @@ impl Http2Connection {
             };
             let Some(key) = key else {
                 self.pump();
-                if self.state().listed.is_empty() {
+                if self.state().listed.is_empty() && !self.start_waiting() {
                     break;
                 }
                 continue;
@@ -359,7 +374,7 @@ impl Http2Connection {
                 self.run_actions_of(stream);
             }
         }
-        self.finish_event(writer, requested);
+        self.finish_event(writer, responds);
     }
 
     fn run_actions_of(&self, stream: Rc<Http2Stream>) {
@@ -377,10 +392,15 @@ impl Http2Connection {
     }
 
     /// Writes control frames, and updates the state of the connection after an event.
-    fn finish_event(&self, writer: &impl OutputWriter, requested: bool) {
+    fn finish_event(&self, writer: &impl OutputWriter, responds: bool) {
         let (ends, drains) = {
             let mut state = self.state();
             state.flags.remove(ConnectionFlags::ADVANCING);
+            if state.flags.contains(ConnectionFlags::GOING_AWAY)
+                && state.codec.is_ping_acknowledged()
+            {
+                state.announce_last();
+            }
             let closing = state.flags.contains(ConnectionFlags::CLOSING);
             if state.codec.control_len() > 0
                 && (closing || !state.flags.contains(ConnectionFlags::FULL))
@@ -393,7 +413,7 @@ impl Http2Connection {
                 (true, false)
             } else {
                 if state.flags.contains(ConnectionFlags::FULL)
-                    && (requested || state.codec.control_len() > MAX_WAITING_CONTROL)
+                    && (responds || state.codec.control_len() > MAX_WAITING_CONTROL)
                 {
                     self.pause(&mut state);
                 }
@@ -426,13 +446,70 @@ impl Http2Connection {
             if let Some(channel) = channel {
                 channel.receive_reset();
             }
-            self.settle(stream);
+            let this = Rc::clone(&stream);
+            // Values captured by listeners may panic when they are dropped.
+            if let Err(message) = catch(|| self.settle(this)) {
+                tracing::error!(
+                    "a callback of a request panicked as its connection closed: {message}"
+                );
+                self.remove_if_over(stream);
+            }
         }
-        self.state().extra = None;
+        let extra = self.state().extra.take();
+        drop(extra);
     }
 }
 
 impl ConnectionState {
+    /// Returns the next event of received bytes. The bytes are discarded if the connection is closing.
+    #[inline]
+    fn receive(
+        &mut self,
+        bytes: &mut BytesMut,
+        head: &mut RequestHead,
+        now: Duration,
+    ) -> Option<Event> {
+        if self.flags.contains(ConnectionFlags::CLOSING) {
+            bytes.clear();
+            return None;
+        }
+        self.codec.receive(bytes, head, now)
+    }
+
+    /// Returns `true` if a request that was received now may start immediately. It waits while too much output is queued, and in
+    /// sequential mode for the other requests.
+    #[inline]
+    fn may_start(&self, is_sequential: bool) -> bool {
+        let is_first = self
+            .extra
+            .as_ref()
+            .is_none_or(|extra| extra.waiting.is_empty());
+        is_first && self.has_room() && (!is_sequential || self.open_streams() == 1)
+    }
+
+    fn has_room(&self) -> bool {
+        self.queued < self.codec.limits().max_queued_output()
+    }
+
+    /// Takes the request that has waited longest, if it may start.
+    #[cold]
+    fn take_waiting(&mut self, is_sequential: bool) -> Option<StreamKey> {
+        let waiting = self.extra.as_ref()?.waiting.len();
+        let may_start = !self.flags.contains(ConnectionFlags::CLOSING)
+            && self.has_room()
+            && (!is_sequential || self.open_streams() == waiting);
+        let extra = self.extra.as_mut().filter(|_| may_start)?;
+        extra.waiting.pop_front()
+    }
+
+    /// Announces the last stream that is handled, unless it was announced. The connection ends after it.
+    pub(super) fn announce_last(&mut self) {
+        if !self.flags.contains(ConnectionFlags::LAST_ANNOUNCED) {
+            self.flags.insert(ConnectionFlags::LAST_ANNOUNCED);
+            self.codec.go_away(ErrorCode::NO_ERROR);
+        }
+    }
+
     /// Frees the slots of reset streams whose requests the program no longer uses.
     #[cold]
     fn sweep(&mut self) {
@@ -463,7 +540,7 @@ impl ConnectionState {
 
     /// Returns `true` if the connection ends: no stream is open, and none follows.
     fn is_over(&self) -> bool {
-        self.codec.is_empty()
+        self.open_streams() == 0
             && self
                 .flags
                 .intersects(ConnectionFlags::PEER_ENDED.union(ConnectionFlags::LAST_ANNOUNCED))

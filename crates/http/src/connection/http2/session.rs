@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 use uptick_event_loop::driver::Driver;
-use uptick_event_loop::{Readiness, Token, catch};
+use uptick_event_loop::{Readiness, Token};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Session, Visit};
 
@@ -97,12 +97,8 @@ impl Session<Connection> for Http2Connection {
             state.flags.insert(ConnectionFlags::CLOSING);
             state.deadline.cancel();
         }
-        // Values captured by listeners may panic when they are dropped.
-        let closed = catch(|| self.close_streams());
+        self.close_streams();
         self.service.closed();
-        if let Err(message) = closed {
-            tracing::error!("a callback of a request panicked as its connection closed: {message}");
-        }
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use uptick_event_loop::driver::{Timestamp, add_timeout};
+use uptick_event_loop::driver::Timestamp;
 use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
 use super::flags::ConnectionFlags;
 use super::state::Http2Connection;
-use crate::h2::ErrorCode;
 use crate::site::Service;
 
 /// Ends each connection of a server after its requests: clients learn with a first GOAWAY frame that they should send no more, and with a
@@ -49,8 +48,12 @@ impl Http2Connection {
             state
                 .flags
                 .insert(ConnectionFlags::DRAINING | ConnectionFlags::GOING_AWAY);
-            state.since = Timestamp::now();
+            state.extra().announced = Timestamp::now();
             state.codec.announce_go_away();
+            // Requests that were in transit when the client received the first frame precede the acknowledgement. A client that does not
+            // acknowledge it has the time limit of a new connection.
+            state.codec.send_ping();
+            self.arm_connection(&mut state);
         }
         for stream in self.streams() {
             let started = stream
@@ -59,25 +62,6 @@ impl Http2Connection {
             if let Some(early_end) = started.and_then(|exchange| exchange.early_end()) {
                 self.service.end_early(early_end);
             }
-        }
-        let Some(this) = self.shared() else { return };
-        let shutdown = self.service.draining();
-        let restarts = shutdown.and_then(|options| options.first_byte_timeout());
-        let grace = restarts.unwrap_or(self.service.borrow_site().settings.timeouts.draining);
-        // Requests that are in transit when the client receives the first frame are still answered.
-        add_timeout(grace, move || this.announce_last());
-        self.advance();
-    }
-
-    /// Announces the last stream that is handled. The connection ends after it.
-    fn announce_last(&self) {
-        {
-            let mut state = self.state();
-            if state.flags.contains(ConnectionFlags::CLOSING) {
-                return;
-            }
-            state.flags.insert(ConnectionFlags::LAST_ANNOUNCED);
-            state.codec.go_away(ErrorCode::NO_ERROR);
         }
         self.advance();
     }

@@ -30,6 +30,8 @@ pub(super) struct ConnectionState {
     pub(super) since: Timestamp,
     /// Start of the wait for the rest of a header block.
     pub(super) head_since: Timestamp,
+    /// Time at which body bytes of any stream were last sent.
+    pub(super) progress: Timestamp,
     /// Number of bytes queued by all streams.
     pub(super) queued: usize,
     /// The streams with deferred actions.
@@ -44,10 +46,12 @@ pub(super) struct ConnectionState {
 /// State that most connections do not need.
 #[derive(Default)]
 pub(super) struct ExtraState {
-    /// Requests that wait for another one, if the server handles one at a time.
+    /// Requests that wait: for room, or for another one if the server handles one at a time.
     pub(super) waiting: std::collections::VecDeque<StreamKey>,
     /// Exchanges of reset streams whose requests the program still uses.
     pub(super) lingering: Vec<(StreamKey, Rc<Exchange>)>,
+    /// Time at which the end of the connection was announced.
+    pub(super) announced: Timestamp,
 }
 
 thread_local! {
@@ -72,6 +76,7 @@ impl Http2Connection {
                 deadline: LazyDeadline::default(),
                 since: Timestamp::now(),
                 head_since: Timestamp::default(),
+                progress: Timestamp::default(),
                 queued: 0,
                 listed: Vec::new(),
                 extra: None,
@@ -157,6 +162,13 @@ impl Http2Connection {
 }
 
 impl ConnectionState {
+    /// Returns the number of open streams, without reset ones whose requests the program still uses.
+    #[inline]
+    pub(super) fn open_streams(&self) -> usize {
+        let lingering = self.extra.as_ref().map_or(0, |extra| extra.lingering.len());
+        self.codec.len().saturating_sub(lingering)
+    }
+
     /// Returns rarely used state, creating it if needed.
     pub(super) fn extra(&mut self) -> &mut ExtraState {
         self.extra.get_or_insert_default()
