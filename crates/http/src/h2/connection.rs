@@ -129,7 +129,7 @@ impl<T> Connection<T> {
         self.control.len()
     }
 
-    /// Appends the queued control frames to `out`: acknowledgements, window updates, resets and GOAWAY. They are to be written before
+    /// Appends the queued control frames to `out`: acknowledgements, window updates, resets and GOAWAY. Write them before
     /// bytes of responses that are encoded later.
     #[inline]
     pub fn write_control(&mut self, out: &mut Vec<u8>) {
@@ -412,7 +412,7 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Returns the pending stream to send next, if its window and that of the connection are open: the most urgent one (RFC 9218). Streams of
+    /// Returns the pending stream to send next, if its window and the window of the connection are open: the most urgent one (RFC 9218). Streams of
     /// the same urgency are sent one after the other in the order in which they became pending, or alternate if they are incremental.
     #[inline]
     pub fn next_pending(&mut self) -> Option<StreamKey> {
@@ -434,8 +434,8 @@ impl<T> Connection<T> {
         streams.any(|stream| stream.has(StreamFlags::PENDING))
     }
 
-    /// Frees memory that an idle connection does not need. To be called when the connection has been idle for a while, as the next
-    /// requests allocate it again.
+    /// Frees memory that an idle connection does not need. Call it when the connection has been idle for a while, as the next requests
+    /// allocate the memory again.
     pub fn shrink(&mut self) {
         self.streams.shrink();
         self.resets.shrink();

@@ -107,7 +107,9 @@ impl<T> Connection<T> {
             return self.skip_data(frame, length);
         };
         if stream.has(StreamFlags::RESET) {
-            stream.flags.set(StreamFlags::PEER_ENDED, frame.end);
+            if frame.end {
+                stream.flags.insert(StreamFlags::PEER_ENDED);
+            }
             return self.skip_data(frame, length);
         }
         if stream.has(StreamFlags::PEER_ENDED) {

@@ -19,7 +19,7 @@ pub enum Event {
         /// `true` if the request has no body.
         end: bool,
     },
-    /// A request whose head exceeds a limit or has an expectation that is not supported. It is to be answered with `status`. The rest of
+    /// A request whose head exceeds a limit or has an expectation that is not supported. The program answers it with `status`. The rest of
     /// the request is discarded without events.
     TooLarge {
         /// The new stream.
@@ -47,7 +47,7 @@ pub enum Event {
     Data {
         /// The stream.
         stream: StreamKey,
-        /// The bytes, which may be empty if `end` is `true`. They are to be [consumed](super::Connection::consumed).
+        /// The bytes, which may be empty if `end` is `true`. The program reports when it has [consumed](super::Connection::consumed) them.
         bytes: BytesMut,
         /// `true` if this is the end of the body.
         end: bool,
@@ -59,7 +59,7 @@ pub enum Event {
         /// The trailers.
         trailers: Trailers,
     },
-    /// A stream was reset: by the peer, or because of an error of the peer. It is to be [removed](super::Connection::remove).
+    /// A stream was reset: by the peer, or because of an error of the peer. The program [removes](super::Connection::remove) it.
     Reset {
         /// The stream.
         stream: StreamKey,
@@ -75,6 +75,6 @@ pub enum Event {
     },
     /// A window for sending has grown: there is a [pending stream](super::Connection::next_pending) that can be sent.
     WindowOpened,
-    /// The connection failed. GOAWAY is queued as a control frame; the connection is to be closed after it was written. No event follows.
+    /// The connection failed. GOAWAY is queued as a control frame; the program writes it and closes the connection. No event follows.
     Closed(ConnectionError),
 }

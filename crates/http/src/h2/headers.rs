@@ -188,7 +188,7 @@ impl<T> Connection<T> {
 
     /// Creates a stream with the initial windows.
     pub(super) fn new_stream(&self, id: u32) -> Stream<T> {
-        // A smaller window than that of the protocol applies after the peer has acknowledged it.
+        // A window below the initial value of the protocol applies after the peer has acknowledged it.
         let receive_window = match self.unacknowledged {
             0 => self.limits.stream_window,
             _ => self.limits.stream_window.max(INITIAL_WINDOW),
@@ -234,7 +234,7 @@ impl<T> Connection<T> {
         Ok(None)
     }
 
-    /// Decodes a header block only to keep the table in step with that of the peer.
+    /// Decodes a header block only to keep the two tables in step.
     fn ignore_block(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
         self.decode(bytes, &mut Ignore).map(|_| ())
     }
@@ -291,7 +291,9 @@ impl<T> Connection<T> {
         let is_valid = block.end && matches!(stream.receive_left, 0 | UNKNOWN_LENGTH);
         let has_head = stream.has(StreamFlags::HEAD_RECEIVED);
         if is_unwanted {
-            stream.flags.set(StreamFlags::PEER_ENDED, block.end);
+            if block.end {
+                stream.flags.insert(StreamFlags::PEER_ENDED);
+            }
             self.charge_overhead()?;
             self.ignore_block(bytes)?;
             return Ok(None);

@@ -9,7 +9,7 @@ pub(super) const FRAME_SIZES: std::ops::RangeInclusive<u32> = 16_384..=16_777_21
 
 /// The limits and settings of a [`Connection`](super::Connection).
 ///
-/// The maximum number and size of headers and trailers are those of HTTP/1: see [`headers`](Limits::headers).
+/// The maximum number and size of headers and trailers are the same as for HTTP/1: see [`headers`](Limits::headers).
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 1 to 65,536.
+    /// At least 1, at most 65,536.
     #[must_use]
     pub fn concurrent_streams(mut self, count: u32) -> Limits {
         self.concurrent_streams = count.clamp(1, 65_536);
@@ -99,7 +99,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 1 KiB to 2 GiB − 1.
+    /// At least 1 KiB, at most 2 GiB − 1.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Limits {
         self.stream_window = bytes.clamp(1024, MAX_WINDOW);
@@ -111,7 +111,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 64 KiB − 1, which is the initial value of the protocol, to 2 GiB − 1.
+    /// At least 64 KiB − 1, which is the initial value of the protocol, at most 2 GiB − 1.
     #[must_use]
     pub fn connection_window(mut self, bytes: u32) -> Limits {
         self.connection_window = bytes.clamp(INITIAL_WINDOW, MAX_WINDOW);
@@ -122,7 +122,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 16 KiB to 16 MiB − 1.
+    /// At least 16 KiB, at most 16 MiB − 1.
     #[must_use]
     pub fn frame_size(mut self, bytes: u32) -> Limits {
         self.frame_size = bytes.clamp(*FRAME_SIZES.start(), *FRAME_SIZES.end());
@@ -155,7 +155,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 8 to 2,730, the number that a frame of 16 KiB has space for.
+    /// At least 8, at most 2,730, the number that a frame of 16 KiB has space for.
     #[must_use]
     pub fn settings_entries(mut self, count: u32) -> Limits {
         self.settings = count.clamp(8, 2730);
@@ -195,7 +195,7 @@ impl Limits {
     ///
     /// # Limits
     ///
-    /// From 1 KiB to 16 MiB.
+    /// At least 1 KiB, at most 16 MiB.
     #[must_use]
     pub fn queued_control(mut self, bytes: u32) -> Limits {
         self.queued_control = bytes.clamp(1024, 16 * 1024 * 1024);

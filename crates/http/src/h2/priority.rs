@@ -3,7 +3,7 @@
 /// The priority of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Priority {
-    /// From 0, the most urgent, to 7.
+    /// A number between 0, the most urgent, and 7.
     pub(super) urgency: u8,
     /// `true` if the client can use the response piece by piece, so that it shares the connection with others.
     pub(super) incremental: bool,

@@ -109,7 +109,7 @@ impl<T> Connection<T> {
     /// Takes frames out of `input`, and returns the next event; `None` if all bytes were taken, so that more are needed.
     ///
     /// The head of a request is written to `head`, whose memory is reused. `now` is the time on a monotonic clock, which may start anywhere; the budgets of the
-    /// [limits](super::Limits) depend on it. To be called until it returns `None`.
+    /// [limits](super::Limits) depend on it. Call it until it returns `None`.
     #[inline]
     pub fn receive(
         &mut self,

@@ -28,7 +28,7 @@ pub struct ResponseHead<'a> {
 }
 
 impl<T> Connection<T> {
-    /// Appends the head of a response to `out`. Returns `true` if the body is to be sent: the status and the request allow one, and `end` is `false`.
+    /// Appends the head of a response to `out`. Returns `true` if the body follows: the status and the request allow one, and `end` is `false`.
     /// Otherwise the head ends the stream.
     ///
     /// # Errors
@@ -273,7 +273,7 @@ fn write_data(id: u32, data: &[u8], end: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(data);
 }
 
-/// The headers set by the handler that replace those of the server.
+/// The headers of the server that the handler has set itself.
 #[derive(Clone, Copy, Default)]
 struct ExplicitFields {
     content_type: bool,

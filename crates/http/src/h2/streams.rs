@@ -23,9 +23,9 @@ bitflags::bitflags! {
     /// The state of a stream.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(super) struct StreamFlags: u16 {
-        /// The peer has ended its side.
+        /// The peer has sent END_STREAM.
         const PEER_ENDED = 1 << 0;
-        /// The local side has ended.
+        /// END_STREAM was sent.
         const ENDED = 1 << 1;
         /// The stream was reset by one of the two.
         const RESET = 1 << 2;
@@ -41,7 +41,7 @@ bitflags::bitflags! {
         const TO_HEAD = 1 << 7;
         /// The program has data to send.
         const PENDING = 1 << 8;
-        /// In the queue of its urgency: pending, and the window of the stream is open.
+        /// The stream is in the queue of its urgency: it is pending, and its window is open.
         const QUEUED = 1 << 9;
         /// The priority was set by a PRIORITY_UPDATE frame.
         const PRIORITY_SET = 1 << 10;

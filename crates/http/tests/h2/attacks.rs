@@ -53,7 +53,7 @@ fn rapid_reset_with_slow_handlers_is_limited_by_the_slots() {
         let id = 2 * round + 1;
         [get(id), reset(id, ErrorCode::CANCEL)].concat()
     });
-    // A stream that was reset is open until its handler has ended, so only so many handlers run at the same time.
+    // A stream that was reset is open until its handler has ended, so the number of handlers that run at the same time is limited.
     assert_eq!(server.connection.len(), 128);
 }
 

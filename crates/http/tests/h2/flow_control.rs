@@ -150,7 +150,7 @@ fn data_is_sent_within_both_windows() {
         .unwrap();
     assert_eq!(server.connection.next_pending(), None);
     assert!(server.connection.has_pending() && !server.connection.can_send());
-    // The window of the connection alone, then that of a stream.
+    // The window of the connection, then the window of a stream.
     assert_eq!(server.receive(window_update(0, 1000)), [Seen::WindowOpened]);
     assert_eq!(server.connection.next_pending(), Some(three));
     server

@@ -69,7 +69,7 @@ fn run(bytes: &[u8], ends: &[usize]) -> (Vec<Seen>, Vec<Sent>) {
 
 proptest! {
     #[test]
-    fn any_split_of_the_input_gives_the_same_events(
+    fn events_do_not_depend_on_how_the_input_is_split(
         sent in prop::collection::vec(any_frame(), 0..20),
         splits in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {

@@ -157,7 +157,7 @@ impl Server {
         }
     }
 
-    /// Creates a server that has received the preface, SETTINGS and the acknowledgement of its own SETTINGS, and whose first frames were sent.
+    /// Creates a server that has received the preface, SETTINGS and the acknowledgement of its SETTINGS, and whose first frames were sent.
     pub(crate) fn with(limits: &Limits) -> Server {
         let mut server = Server::fresh(limits);
         let start = [
