@@ -130,7 +130,8 @@ impl<T> Connection<T> {
     }
 
     /// Appends the queued control frames to `out`: acknowledgements, window updates, resets and GOAWAY. Write them before
-    /// bytes of responses that are encoded later.
+    /// bytes of responses that are encoded later, and only while the transport has space for more: otherwise their
+    /// [limit](Limits::queued_control) has no effect.
     #[inline]
     pub fn write_control(&mut self, out: &mut Vec<u8>) {
         if self.control.is_empty() {
@@ -413,7 +414,8 @@ impl<T> Connection<T> {
     }
 
     /// Returns the pending stream to send next, if its window and the window of the connection are open: the most urgent one (RFC 9218). Streams of
-    /// the same urgency are sent one after the other in the order in which they became pending, or alternate if they are incremental.
+    /// the same urgency are sent one after the other in the order in which they became pending, or alternate if they are incremental or the client
+    /// has sent no priority.
     #[inline]
     pub fn next_pending(&mut self) -> Option<StreamKey> {
         match self.send_window.is_open() {

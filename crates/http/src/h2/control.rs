@@ -303,8 +303,7 @@ impl<T> Connection<T> {
         if self.is_idle(id) {
             // One priority is kept, as browsers send it directly before the request.
             self.early_priority = (id, priority);
-        } else if let Some(stream) = self.streams.get_mut(id) {
-            stream.flags.insert(StreamFlags::PRIORITY_SET);
+        } else {
             self.streams.set_priority(id, priority);
         }
         Ok(None)

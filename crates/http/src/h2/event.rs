@@ -20,11 +20,11 @@ pub enum Event {
         end: bool,
     },
     /// A request whose head exceeds a limit or has an expectation that is not supported. The program answers it with `status`. The rest of
-    /// the request is discarded without events.
+    /// the request is [discarded](super::Connection::discard).
     TooLarge {
         /// The new stream.
         stream: StreamKey,
-        /// The status of the response: 414, 417 or 431.
+        /// The status of the response: 413, 414, 417 or 431.
         status: StatusCode,
     },
     /// The head of an interim response (RFC 9110, section 15.2).

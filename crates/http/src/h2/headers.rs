@@ -1,5 +1,6 @@
 //! HEADERS and CONTINUATION frames (RFC 9113, sections 6.2 and 6.10).
 
+use bytes::BytesMut;
 use http::StatusCode;
 
 use super::connection::Connection;
@@ -148,7 +149,6 @@ impl<T> Connection<T> {
             stream.flags.insert(StreamFlags::PEER_ENDED);
         }
         if early.0 == id {
-            stream.flags.insert(StreamFlags::PRIORITY_SET);
             stream.priority = early.1;
         } else if let Some(priority) = priority {
             stream.priority = priority;
@@ -294,9 +294,14 @@ impl<T> Connection<T> {
             if block.end {
                 stream.flags.insert(StreamFlags::PEER_ENDED);
             }
+            let is_end = block.end && !stream.has(StreamFlags::RESET);
             self.charge_overhead()?;
             self.ignore_block(bytes)?;
-            return Ok(None);
+            return Ok(is_end.then(|| Event::Data {
+                stream: StreamKey { id },
+                bytes: BytesMut::new(),
+                end: true,
+            }));
         }
         if self.role == Role::Client && !has_head {
             return self.response(block, bytes);

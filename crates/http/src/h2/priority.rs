@@ -22,6 +22,13 @@ impl Default for Priority {
 }
 
 impl Priority {
+    /// The priority of a stream for which the client has sent none. Such streams share the connection, so that a large response
+    /// does not delay the others.
+    pub(super) const UNKNOWN: Priority = Priority {
+        urgency: 3,
+        incremental: true,
+    };
+
     /// Parses the value of a `priority` header or of a PRIORITY_UPDATE frame. Unknown and invalid members are ignored (RFC 9218, section 4).
     pub(super) fn parse(value: &[u8]) -> Priority {
         let mut priority = Priority::default();

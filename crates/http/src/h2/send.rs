@@ -213,6 +213,10 @@ impl<T> Connection<T> {
             if matches!(bytes, b"content-length" | b"host") || is_connection_specific(bytes) {
                 continue;
             }
+            // The other options of `te` describe a connection of HTTP/1.
+            if bytes == b"te" && value.as_bytes() != b"trailers" {
+                continue;
+            }
             let indexing = indexing(name, value);
             self.encoder.field(bytes, value.as_bytes(), indexing, out);
         }
@@ -296,17 +300,21 @@ fn indexing(name: &HeaderName, value: &HeaderValue) -> Indexing {
     }
     match name.as_str() {
         "age"
+        | "content-disposition"
         | "content-range"
         | "etag"
         | "expires"
         | "last-modified"
         | "location"
-        | "set-cookie"
-        | "sec-websocket-accept"
-        | "traceparent"
-        | "x-request-id"
         | "request-id"
-        | "x-correlation-id" => Indexing::Without,
+        | "sec-websocket-accept"
+        | "server-timing"
+        | "set-cookie"
+        | "traceparent"
+        | "x-correlation-id"
+        | "x-request-id" => Indexing::Without,
+        // Credentials in requests of a client (RFC 7541, section 7.1.3).
+        "authorization" | "proxy-authorization" => Indexing::Never,
         _ => Indexing::Add,
     }
 }

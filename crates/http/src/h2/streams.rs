@@ -43,8 +43,6 @@ bitflags::bitflags! {
         const PENDING = 1 << 8;
         /// The stream is in the queue of its urgency: it is pending, and its window is open.
         const QUEUED = 1 << 9;
-        /// The priority was set by a PRIORITY_UPDATE frame.
-        const PRIORITY_SET = 1 << 10;
     }
 }
 
@@ -75,7 +73,7 @@ impl<T> Stream<T> {
         Stream {
             id,
             flags: StreamFlags::empty(),
-            priority: Priority::default(),
+            priority: Priority::UNKNOWN,
             send_window: SendWindow::new(send_window),
             receive_window: ReceiveWindow::new(receive_window),
             receive_left: UNKNOWN_LENGTH,

@@ -29,6 +29,8 @@ pub(crate) struct Side {
     pub(crate) responses: Vec<(u32, Exchange)>,
     pub(crate) resets: Vec<(u32, ErrorCode)>,
     is_server: bool,
+    /// `true` after the first bytes.
+    pub(crate) has_received: bool,
     /// Maximum size of a piece of a body.
     pub(crate) piece: usize,
 }
@@ -50,6 +52,7 @@ impl Side {
             responses: Vec::new(),
             resets: Vec::new(),
             is_server,
+            has_received: false,
             piece: 5000,
         };
         side.connection.write_control(&mut side.out);
@@ -89,6 +92,7 @@ impl Side {
 
     /// Receives bytes, and appends to `out`.
     pub(crate) fn receive(&mut self, input: &mut BytesMut) {
+        self.has_received |= !input.is_empty();
         while let Some(event) =
             self.connection
                 .receive(input, &mut self.head, Duration::from_secs(1))

@@ -14,7 +14,7 @@ use uptick_http::h2::{ErrorCode, Limits};
 use crate::echo::{Exchange, Side, body, sum};
 
 /// Runs a side until its peer closes the stream, or until `done` returns `true`.
-async fn run(mut side: Side, mut io: DuplexStream, done: impl Fn(&Side) -> bool) -> Side {
+async fn run(mut side: Side, io: &mut DuplexStream, done: impl Fn(&Side) -> bool) -> Side {
     let mut input = BytesMut::new();
     loop {
         let out = std::mem::take(&mut side.out);
@@ -64,8 +64,8 @@ fn with_client(
     requests: &[(usize, bool)],
     cancel_every: Option<usize>,
 ) -> Side {
-    let (client_io, server_io) = duplex(10_000);
-    let server = run(Side::server(limits), server_io, |_| false);
+    let (client_io, mut server_io) = duplex(10_000);
+    let server = run(Side::server(limits), &mut server_io, |_| false);
     let client = async {
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window);
@@ -151,16 +151,20 @@ fn resets_by_a_client_do_not_disturb_other_streams() {
     assert!(codes.all(|code| code == ErrorCode::CANCEL));
 }
 
-/// Runs requests of our client against the server of `h2`, which echoes them.
+/// Runs requests of our client against the server of `h2`, which echoes them. A side reads nothing while it writes, so the buffer is larger than a window.
 fn with_server(limits: &Limits, window: u32, requests: &[(usize, bool)]) -> Side {
-    let (client_io, server_io) = duplex(10_000);
-    let mut client = Side::client(limits);
-    for &(length, trailers) in requests {
-        client.request(length, trailers);
-    }
-    client.receive(&mut BytesMut::new());
-    let count = requests.len();
-    let client = run(client, client_io, move |side| side.responses.len() == count);
+    let (mut client_io, server_io) = duplex(1 << 20);
+    let client = async move {
+        // The server of `h2` does not credit a stream whose window becomes negative with its SETTINGS.
+        let ready = |side: &Side| side.has_received;
+        let mut client = run(Side::client(limits), &mut client_io, ready).await;
+        for &(length, trailers) in requests {
+            client.request(length, trailers);
+        }
+        client.receive(&mut BytesMut::new());
+        let count = requests.len();
+        run(client, &mut client_io, |side| side.responses.len() == count).await
+    };
     let server = async {
         let mut builder = h2::server::Builder::new();
         builder

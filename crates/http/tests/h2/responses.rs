@@ -361,6 +361,23 @@ fn a_reset_stream_sends_nothing() {
 }
 
 #[test]
+fn responses_without_a_priority_share_the_connection() {
+    let mut server = Server::new();
+    let mut explicit = GET.to_vec();
+    explicit.push(("priority", "u=3"));
+    let bytes = [get(1), get(3), get(5), headers(7, END_STREAM, &explicit)];
+    server.receive(bytes.concat());
+    for id in [1, 3, 5, 7] {
+        let key = server.key(id);
+        server.connection.set_pending(key, true);
+    }
+    let mut next = || server.connection.next_pending().map(|key| key.id());
+    let order: Vec<_> = std::iter::repeat_with(|| next().unwrap()).take(6).collect();
+    // The last one is sent completely once it is first.
+    assert_eq!(order, [1, 3, 5, 7, 7, 7]);
+}
+
+#[test]
 fn priorities_of_requests_determine_the_order() {
     let mut server = Server::new();
     let with = |id, priority| {
