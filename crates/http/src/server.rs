@@ -42,12 +42,13 @@ pub use hooks::HeaderError;
 pub use shutdown::Shutdown;
 pub use stats::Stats;
 
-/// A server for HTTP/1.1 and HTTP/1.0.
+/// A server for HTTP/2, HTTP/1.1 and HTTP/1.0.
 ///
 /// A `Copy` handle: the thread's event loop owns the server. It serves any number of listeners (TCP, TLS, Unix) with the same routes.
 /// Routes and settings may change while it serves.
 ///
-/// Requests of a connection are handled one after the other, and their responses are sent in order.
+/// Requests of an HTTP/1 connection are handled one after the other, and their responses are sent in order. Those of an HTTP/2 connection
+/// are handled at the same time.
 ///
 /// # Events
 /// | event | payload | when |
