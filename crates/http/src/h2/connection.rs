@@ -17,7 +17,7 @@ use super::streams::{StreamFlags, StreamKey, StreamTable};
 use super::window::{INITIAL_WINDOW, MAX_WINDOW, ReceiveWindow, SendWindow};
 
 /// Capacity of the control queue that is kept for later frames, in bytes.
-const KEPT_CONTROL: usize = 256;
+const KEPT_CONTROL: usize = 64;
 
 /// An HTTP/2 connection without a socket: received bytes in and [`Event`]s out, messages in and bytes out. `T` is the data that the program
 /// keeps for each stream.

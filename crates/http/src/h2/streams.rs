@@ -95,7 +95,7 @@ impl<T> Stream<T> {
 }
 
 /// Number of slots of the smallest table.
-const FEWEST_SLOTS: usize = 8;
+const FEWEST_SLOTS: usize = 2;
 
 /// A hash table of streams with open addressing.
 ///

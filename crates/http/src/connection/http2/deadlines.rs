@@ -135,6 +135,9 @@ impl Http2Connection {
             if state.flags.contains(ConnectionFlags::CLOSING) {
                 return;
             }
+            if state.codec.is_empty() {
+                state.codec.shrink();
+            }
             let wait = self.announcement_wait(&state);
             if wait.is_some_and(|(since, limit)| since.is_over(limit)) {
                 state.announce_last();
