@@ -40,7 +40,9 @@ pub(crate) fn send_plain(
     let body = response
         .plain_body()
         .filter(|body| body.len() <= MAX_COPIED);
-    let free = !exchange.is_started() && !exchange.edits_headers.get();
+    let free = !exchange.is_started()
+        && !exchange.edits_headers.get()
+        && exchange.head.protocol().is_none();
     let Some(body) = body.filter(|_| free) else {
         return false;
     };
@@ -77,6 +79,14 @@ fn send(exchange: &Rc<Exchange>, mut response: Response, finished: bool) -> bool
     }
     if exchange.is_started() {
         return false;
+    }
+    if upgrade::opens_tunnel(exchange, response.status()) {
+        if finished {
+            transport.abort();
+        } else {
+            refuse_tunnel(exchange);
+        }
+        return true;
     }
     if !finished && exchange.finishes() {
         let response = finish(exchange, response);
@@ -131,6 +141,10 @@ pub(crate) fn start(exchange: &Rc<Exchange>, mut response: Response) -> bool {
     let Some(transport) = exchange.open_transport() else {
         return false;
     };
+    if !exchange.is_started() && upgrade::opens_tunnel(exchange, response.status()) {
+        refuse_tunnel(exchange);
+        return false;
+    }
     if !exchange.is_started() && exchange.finishes() {
         response = finish(exchange, response);
     }
@@ -172,6 +186,14 @@ fn finish(exchange: &Rc<Exchange>, response: Response) -> Response {
 #[cold]
 fn edit_headers(exchange: &Rc<Exchange>, response: Response) -> Response {
     exchange.edit_headers(response, |error| error_response(exchange, error.into()))
+}
+
+/// Sends an error instead of a response that would open a tunnel.
+#[cold]
+fn refuse_tunnel(exchange: &Rc<Exchange>) {
+    let response = error_response(exchange, upgrade::no_tunnel().into());
+    let response = finish(exchange, response);
+    send(exchange, response, true);
 }
 
 /// Sends an internal error instead of a response that cannot be sent, and of which nothing was sent.

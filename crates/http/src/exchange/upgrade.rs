@@ -6,6 +6,22 @@ use super::state::Exchange;
 use crate::message::Version;
 use crate::{HeaderMap, HttpError, StatusCode, Upgrade};
 
+/// Returns `true` if the status of a response without an upgrade would open the tunnel of an extended `CONNECT` request, as success does
+/// (RFC 9110, section 9.3.6; RFC 8441, section 5).
+#[inline]
+pub(super) fn opens_tunnel(exchange: &Exchange, status: StatusCode) -> bool {
+    exchange.head.protocol().is_some() && status.is_success()
+}
+
+/// Returns the error for a response that would open a tunnel.
+#[cold]
+pub(super) fn no_tunnel() -> HttpError {
+    HttpError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "the resource does not support the requested protocol",
+    )
+}
+
 /// Checks that the request was received completely, is not an HTTP/1.0 request, and lists the protocols in the `Upgrade` header of the
 /// response (RFC 9110, 7.8). `headers` are those of the response.
 ///
