@@ -218,7 +218,9 @@ impl<T> Connection<T> {
                 continue;
             }
             let indexing = indexing(name, value);
-            self.encoder.field(bytes, value.as_bytes(), indexing, out);
+            // A value with spaces around it is malformed (RFC 9113, section 8.2.1).
+            let value = value.as_bytes().trim_ascii();
+            self.encoder.field(bytes, value, indexing, out);
         }
     }
 

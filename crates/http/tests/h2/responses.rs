@@ -58,7 +58,7 @@ fn a_head_has_the_headers_of_the_server_and_of_the_handler() {
         ("transfer-encoding", "chunked"),
         ("upgrade", "h2c"),
         ("content-length", "7"),
-        ("x-own", "1"),
+        ("x-own", " 1\t"),
         ("set-cookie", "a=b"),
         ("set-cookie", "c=d"),
     ] {

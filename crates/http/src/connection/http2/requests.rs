@@ -307,11 +307,16 @@ impl Http2Connection {
         true
     }
 
-    /// Responds to a request that exceeds a limit.
+    /// Responds to a request that exceeds a limit, as in HTTP/1.
     #[cold]
     fn refuse(&self, key: StreamKey, status: StatusCode) {
-        let mut response =
-            Response::from(HttpError::new(status, "the header section is too large"));
+        let cause = match status {
+            StatusCode::URI_TOO_LONG => "the request line is too long",
+            StatusCode::PAYLOAD_TOO_LARGE => "the Content-Length is too large",
+            StatusCode::EXPECTATION_FAILED => "the expectation in Expect is not supported",
+            _ => "the headers of the request are too large",
+        };
+        let mut response = Response::from(HttpError::new(status, cause));
         let site = self.service.site();
         if site.hooks.finishes() {
             response = site.hooks.finish(Some(self.conn), response, None);
