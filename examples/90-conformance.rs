@@ -57,7 +57,6 @@ fn main() -> uptick::Result {
         let tls = TlsContext::new()
             .local_cert(options.cert.ok_or(USAGE)?)
             .local_pk(options.key.ok_or(USAGE)?)
-            .alpn_protocols(["http/1.1"])
             .load()?;
         let server = SecureServer::new(listen(&address)?, tls);
         println!("listening on {}", uri_of(server, "https"));

@@ -23,6 +23,10 @@ impl HttpResponse {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
+    pub(crate) fn fields(&self) -> &[(String, String)] {
+        &self.fields
+    }
+
     pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
@@ -103,11 +107,13 @@ impl Client {
         let mut body = Vec::new();
         loop {
             let size = usize::from_str_radix(&self.line(), 16).unwrap();
-            body.extend(self.0.bytes(size));
-            assert_eq!(self.line(), "");
             if size == 0 {
+                // The trailers end with an empty line.
+                while !self.line().is_empty() {}
                 return body;
             }
+            body.extend(self.0.bytes(size));
+            assert_eq!(self.line(), "");
         }
     }
 

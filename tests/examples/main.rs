@@ -16,6 +16,7 @@ mod conformance_websocket;
 mod cross_origin;
 mod echo;
 mod http;
+mod http2;
 mod machines_chat;
 mod npm;
 mod other_threads;

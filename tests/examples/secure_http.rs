@@ -61,9 +61,9 @@ fn the_conformance_program_serves_the_same_pages_over_tls() {
     // The negotiated version, the status and the size.
     let format = "%{http_version} %{response_code} %{size_download}";
     for (path, expected) in [
-        ("big", "1.1 200 1048576"),
-        ("empty", "1.1 204 0"),
-        ("notmodified", "1.1 304 0"),
+        ("big", "2 200 1048576"),
+        ("empty", "2 204 0"),
+        ("notmodified", "2 304 0"),
     ] {
         let page = format!("{secure}/{path}");
         let printed = curl(&cert, &["-o", "/dev/null", "-w", format, &page]).unwrap();
