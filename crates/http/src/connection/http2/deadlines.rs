@@ -14,6 +14,9 @@ use crate::exchange::{BodyProgress, Consumer, Exchange, response_timed_out};
 use crate::h2::ErrorCode;
 use crate::site::SiteSettings;
 
+/// Minimum time between two probes of a half-closed client.
+const SHORTEST_PROBE: Duration = Duration::from_secs(1);
+
 /// The event that a stream is waiting for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamWait {
@@ -109,7 +112,8 @@ impl Http2Connection {
         if let Some((since, limit)) = self.connection_wait(state) {
             self.arm(state, since.after(limit));
         }
-        if let Some((since, limit)) = self.announcement_wait(state) {
+        let others = [self.announcement_wait(state), self.probe_wait(state)];
+        for (since, limit) in others.into_iter().flatten() {
             self.arm(state, since.after(limit));
         }
     }
@@ -127,6 +131,28 @@ impl Http2Connection {
         (limit != Duration::MAX).then_some((since, limit))
     }
 
+    /// Sends a PING frame to a half-closed client with open streams. The system of a client that has closed its socket answers with a reset,
+    /// which ends the handlers.
+    pub(super) fn probe(&self, state: &mut ConnectionState) {
+        if state.codec.is_empty() || self.service.borrow_site().settings.timeouts.half_open {
+            return;
+        }
+        state.codec.send_ping();
+        state.extra().probed = Timestamp::now();
+        self.arm_connection(state);
+    }
+
+    /// Returns the wait before the next probe of a half-closed client, and its time limit.
+    fn probe_wait(&self, state: &ConnectionState) -> Option<(Timestamp, Duration)> {
+        let timeouts = self.service.borrow_site().settings.timeouts;
+        let probes = state.flags.contains(ConnectionFlags::PEER_ENDED)
+            && !state.codec.is_empty()
+            && !timeouts.half_open
+            && timeouts.grace != Duration::MAX;
+        let since = state.extra.as_ref().filter(|_| probes)?.probed;
+        Some((since, timeouts.grace.max(SHORTEST_PROBE)))
+    }
+
     /// Handles the expiry of the deadline.
     pub(super) fn expired(&self) {
         {
@@ -141,6 +167,10 @@ impl Http2Connection {
             let wait = self.announcement_wait(&state);
             if wait.is_some_and(|(since, limit)| since.is_over(limit)) {
                 state.announce_last();
+            }
+            let wait = self.probe_wait(&state);
+            if wait.is_some_and(|(since, limit)| since.is_over(limit)) {
+                self.probe(&mut state);
             }
         }
         if self.connection_expired() {

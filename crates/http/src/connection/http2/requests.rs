@@ -442,6 +442,8 @@ impl Http2Connection {
 
     /// Closes all streams.
     pub(super) fn close_streams(&self) {
+        // Reset streams whose requests the program still uses are removed as well.
+        let extra = self.state().extra.take();
         for stream in self.streams() {
             let channel = {
                 let mut of_stream = stream.state();
@@ -460,7 +462,6 @@ impl Http2Connection {
                 self.remove_if_over(stream);
             }
         }
-        let extra = self.state().extra.take();
         drop(extra);
     }
 }

@@ -56,14 +56,15 @@ impl Session<Connection> for Http2Connection {
         {
             let mut state = self.state();
             state.flags.insert(ConnectionFlags::PEER_ENDED);
-            if !state.codec.is_empty() {
-                // The system of a client that has closed its socket answers with a reset, which ends the handlers.
-                state.codec.send_ping();
-            }
+            self.probe(&mut state);
         }
         for stream in self.streams() {
-            if !stream.state().flags.contains(StreamFlags::REMOTE_ENDED) {
+            let has_ended = stream.state().flags.contains(StreamFlags::REMOTE_ENDED);
+            if !has_ended {
                 self.body_ended_early(&stream);
+                // The rest of a body that is discarded does not follow.
+                stream.state().flags.insert(StreamFlags::REMOTE_ENDED);
+                self.list(&stream);
             }
             if let Some(exchange) = stream.exchange() {
                 exchange.half_closed();

@@ -52,6 +52,8 @@ pub(super) struct ExtraState {
     pub(super) lingering: Vec<(StreamKey, Rc<Exchange>)>,
     /// Time at which the end of the connection was announced.
     pub(super) announced: Timestamp,
+    /// Time of the last PING frame to a half-closed client.
+    pub(super) probed: Timestamp,
 }
 
 thread_local! {
