@@ -128,11 +128,11 @@ fn connections_leave_no_descriptors_behind() {
     }
     // Other tests of this process open few descriptors at a time.
     let before = descriptors();
-    for way in 0..300 {
+    for way in 0..120 {
         cycle(http, &held, &clock, way);
     }
     let grown = descriptors().saturating_sub(before);
-    assert!(grown < 200, "{grown} descriptors");
+    assert!(grown < 100, "{grown} descriptors");
 }
 
 #[test]
@@ -158,7 +158,8 @@ fn requests_leave_no_memory_behind() {
     };
     run(200);
     let before = allocated();
-    run(1_000);
+    run(2_000);
     let grown = allocated() - before;
-    assert!(grown < 16 * 1024, "{grown} bytes");
+    // A table of the loop may grow once.
+    assert!(grown < 32 * 1024, "{grown} bytes");
 }

@@ -264,3 +264,15 @@ fn output_waits_for_the_socket_and_continues() {
     }
     assert_eq!(client.conn.buffered(), 0);
 }
+
+#[test]
+fn pings_are_answered_while_the_windows_are_closed() {
+    let mut client = Client::with_window(server(), 0);
+    let id = client.get("/long");
+    client.read();
+    for n in 1..4 {
+        client.send(frame(PING, 0, 0, &[n; 8]));
+        assert_eq!(client.pongs(), usize::from(n));
+    }
+    assert!(client.seen(id).body.is_empty());
+}

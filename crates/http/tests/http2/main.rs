@@ -1,5 +1,10 @@
 //! HTTP/2 connections of the server, with clients that write and read frames.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -170,20 +170,22 @@ fn a_streamed_response_has_trailers() {
     assert_eq!(response.field("content-length"), None);
 }
 
+fn fail(message: &str) -> &'static str {
+    panic!("{message}");
+}
+
 #[test]
 fn a_panic_is_an_error_of_its_request_only() {
     let http = server();
-    http.get("/now", |_: Request| -> &str { panic!("in the handler") });
+    http.get("/now", |_: Request| fail("in the handler"));
     http.get("/later", |_: Request| async {
         sleep(Duration::ZERO).await;
-        let none: Option<&str> = None;
-        none.expect("in the future")
+        fail("in the future")
     });
     http.get("/started", |req: Request| async move {
         req.responder().start(Response::plain("begin"));
         sleep(Duration::ZERO).await;
-        let none: Option<&str> = None;
-        none.expect("after the start")
+        fail("after the start")
     });
     let mut client = Client::new(http);
     capture_logs(|| {

@@ -40,10 +40,10 @@ fn requests_of_a_connection_are_handled_one_after_the_other() {
     let mut client = Client::new(http);
     let ids: Vec<u32> = (1..5).map(|n| client.get(&format!("/{n}"))).collect();
     client.read();
-    for n in 0..4 {
+    for (n, id) in ids.into_iter().enumerate() {
         assert_eq!(handled.borrow().len(), n + 1);
         respond(&handled, n);
-        assert_eq!(client.response(ids[n]).text(), "done");
+        assert_eq!(client.response(id).text(), "done");
     }
     assert_eq!(started(&handled), ["1", "2", "3", "4"]);
 }

@@ -421,7 +421,7 @@ pub(crate) fn frames_of(script: &[u8]) -> Vec<u8> {
     let mut next = 1;
     for step in script.chunks(4) {
         let [kind, a, b, c] = [0, 1, 2, 3].map(|n| step.get(n).copied().unwrap_or_default());
-        let stream = u32::from(a) % next.max(2) | 1;
+        let stream = (u32::from(a) % next.max(2)) | 1;
         let number = u32::from_be_bytes([0, 0, b, c]);
         match kind % 16 {
             0..=3 => {
