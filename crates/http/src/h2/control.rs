@@ -128,9 +128,10 @@ impl<T> Connection<T> {
         self.charge_overhead()?;
         let before = self.peer;
         self.peer.apply(payload, self.role, &self.limits)?;
-        if self.peer.header_table != before.header_table {
-            self.encoder.set_max_table_size(self.peer.header_table);
-        }
+        // The next block announces the smallest size as well (RFC 7541, section 4.2).
+        self.encoder
+            .set_max_table_size(self.peer.smallest_header_table);
+        self.encoder.set_max_table_size(self.peer.header_table);
         let change = i64::from(self.peer.initial_window) - i64::from(before.initial_window);
         if change != 0 {
             self.change_send_windows(change)?;

@@ -13,6 +13,11 @@ use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
 /// A DATA frame with fewer bytes counts as overhead.
 const TINY: u32 = 64;
 
+const CLOSED: ConnectionError = ConnectionError::new(
+    ErrorCode::STREAM_CLOSED,
+    "a DATA frame is for a closed stream",
+);
+
 /// A DATA frame whose payload is being received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DataFrame {
@@ -99,27 +104,21 @@ impl<T> Connection<T> {
                 ));
             }
             if !self.resets.contains(id) {
-                return Err(ConnectionError::new(
-                    ErrorCode::STREAM_CLOSED,
-                    "a DATA frame is for a closed stream",
-                ));
+                return Err(CLOSED);
             }
             return self.skip_data(frame, length);
         };
+        if stream.has(StreamFlags::PEER_ENDED) {
+            if stream.has(StreamFlags::ENDED | StreamFlags::RESET) {
+                return Err(CLOSED);
+            }
+            return self.reject_data(frame, length, ErrorCode::STREAM_CLOSED);
+        }
         if stream.has(StreamFlags::RESET) {
             if frame.end {
                 stream.flags.insert(StreamFlags::PEER_ENDED);
             }
             return self.skip_data(frame, length);
-        }
-        if stream.has(StreamFlags::PEER_ENDED) {
-            if stream.has(StreamFlags::ENDED) {
-                return Err(ConnectionError::new(
-                    ErrorCode::STREAM_CLOSED,
-                    "a DATA frame is for a closed stream",
-                ));
-            }
-            return self.reject_data(frame, length, ErrorCode::STREAM_CLOSED);
         }
         if !stream.receive_window.receive(length) {
             return self.reject_data(frame, length, ErrorCode::FLOW_CONTROL_ERROR);

@@ -279,8 +279,8 @@ impl<T> Connection<T> {
         let Some(stream) = self.streams.get_mut(id) else {
             return self.block_of_closed_stream(block, bytes);
         };
-        if stream.has(StreamFlags::PEER_ENDED) && !stream.has(StreamFlags::RESET) {
-            let is_closed = stream.has(StreamFlags::ENDED);
+        if stream.has(StreamFlags::PEER_ENDED) {
+            let is_closed = stream.has(StreamFlags::ENDED | StreamFlags::RESET);
             self.ignore_block(bytes)?;
             return match is_closed {
                 true => Err(CLOSED),

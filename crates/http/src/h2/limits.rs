@@ -163,7 +163,8 @@ impl Limits {
     }
 
     /// Sets the budget of glitches: a burst of `count`, refilled by `per_second`. Every reset of a stream by the peer or because of an error
-    /// of the peer, every refused stream, and every empty DATA frame that does not end a stream is a glitch. A peer that exceeds the budget gets a connection error. Default: 1,000, and 33 per second.
+    /// of the peer, every refused stream, and every empty DATA frame that does not end a stream is a glitch. A peer that exceeds the budget gets
+    /// a connection error. Default: 1,000, and 33 per second.
     ///
     /// # Limits
     ///
@@ -176,9 +177,10 @@ impl Limits {
     }
 
     /// Sets the budget of frames that transport little: a burst of `frames`, refilled by `per_second`. Every received PING, SETTINGS, PRIORITY,
-    /// PRIORITY_UPDATE, WINDOW_UPDATE and unknown frame, every frame for a stream that was reset, and every DATA frame below 64 bytes that does not end its stream, takes one. Sent body bytes give back
-    /// one per KiB, so that acknowledged downloads are not limited. A peer that exceeds the budget gets a connection error. DATA of streams of
-    /// extended CONNECT (RFC 8441) is not counted. Default: 20,000, and 2,000 per second.
+    /// PRIORITY_UPDATE, WINDOW_UPDATE and unknown frame, every frame for a stream that was reset, and every DATA frame below 64 bytes that does
+    /// not end its stream, takes one. Each sent piece of a body gives back two, and one more per KiB, so that acknowledged downloads are not
+    /// limited. A peer that exceeds the budget gets a connection error. DATA of tunnels (CONNECT, RFC 8441) is not counted. Default: 20,000,
+    /// and 2,000 per second.
     ///
     /// # Limits
     ///

@@ -77,6 +77,8 @@ pub(super) fn write_initial(out: &mut Vec<u8>, limits: &Limits, role: Role) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerSettings {
     pub(super) header_table: u32,
+    /// The smallest `header_table` during the last SETTINGS frame.
+    pub(super) smallest_header_table: u32,
     pub(super) concurrent_streams: u32,
     pub(super) initial_window: u32,
     pub(super) frame_size: u32,
@@ -89,6 +91,7 @@ pub(super) struct PeerSettings {
 impl PeerSettings {
     pub(super) const INITIAL: PeerSettings = PeerSettings {
         header_table: INITIAL_HEADER_TABLE,
+        smallest_header_table: INITIAL_HEADER_TABLE,
         // Assumed until the first SETTINGS frame.
         concurrent_streams: 100,
         initial_window: INITIAL_WINDOW,
@@ -120,6 +123,7 @@ impl PeerSettings {
                 "a SETTINGS frame has too many entries",
             ));
         }
+        self.smallest_header_table = self.header_table;
         for [i0, i1, v0, v1, v2, v3] in entries {
             let value = u32::from_be_bytes([*v0, *v1, *v2, *v3]);
             self.apply_entry(u16::from_be_bytes([*i0, *i1]), value, role)?;
@@ -130,7 +134,10 @@ impl PeerSettings {
 
     fn apply_entry(&mut self, id: u16, value: u32, role: Role) -> Result<(), ConnectionError> {
         match id {
-            id::HEADER_TABLE_SIZE => self.header_table = value,
+            id::HEADER_TABLE_SIZE => {
+                self.header_table = value;
+                self.smallest_header_table = self.smallest_header_table.min(value);
+            }
             id::ENABLE_PUSH => match boolean(value)? {
                 true if role == Role::Client => {
                     return Err(ConnectionError::protocol(

@@ -432,16 +432,10 @@ impl<'a> HeadBuilder<'a> {
         match kind {
             FieldKind::Host => return self.host(value),
             FieldKind::ContentLength => {
-                let length = parse_length(value)?;
                 if self.received.contains(Received::LENGTH) {
-                    return match length == self.length {
-                        true => Ok(false),
-                        false => Err(InvalidMessage::bad(
-                            "there are several Content-Length headers with different values",
-                        )),
-                    };
+                    return Err(InvalidMessage::bad("there is more than one Content-Length"));
                 }
-                self.length = length;
+                self.length = parse_length(value)?;
                 self.received |= Received::LENGTH;
             }
             FieldKind::Expect => {

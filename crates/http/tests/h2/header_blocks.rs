@@ -69,3 +69,17 @@ fn the_table_of_the_encoder_follows_the_settings_of_the_client() {
     assert_eq!(again[0].payload[0], 0x88);
     assert_eq!(again[0].payload[1..], sent[0].payload[2..]);
 }
+
+#[test]
+fn the_smallest_table_of_a_settings_frame_is_announced_before_the_last_one() {
+    let mut server = Server::new();
+    let sizes = frame(
+        SETTINGS,
+        0,
+        0,
+        &[setting(1, 0), setting(1, 100), setting(1, 4096)].concat(),
+    );
+    server.receive([sizes, get(1)].concat());
+    let sent = server.respond(1, b"x");
+    assert_eq!(sent[0].payload[..5], [0x20, 0x3f, 0xe1, 0x1f, 0x88]);
+}

@@ -45,11 +45,15 @@ fn frames_for_a_stream_that_both_sides_ended_close_the_connection() {
 #[test]
 fn frames_for_a_stream_that_the_client_has_reset_close_the_connection() {
     for bytes in [frame(DATA, 0, 1, b"x"), headers(1, END_STREAM, &[])] {
-        let mut server = Server::new();
-        server.receive([post(1), reset(1, ErrorCode::CANCEL)].concat());
-        let key = server.key(1);
-        server.connection.remove(key);
-        assert_eq!(server.receive(bytes), [Seen::Closed(STREAM_CLOSED)]);
+        for removed in [false, true] {
+            let mut server = Server::new();
+            server.receive([post(1), reset(1, ErrorCode::CANCEL)].concat());
+            if removed {
+                let key = server.key(1);
+                server.connection.remove(key);
+            }
+            assert_eq!(server.receive(&bytes), [Seen::Closed(STREAM_CLOSED)]);
+        }
     }
 }
 

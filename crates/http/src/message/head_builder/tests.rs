@@ -389,18 +389,11 @@ fn the_length_of_a_body_is_that_of_its_content_length() {
         body(&[("content-length", "007")], false),
         BodyLength::Bytes(7)
     );
-    let same = [("content-length", "7"), ("a", "b"), ("content-length", "7")];
-    assert_eq!(body(&same, false), BodyLength::Bytes(7));
-    assert_eq!(
-        post(&same, false)
-            .unwrap()
-            .fields_of("content-length")
-            .count(),
-        1
-    );
     assert_eq!(status(post(&[("content-length", "7")], true)), Some(400));
-    let different = [("content-length", "7"), ("content-length", "8")];
-    assert_eq!(status(post(&different, false)), Some(400));
+    for second in ["7", "8"] {
+        let several = [("content-length", "7"), ("content-length", second)];
+        assert_eq!(status(post(&several, false)), Some(400));
+    }
     for length in ["", "-1", "+1", "1, 1", "0x1", "1 1", "1_0"] {
         let refused = status(post(&[("content-length", length)], false));
         assert_eq!(refused, Some(400), "{length:?}");
@@ -619,11 +612,10 @@ proptest! {
         }
         let length = fields.iter().find(|(name, _)| *name == "content-length");
         let end = length.is_none_or(|(_, value)| *value == "0");
-        let lengths = fields.iter().filter(|(name, _)| *name == "content-length").count();
         let te = fields.iter().any(|(name, value)| *name == "te" && *value != "trailers");
         let built = build(&list, end);
 
-        if method == "CONNECT" || te || lengths > 1 {
+        if method == "CONNECT" || te {
             // The versions have different rules.
             return Ok(());
         }
