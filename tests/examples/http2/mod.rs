@@ -3,6 +3,8 @@
 mod browser;
 mod curl;
 mod differential;
+mod files;
+mod malformed;
 mod node;
 mod python;
 mod routes;

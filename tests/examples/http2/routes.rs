@@ -158,7 +158,7 @@ fn uploads_of_one_mebibyte_are_echoed_and_longer_ones_are_refused() {
     client.data(stream, b"xy", false);
     client.wait(|client| client.stream(stream).end);
     assert_eq!(client.stream(stream).status, 413);
-    // The client finishes the upload, or is told that it need not.
+    // The client may finish the upload, unless the server resets the stream.
     client.data(stream, &[b'x'; 2 * MIB], true);
     let refused = client.response(stream);
     assert!(
