@@ -44,6 +44,27 @@ const SCRIPT: &str = r#"
         .then(async response => received.upload = await response.text());
 "#;
 
+/// Script that opens a Socket.IO connection with polling, changes its transport to a WebSocket, and emits an event with an acknowledgement.
+const SOCKET_IO: &str = r#"
+    const polling = "/socket.io/?EIO=4&transport=polling";
+    (async () => {
+        const text = async (path, options) => (await fetch(path, options)).text();
+        const { sid } = JSON.parse((await text(polling)).slice(1));
+        await text(`${polling}&sid=${sid}`, { method: "POST", body: "40" });
+        received.connected = await text(`${polling}&sid=${sid}`);
+        const ws = new WebSocket(`wss://${location.host}/socket.io/?EIO=4&transport=websocket&sid=${sid}`);
+        ws.onopen = () => ws.send("2probe");
+        ws.onmessage = event => {
+            if (event.data === "3probe") {
+                ws.send("5");
+                ws.send('420["echo","hello"]');
+            } else {
+                received.acknowledged = event.data;
+            }
+        };
+    })();
+"#;
+
 /// Serves the page over TLS until the loop is stopped, and prints nothing. Passes the URI and the handle of the loop to `started`.
 fn serve(started: impl FnOnce(String, uptick::LoopHandle)) {
     let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
@@ -86,6 +107,16 @@ fn serve(started: impl FnOnce(String, uptick::LoopHandle)) {
             });
         })
     });
+    let io = SocketIo::new();
+    io.on("connection", |socket: Socket| {
+        socket.on_ack("echo", |text: String, ack: Ack| ack.send(&text));
+    });
+    http.mount("/socket.io/", &io);
+    http.get("/stats", move |_| {
+        let stats = http.stats();
+        let others = stats.requests - stats.http2_requests;
+        format!("{others} over HTTP/1")
+    });
     let secure = SecureServer::new(Server::bind("127.0.0.1:0").unwrap(), own);
     let address = secure.address().unwrap();
     let (_, address) = address.split_once("://").unwrap();
@@ -115,6 +146,17 @@ fn a_browser_uses_one_http2_connection_for_everything() {
         assert_eq!(page.value("received.version"), json!("Http2"));
         assert_eq!(page.value("received.echo.length"), json!(200_000));
         assert_eq!(page.value("received.closed"), json!(4321));
+        page.run(SOCKET_IO);
+        page.wait_for("received.acknowledged");
+        let connected = page.value("received.connected");
+        assert!(
+            connected.as_str().unwrap().starts_with("40{"),
+            "{connected}"
+        );
+        assert_eq!(page.value("received.acknowledged"), json!("430[\"hello\"]"));
+        page.run("fetch('/stats').then(async response => received.stats = await response.text())");
+        page.wait_for("received.stats");
+        assert_eq!(page.value("received.stats"), json!("0 over HTTP/1"));
         let protocols = "[...new Set(performance.getEntries().map(entry => entry.nextHopProtocol).filter(Boolean))]";
         assert_eq!(page.value(protocols), json!(["h2"]));
         let resources = "performance.getEntriesByType('resource').length";

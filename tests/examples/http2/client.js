@@ -67,11 +67,16 @@ const routes = async () => {
   assert.ok((await send(session, "GET", "/set-header?v=a%0D%0Ab")).status >= 400);
   // A tunnel is refused.
   const tunnel = session.request({ ":method": "CONNECT", ":authority": "a.example:443" });
+  tunnel.on("response", () => tunnel.end());
   const refused = await response(tunnel);
   assert.ok(refused.status >= 400, refused.status);
   // An extended CONNECT request with another protocol, or for another route.
-  const extended = (protocol, path) => response(session.request({ ":method": "CONNECT", ":protocol": protocol, ":path": path }));
-  for (const [protocol, path] of [["teapot", "/ws"], ["websocket", "/nothing"]]) {
+  const extended = (protocol, path) => {
+    const stream = session.request({ ":method": "CONNECT", ":protocol": protocol, ":path": path });
+    stream.on("response", () => stream.end());
+    return response(stream);
+  };
+  for (const [protocol, path] of [["teapot", "/ws"], ["websocket", "/nothing"], ["websocket", "/hello"]]) {
     const { status } = await extended(protocol, path);
     assert.ok(status >= 400 && status <= 501, `${protocol} ${path}: ${status}`);
   }
