@@ -308,6 +308,11 @@ impl<T> Connection<T> {
         }
     }
 
+    /// Returns `true` if the program has not consumed half of the window of the connection, so that the peer may wait for it on all streams.
+    pub(crate) fn is_consuming_slowly(&self) -> bool {
+        self.receive_window.unconsumed() >= self.limits.connection_window / 2
+    }
+
     /// Resets a stream. It uses a slot until it is [removed](Connection::remove). Does nothing if the stream is closed.
     pub fn reset(&mut self, stream: StreamKey, code: ErrorCode) {
         let id = stream.id;

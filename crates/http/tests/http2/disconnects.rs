@@ -82,6 +82,43 @@ fn a_panic_of_a_listener_does_not_affect_the_others() {
 }
 
 #[test]
+fn a_panic_in_the_drop_of_a_listener_ends_the_connection() {
+    struct PanicsInDrop;
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+
+    let http = server();
+    let log = log_ends(http);
+    http.get("/panic", |req: Request| {
+        let value = PanicsInDrop;
+        req.on("close", move |()| {
+            let _value = &value;
+        });
+        "sent"
+    });
+    let mut client = Client::new(http);
+    let _open = client.get("/open");
+    client.read();
+    let lines = capture_logs(|| {
+        client.get("/panic");
+        client.read();
+    });
+    assert!(client.is_closed());
+    assert_eq!(log.text(), "close");
+    assert!(
+        lines.iter().any(|line| line.contains("in drop")),
+        "{lines:?}"
+    );
+    client.end();
+    crate::support::settle();
+    assert_eq!(http.open_connections(), 0);
+}
+
+#[test]
 fn a_request_that_closes_the_connection_in_a_callback_ends_all() {
     let http = server();
     let log = log_ends(http);

@@ -140,6 +140,33 @@ fn a_body_that_is_too_slow_is_answered_with_408() {
 }
 
 #[test]
+fn a_client_is_not_slow_while_other_bodies_use_the_window_of_the_connection() {
+    let clock = manual_clock();
+    let http = server();
+    let held = std::rc::Rc::<std::cell::RefCell<Vec<Request>>>::default();
+    let hold = std::rc::Rc::clone(&held);
+    http.post("/held", move |req: Request| {
+        let _ = req.responder();
+        hold.borrow_mut().push(req);
+    });
+    let mut client = Client::new(http);
+    for _ in 0..4 {
+        let id = client.post("/held");
+        for _ in 0..16 {
+            client.data(id, [b'x'; 16_000], false);
+        }
+    }
+    let waits = client.post("/echo");
+    pass(&clock, Duration::from_secs(25));
+    assert_eq!(client.seen(waits).status, 0);
+    for held in held.borrow().iter() {
+        held.responder().send("done");
+    }
+    client.data(waits, "end", true);
+    assert_eq!(client.response(waits).text(), "end");
+}
+
+#[test]
 fn a_handler_without_response_is_answered_with_500_after_60_seconds() {
     let clock = manual_clock();
     let mut client = Client::new(server());

@@ -118,7 +118,8 @@ impl Carrier for Http2Carrier {
         }
         let key = stream.key();
         let first = channel.buffered();
-        if !state.accepts(key, first.min(LONGEST)) {
+        // The end of a stream needs no window.
+        if first > 0 && !state.accepts(key, first.min(LONGEST)) {
             state.codec.set_pending(key, true);
             // The windows may accept a part.
             let is_pumped_later = state.flags.contains(ConnectionFlags::ADVANCING);

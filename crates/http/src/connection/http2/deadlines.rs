@@ -324,9 +324,12 @@ impl Http2Connection {
     ) -> bool {
         let rate = self.service.borrow_site().settings.timeouts.body_rate;
         let least = u64::from(rate) * window.as_secs().max(1);
+        let state = self.state();
         let mut of_stream = stream.state();
-        // The program has not read the body in time, so that the client had no window.
-        let program_delayed = exchange.program_delayed.take() || !of_stream.incoming.is_empty();
+        // The program has not read this body, or others, in time, so that the client had no window.
+        let program_delayed = exchange.program_delayed.take()
+            || !of_stream.incoming.is_empty()
+            || state.codec.is_consuming_slowly();
         let enough = program_delayed || u64::from(of_stream.counted) >= least;
         of_stream.since = Timestamp::now();
         of_stream.counted = 0;
