@@ -299,3 +299,43 @@ fn a_channel_keeps_a_draining_connection_open() {
     assert!(client.is_closed());
     assert_eq!(log.text(), "close");
 }
+
+/// A resource that does not know the protocol must not accept it: success would open a tunnel.
+#[test]
+fn a_success_of_another_handler_is_not_sent_for_a_protocol() {
+    let (http, ..) = server();
+    http.get("/brief", |_| "short");
+    http.get("/nothing", |_| uptick_http::StatusCode::NO_CONTENT);
+    http.get("/longer", |_| "long".repeat(100_000));
+    http.get("/pieces", |_| {
+        let pieces = futures::stream::iter([Ok::<_, std::convert::Infallible>("piece")]);
+        Response::plain(uptick_http::BodyStream::new(pieces))
+    });
+    http.get("/events", |_| Response::events().0);
+    http.get("/written", |req: Request| {
+        let responder = req.responder();
+        assert!(!responder.start(Response::plain("written")));
+    });
+    http.get("/moved", |_| Response::redirect("/echo"));
+    let mut client = Client::new(http);
+    for path in [
+        "/brief", "/nothing", "/longer", "/pieces", "/events", "/written",
+    ] {
+        let id = connect(&mut client, path);
+        let response = client.seen(id);
+        assert_eq!((response.status, response.ended), (501, true), "{path}");
+    }
+    let id = connect(&mut client, "/moved");
+    assert_eq!(client.seen(id).status, 302);
+    assert_eq!(http.open_upgrades(), 0);
+    // A callback that changes the status of the refusal.
+    http.on_response(|_: Response| Response::plain("success"));
+    let id = connect(&mut client, "/brief");
+    let response = client.seen(id);
+    assert_eq!(
+        (response.status, response.reset),
+        (0, Some(ErrorCode::INTERNAL_ERROR))
+    );
+    let id = client.request(&request("GET", "/brief"), END_STREAM);
+    assert_eq!(client.seen(id).text(), "success");
+}
