@@ -114,3 +114,33 @@ fn an_http_server_offers_its_protocols_to_tls_clients() {
     })
     .unwrap();
 }
+
+#[test]
+fn the_preface_of_http_2_is_refused_where_http_2_is_not_served() {
+    for (http, offered) in [
+        (HttpServer::new(), ["http/1.1"]),
+        (HttpServer::new().http2(false), ["h2"]),
+    ] {
+        let own = self_signed(["localhost", "127.0.0.1"]).unwrap();
+        let connector = SecureConnector::new(Connector::new())
+            .cafile_pem(own.cert_pem())
+            .alpn_protocols(offered);
+        let server = Server::bind("127.0.0.1:0").unwrap();
+        let address = server.address().unwrap();
+        let (_, address) = address.split_once("://").unwrap();
+        let address = address.to_owned();
+        let context = TlsContext::from(own).alpn_protocols(offered);
+        http.listen(SecureServer::new(server, context));
+        let text = uptick::block_on(async move {
+            let conn = connector.connect(&*address).await.unwrap();
+            assert_eq!(conn.alpn().as_deref(), Some(offered[0].as_bytes()));
+            conn.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+            let response = conn.next(Connection::DATA).await.unwrap();
+            conn.close();
+            String::from_utf8_lossy(&response).into_owned()
+        })
+        .unwrap();
+        assert!(text.starts_with("HTTP/1.1 505 "), "{text}");
+        http.close();
+    }
+}

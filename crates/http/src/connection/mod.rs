@@ -16,7 +16,9 @@ use crate::site::Service;
 /// TLS negotiates the version. Otherwise, the first bytes decide: HTTP/2 starts with a preface that is no HTTP/1 request.
 pub(crate) fn serve(conn: Connection, service: &Rc<Service>) {
     match conn.alpn() {
-        Some(protocol) if protocol == b"h2" => http2::serve(conn, service),
+        Some(protocol) if protocol == b"h2" && service.borrow_site().settings.http2 => {
+            http2::serve(conn, service);
+        }
         _ => http1::serve(conn, service),
     }
 }

@@ -97,7 +97,7 @@ pub(crate) struct ExtendedState {
     extensions: TypeMap,
 }
 
-/// The transport of exchanges: an HTTP/1 connection, or memory in tests.
+/// The transport of exchanges: an HTTP/1 connection, a stream of an HTTP/2 connection, or memory in tests.
 ///
 /// Only [`upgrade`](ExchangeTransport::upgrade) may call listeners or handlers.
 pub(crate) trait ExchangeTransport {

@@ -109,8 +109,8 @@ impl BodyStream {
     /// Sets the function that creates the trailers, which is called after the last piece. The response can announce their names in
     /// `Trailer`.
     ///
-    /// Trailers are sent only if the client accepts them (`TE: trailers`) and the body is chunked: not for HTTP/1.0, and not after a body
-    /// with a [length](BodyStream::with_length). Default: none.
+    /// HTTP/2 clients always get them. HTTP/1 clients do only if they accept trailers (`TE: trailers`) and the body is chunked: not for
+    /// HTTP/1.0, and not after a body with a [length](BodyStream::with_length). Default: none.
     ///
     /// # Examples
     /// ```

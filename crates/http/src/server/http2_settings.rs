@@ -8,7 +8,8 @@ impl HttpServer {
     /// Sets whether HTTP/2 is served, in addition to HTTP/1: to TLS clients that choose `h2` by ALPN, and to other clients whose first
     /// bytes are the connection preface of HTTP/2 (prior knowledge). Default: true.
     ///
-    /// A TLS listener whose context sets its own protocols ([`ServerInterface::offer_protocols`]) offers those.
+    /// A TLS listener whose context sets its own protocols ([`ServerInterface::offer_protocols`]) offers those. HTTP/2 is not served if it is
+    /// switched off here, whatever a listener offers, and not to clients that have negotiated another protocol.
     ///
     /// [`ServerInterface::offer_protocols`]: uptick_socket::ServerInterface::offer_protocols
     ///

@@ -7,7 +7,7 @@ use super::{HttpServer, with_entry};
 impl HttpServer {
     /// Sets whether the server serves one connection at a time. The listeners are paused while a connection is open, so that other
     /// clients wait in the kernel's backlog. Connections that a listener has already accepted, for example because a handshake was in
-    /// progress, wait here and are served first. Default: false.
+    /// progress, wait here and are served first. The requests of an HTTP/2 connection are handled one after the other. Default: false.
     ///
     /// A connection counts as open until one peer closes it, even if it is idle or upgraded: a client that keeps its connection open
     /// makes the others wait for up to the [idle timeout](HttpServer::idle_timeout), and a WebSocket for as long as it is open. With a

@@ -22,8 +22,8 @@ impl HttpServer {
         self.set(|settings| settings.timeouts.first_byte = time(limit))
     }
 
-    /// Sets the maximum time for a request head, from its first byte on; a slower one is answered with 408. `None` disables the limit.
-    /// Default: 10 s.
+    /// Sets the maximum time for a request head, from its first byte on; a slower one is answered with 408. An HTTP/2 connection closes with
+    /// `ENHANCE_YOUR_CALM`, also for any other frame but DATA. `None` disables the limit. Default: 10 s.
     pub fn head_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.timeouts.head = time(limit))
     }
@@ -63,6 +63,8 @@ impl HttpServer {
     ///
     /// If there is no byte to send in advance, as in a body that has a `Content-Length` or, for HTTP/1.0, ends with the connection, the
     /// client is considered gone if nothing was sent for this time.
+    ///
+    /// An HTTP/2 client gets a PING frame instead of a byte: immediately, and again at this interval, but at most once per second.
     pub fn disconnect_grace(self, grace: Duration) -> Self {
         self.set(|settings| settings.timeouts.grace = grace)
     }
@@ -80,20 +82,22 @@ impl HttpServer {
     }
 
     /// Sets how many bytes of an unread body are discarded after the response so that the connection can be reused; if the rest is
-    /// longer, the connection closes. They must arrive within one window of [`body_rate`](HttpServer::body_rate). Default: 64 KiB.
+    /// longer, the connection closes. They must arrive within one window of [`body_rate`](HttpServer::body_rate). An HTTP/2 connection does not
+    /// close: see [`linger`](HttpServer::linger). Default: 64 KiB.
     pub fn drain_limit(self, bytes: u32) -> Self {
         self.set(|settings| settings.drain_limit = bytes)
     }
 
     /// Sets how long a client may acknowledge nothing of a response before its connection is closed; `None` disables the limit. A client
-    /// that has read ahead may pause for longer. This sets
+    /// that has read ahead may pause for longer. An HTTP/2 stream whose window stays closed for this time is reset. This sets
     /// [`Connection::set_write_timeout`](uptick_socket::Connection::set_write_timeout) of subsequent connections. Default: the
     /// connection's, which is 30 s.
     pub fn write_timeout(self, limit: Option<Duration>) -> Self {
         self.set(|settings| settings.write_timeout = Some(limit))
     }
 
-    /// Sets how long input is still read and discarded after the last response of a connection, so that the response arrives. This sets
+    /// Sets how long input is still read and discarded after the last response of a connection, so that the response arrives. In HTTP/2, it
+    /// is also the time for the rest of a request body after its response, before the stream is reset with `NO_ERROR`. This sets
     /// [`Connection::set_linger`](uptick_socket::Connection::set_linger) of subsequent connections. Default: the connection's, which is 1
     /// s.
     pub fn linger(self, time: Duration) -> Self {

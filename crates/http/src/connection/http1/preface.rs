@@ -18,6 +18,7 @@ impl HttpConnection {
     pub(super) fn is_preface(&self, visit: &Visit<Connection>, bytes: &mut BytesMut) -> bool {
         if bytes.first() != Some(&START[0]) && self.state().decoder.is_none()
             || !self.service.site().settings.http2
+            || visit.handle().alpn().is_some()
         {
             return false;
         }
