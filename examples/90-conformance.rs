@@ -12,6 +12,8 @@
 //! ```text
 //! $ curl -i -d 'to be echoed' http://127.0.0.1:8080/
 //! $ curl -i http://127.0.0.1:8080/stream
+//! $ curl -i --http2-prior-knowledge http://127.0.0.1:8080/trailers
+//! $ nghttp -nv http://127.0.0.1:8080/slow
 //! $ npx wscat -c ws://127.0.0.1:8080/ws
 //! $ printf 'GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n' | nc 127.0.0.1 8080
 //! ```
