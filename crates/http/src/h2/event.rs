@@ -27,6 +27,13 @@ pub enum Event {
         /// The status of the response: 413, 414, 417 or 431.
         status: StatusCode,
     },
+    /// A request whose head is malformed. Its stream was reset with `PROTOCOL_ERROR` and is not open.
+    Malformed {
+        /// The stream.
+        stream: StreamKey,
+        /// The reason, for a log.
+        reason: &'static str,
+    },
     /// The head of an interim response (RFC 9110, section 15.2).
     Interim {
         /// The stream.

@@ -158,7 +158,11 @@ impl<T> Connection<T> {
             _ if is_too_large => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             Ok(()) => None,
             Err(invalid) if invalid.status() == StatusCode::BAD_REQUEST => {
-                return self.reject(block, ErrorCode::PROTOCOL_ERROR);
+                self.reject(block, ErrorCode::PROTOCOL_ERROR)?;
+                return Ok(Some(Event::Malformed {
+                    stream: stream_key,
+                    reason: invalid.reason(),
+                }));
             }
             Err(invalid) => Some(invalid.status()),
         };

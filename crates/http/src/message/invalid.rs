@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-/// An invalid message: the response status and the reason. The bytes after it cannot be interpreted, so the connection closes after the
-/// response.
+/// An invalid message: the response status and the reason. In HTTP/1, the bytes after it cannot be interpreted, so the connection closes
+/// after the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct InvalidMessage {

@@ -176,7 +176,7 @@ fn malformed_trailers_reset_the_stream() {
 }
 
 #[test]
-fn malformed_requests_are_reset_without_an_event() {
+fn malformed_requests_are_reset_and_do_not_open_a_stream() {
     let with = |name, value| {
         let mut fields = GET.to_vec();
         fields.push((name, value));
@@ -207,7 +207,8 @@ fn malformed_requests_are_reset_without_an_event() {
         for end in [END_STREAM, 0] {
             let mut server = Server::new();
             let seen = assert_resets(&mut server, headers(1, end, &fields), PROTOCOL);
-            assert_eq!(seen, [], "{fields:?}");
+            assert_eq!(seen, [Seen::Malformed(1)], "{fields:?}");
+            assert!(server.connection.keys().all(|key| key.id() != 1));
             // Its body may be in flight.
             if end == 0 {
                 assert_eq!(server.receive(frame(DATA, END_STREAM, 1, b"x")), []);

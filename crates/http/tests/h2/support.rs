@@ -131,6 +131,7 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<Sent> {
 pub(crate) enum Seen {
     Request(u32, String, bool),
     TooLarge(u32, u16),
+    Malformed(u32),
     Data(u32, Vec<u8>, bool),
     Trailers(u32, Vec<(String, Vec<u8>)>),
     Reset(u32, ErrorCode),
@@ -198,6 +199,10 @@ impl Server {
             Event::TooLarge { stream, status } => {
                 self.connection.accept(stream, stream.id());
                 Seen::TooLarge(stream.id(), status.as_u16())
+            }
+            Event::Malformed { stream, reason } => {
+                assert!(!reason.is_empty());
+                Seen::Malformed(stream.id())
             }
             Event::Data { stream, bytes, end } => Seen::Data(stream.id(), bytes.to_vec(), end),
             Event::Trailers { stream, trailers } => {

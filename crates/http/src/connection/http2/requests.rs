@@ -81,6 +81,12 @@ impl Http2Connection {
             | Event::WindowOpened
             | Event::GoAway { .. } => {}
             Event::TooLarge { stream, status } => self.refuse(stream, status),
+            Event::Malformed { reason, .. } => {
+                tracing::debug!(
+                    connection = self.conn.id(),
+                    "an HTTP/2 request was reset: {reason}"
+                );
+            }
             Event::Data { stream, bytes, end } => match self.stream(stream) {
                 Some(stream) => self.receive_data(&stream, bytes, end),
                 None => self.state().codec.consumed(stream, bytes.len()),
