@@ -1,6 +1,7 @@
 //! Fields that determine the framing of a message and the persistence of its connection.
 
 use crate::message::invalid::InvalidMessage;
+use crate::message::parse_length;
 use crate::message::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
 use crate::message::target::{check_authority, is_plain_authority};
 use crate::message::text::is_token;
@@ -140,17 +141,7 @@ impl RequestFraming {
         if self.has(HAS_LENGTH) {
             return Err(InvalidMessage::bad("there is more than one Content-Length"));
         }
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(InvalidMessage::bad("the Content-Length is not a number"));
-        }
-        let length = value.iter().try_fold(0u64, |length, digit| {
-            length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        });
-        let too_large = InvalidMessage::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the Content-Length is too large",
-        );
-        self.length = length.ok_or(too_large)?;
+        self.length = parse_length(value)?;
         self.flags |= HAS_LENGTH;
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::hpack::{Field, FieldSink, StaticName};
 use super::priority::Priority;
 use crate::message::{
     HeadBuilder, HeadRules, InvalidMessage, RequestHead, Trailers, TrailersBuilder, check_name,
-    check_value, parse_length,
+    check_value, is_connection_specific, parse_length,
 };
 
 /// Receives the fields of a request.
@@ -181,12 +181,4 @@ impl FieldSink for TrailerSink {
         let name = field.static_name.map_or(0, |name| name.index() as u8);
         self.builder.field(field.name, field.value, name);
     }
-}
-
-/// Returns `true` if a header describes a connection of HTTP/1 (RFC 9113, section 8.2.2).
-pub(super) fn is_connection_specific(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding" | b"upgrade"
-    )
 }

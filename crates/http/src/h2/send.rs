@@ -4,11 +4,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::connection::Connection;
 use super::error::SendError;
-use super::fields::is_connection_specific;
 use super::frame::{FrameHeader, HEADER_SIZE, flag, kind, write_header};
 use super::hpack::{Indexing, StaticName};
 use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
-use crate::message::{ResponseBody, response_length};
+use crate::message::{ResponseBody, is_connection_specific, response_length};
 
 /// The head of a response.
 #[derive(Clone, Copy, Debug)]

@@ -102,6 +102,11 @@ impl FieldKind {
     }
 }
 
+/// Returns `true` if a header describes a connection of HTTP/1 (RFC 9113, section 8.2.2).
+pub(crate) fn is_connection_specific(name: &[u8]) -> bool {
+    FieldKind::of_name(name) == FieldKind::Connection
+}
+
 /// The error for a trailer that would change the request.
 pub(crate) const FORBIDDEN_TRAILER: InvalidMessage =
     InvalidMessage::bad("a trailer has a name that is not allowed in trailers");

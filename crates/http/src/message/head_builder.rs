@@ -13,11 +13,12 @@
 
 use http::{Method, StatusCode};
 
+use super::field_checks::{check_name, check_value, parse_length};
 use super::field_name::FieldKind;
 use super::invalid::InvalidMessage;
 use super::request_head::{BodyLength, HeadParts, RequestHead, Span, TargetForm, Version};
 use super::target::{self, check_authority, is_plain_authority};
-use super::text::{self, TOKEN, end_of};
+use super::text::{TOKEN, end_of};
 
 bitflags::bitflags! {
     /// The fields of a head that were received, and their properties.
@@ -569,27 +570,6 @@ const HOST: &[u8] = b"host: ";
 /// The start of a cookie line.
 const COOKIE: &[u8] = b"cookie: ";
 
-/// Checks the name of a field that is not in the static table. The names of HTTP/2 are in lower case (RFC 9113, section 8.2).
-#[inline]
-pub(crate) fn check_name(name: &[u8]) -> Result<(), InvalidMessage> {
-    match text::is_lower_case_token(name) {
-        true => Ok(()),
-        false => Err(InvalidMessage::bad("a header name is malformed")),
-    }
-}
-
-/// Checks the value of a field (RFC 9113, section 8.2.1).
-#[inline]
-pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidMessage> {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if is_space(value.first()) || is_space(value.last()) || !text::is_text(value) {
-        return Err(InvalidMessage::bad(
-            "a header value has characters that are not allowed there",
-        ));
-    }
-    Ok(())
-}
-
 /// Checks a host with an optional port, which must not be empty.
 #[inline]
 fn check_host(host: &[u8]) -> Result<(), InvalidMessage> {
@@ -603,19 +583,6 @@ fn check_host(host: &[u8]) -> Result<(), InvalidMessage> {
 fn without_port<'a>(host: &'a [u8], default_port: &[u8]) -> &'a [u8] {
     let host = host.strip_suffix(default_port).unwrap_or(host);
     host.strip_suffix(b":").unwrap_or(host)
-}
-
-pub(crate) fn parse_length(value: &[u8]) -> Result<u64, InvalidMessage> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(InvalidMessage::bad("the Content-Length is not a number"));
-    }
-    let length = value.iter().try_fold(0u64, |length, digit| {
-        length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-    });
-    length.ok_or(InvalidMessage::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "the Content-Length is too large",
-    ))
 }
 
 #[cfg(test)]

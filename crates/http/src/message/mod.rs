@@ -1,6 +1,7 @@
 //! The parts of messages that HTTP/1 and HTTP/2 share: heads of requests, fields, trailers, and the checks of their characters.
 
 pub(crate) mod block;
+mod field_checks;
 mod field_name;
 pub(crate) mod fields;
 mod head_builder;
@@ -13,9 +14,10 @@ pub(crate) mod target;
 pub(crate) mod text;
 mod trailers_builder;
 
-pub(crate) use field_name::{FORBIDDEN_TRAILER, is_forbidden_in_trailers};
+pub(crate) use field_checks::{check_name, check_value, parse_length};
+pub(crate) use field_name::{FORBIDDEN_TRAILER, is_connection_specific, is_forbidden_in_trailers};
 pub use fields::{Fields, Trailers};
-pub(crate) use head_builder::{HeadBuilder, HeadRules, check_name, check_value, parse_length};
+pub(crate) use head_builder::{HeadBuilder, HeadRules};
 pub use invalid::InvalidMessage;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};
 pub use response::{ResponseBody, is_owned};

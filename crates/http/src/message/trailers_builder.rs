@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::field_checks::{check_name, check_value};
 use super::field_name::{FORBIDDEN_TRAILER, FieldKind, is_forbidden_in_trailers};
 use super::fields::Trailers;
-use super::head_builder::{check_name, check_value};
 use super::invalid::InvalidMessage;
 
 /// A builder of the trailers of an HTTP/2 message.
