@@ -102,6 +102,27 @@ fn the_rest_of_an_unread_body_is_discarded_for_the_linger_time() {
 }
 
 #[test]
+fn the_body_of_a_refused_request_is_discarded_for_the_linger_time() {
+    let clock = manual_clock();
+    let mut client = Client::new(server());
+    let mut fields = request("POST", "/echo");
+    fields.push(("expect", "magic"));
+    let [finished, abandoned] = [(); 2].map(|()| client.request(&fields, 0));
+    for id in [finished, abandoned] {
+        client.data(id, "begin", false);
+        let response = client.seen(id);
+        assert_eq!((response.status, response.reset), (417, None));
+    }
+    client.data(finished, "end", true);
+    pass(&clock, Duration::from_millis(1300));
+    client.read();
+    assert_eq!(client.streams[&finished].reset, None);
+    assert_eq!(client.streams[&abandoned].reset, Some(ErrorCode::NO_ERROR));
+    let next = client.get("/");
+    assert_eq!(client.response(next).text(), "hello");
+}
+
+#[test]
 fn a_response_is_complete_although_the_body_of_its_request_is_not() {
     let clock = manual_clock();
     let http = server();

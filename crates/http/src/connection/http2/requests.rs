@@ -339,8 +339,8 @@ impl Http2Connection {
             body: ResponseBody::Bytes(body.len() as u64),
             to_head: false,
         };
-        let mut state = self.state();
-        let state = &mut *state;
+        let mut borrowed = self.state();
+        let state = &mut *borrowed;
         let sends_body = state.codec.capacity(key) >= body.len() && !body.is_empty();
         let codec = &mut state.codec;
         let open = self.conn.write_with(|out| {
@@ -350,7 +350,20 @@ impl Http2Connection {
             }
         });
         state.written(open);
-        state.codec.remove(key);
+        let shared = self.shared().filter(|_| state.codec.is_receiving(key));
+        let Some(shared) = shared else {
+            state.codec.remove(key);
+            return;
+        };
+        // Some clients lose the response if a reset follows it directly.
+        let stream = Http2Stream::take(&shared, key);
+        stream
+            .state()
+            .flags
+            .insert(StreamFlags::ENDED | StreamFlags::DRAINING);
+        state.codec.accept(key, Rc::clone(&stream));
+        drop(borrowed);
+        self.remove_if_over(stream);
     }
 
     /// Runs deferred actions, unless the connection is being handled.
