@@ -10,7 +10,7 @@ use super::glitches::Bucket;
 use super::hpack::{Decoder, Encoder};
 use super::limits::Limits;
 use super::priority::Priority;
-use super::receive::Reader;
+use super::reader::Reader;
 use super::resets::RecentResets;
 use super::settings::{INITIAL_HEADER_TABLE, PeerSettings, Role, write_initial};
 use super::streams::{StreamFlags, StreamKey, StreamTable};

@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::error::{ConnectionError, ErrorCode};
 use super::event::Event;
 use super::frame::{FrameHeader, flag};
-use super::receive::{Phase, Progress};
+use super::reader::{DataFrame, Phase, Progress};
 use super::settings::Role;
 use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
 
@@ -17,19 +17,6 @@ const CLOSED: ConnectionError = ConnectionError::new(
     ErrorCode::STREAM_CLOSED,
     "a DATA frame is for a closed stream",
 );
-
-/// A DATA frame whose payload is being received.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DataFrame {
-    stream: u32,
-    /// Bytes of the payload that were not received, without the padding.
-    left: u32,
-    padding: u32,
-    /// `true` until the length of the padding is received.
-    is_padded: bool,
-    /// `true` if the frame ends the stream.
-    end: bool,
-}
 
 impl<T> Connection<T> {
     /// Starts a frame: takes its bytes out of the window of the connection.

@@ -9,22 +9,11 @@ use super::event::Event;
 use super::fields::{Ignore, RequestSink, TrailerSink};
 use super::frame::{FrameHeader, flag, word, write_reset};
 use super::hpack::{Decoded, FieldSink, ListLimits};
+use super::reader::HeaderBlock;
 use super::settings::Role;
 use super::streams::{Stream, StreamFlags, StreamKey, UNKNOWN_LENGTH};
 use super::window::INITIAL_WINDOW;
 use crate::message::{BodyLength, HeadRules, RequestHead, TargetForm};
-
-/// A header block that is being received.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HeaderBlock {
-    pub(super) stream: u32,
-    /// `true` if the block ends the stream.
-    pub(super) end: bool,
-    /// `true` if the stream depends on itself.
-    is_circular: bool,
-    /// Number of CONTINUATION frames.
-    continuations: u32,
-}
 
 /// Number of pseudo-headers in addition to the headers of a message.
 const PSEUDO_HEADERS: usize = 5;

@@ -51,6 +51,7 @@ mod headers;
 pub mod hpack;
 mod limits;
 mod priority;
+mod reader;
 mod receive;
 mod resets;
 mod schedule;

@@ -3,21 +3,6 @@
 use super::priority::{Priority, URGENCIES};
 use super::streams::{StreamFlags, StreamKey, StreamTable};
 
-/// The queues of the streams that can be sent, one for each urgency. The streams of a queue are linked with each other.
-#[derive(Debug, Default)]
-pub(super) struct Queues {
-    ends: [QueueEnds; URGENCIES],
-    /// A bit for each queue that is not empty.
-    used: u8,
-}
-
-/// The identifiers of the first and the last stream of a queue, or 0.
-#[derive(Clone, Copy, Debug, Default)]
-struct QueueEnds {
-    first: u32,
-    last: u32,
-}
-
 impl<T> StreamTable<T> {
     /// Returns `true` if a stream is pending and its window is open.
     #[inline]

@@ -1,7 +1,6 @@
 //! The open streams of a connection, by identifier.
 
-use super::priority::Priority;
-use super::schedule::Queues;
+use super::priority::{Priority, URGENCIES};
 use super::window::{ReceiveWindow, SendWindow};
 
 /// The key of a stream of a [`Connection`](super::Connection).
@@ -92,6 +91,21 @@ impl<T> Stream<T> {
     pub(super) fn has(&self, flag: StreamFlags) -> bool {
         self.flags.intersects(flag)
     }
+}
+
+/// The queues of the streams that can be sent, one for each urgency. The streams of a queue are linked with each other.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    pub(super) ends: [QueueEnds; URGENCIES],
+    /// A bit for each queue that is not empty.
+    pub(super) used: u8,
+}
+
+/// The identifiers of the first and the last stream of a queue, or 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QueueEnds {
+    pub(super) first: u32,
+    pub(super) last: u32,
 }
 
 /// Number of slots of the smallest table.
