@@ -388,3 +388,32 @@ fn stream_identifiers_that_collide_in_the_table_cost_no_more_than_the_open_strea
         assert_eq!(server.receive(data), [Seen::Data(id, b"x".to_vec(), true)]);
     }
 }
+
+#[test]
+fn the_limits_of_frames_can_be_set() {
+    let calm = [Seen::Closed(ErrorCode::ENHANCE_YOUR_CALM)];
+    let block = block(&GET);
+    for (count, is_allowed) in [(2, true), (3, false)] {
+        let mut server = Server::with(&Limits::default().continuation_frames(2));
+        let mut bytes = frame(HEADERS, END_STREAM, 1, &block);
+        for number in 1..=count {
+            let flags = if number == count { END_HEADERS } else { 0 };
+            bytes.extend(frame(CONTINUATION, flags, 1, b""));
+        }
+        assert_eq!(server.receive(bytes) != calm, is_allowed, "{count}");
+    }
+    for (count, is_allowed) in [(8, true), (9, false)] {
+        let mut server = Server::with(&Limits::default().settings_entries(8));
+        let entries = setting(0xff, 1).repeat(count);
+        let seen = server.receive(frame(SETTINGS, 0, 0, &entries));
+        assert_eq!(seen != calm, is_allowed, "{count}");
+    }
+    let mut server = Server::with(&Limits::default().queued_control(1024));
+    let ping = frame(PING, 0, 0, &[7; 8]);
+    server.receive(ping.repeat(1023 / ping.len()));
+    assert!(server.connection.wants_input());
+    server.receive(ping);
+    assert!(!server.connection.wants_input());
+    server.sent();
+    assert!(server.connection.wants_input());
+}
