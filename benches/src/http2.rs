@@ -101,61 +101,39 @@ pub(crate) fn versions() -> String {
     )
 }
 
-/// The servers of a table that can be measured, and the others with the reason.
+/// The servers of a table that are installed, and the others.
 pub(crate) struct Availability {
     pub(crate) present: Vec<Server>,
-    absent: Vec<(Server, &'static str)>,
+    absent: Vec<Server>,
 }
 
 impl Availability {
-    /// Finds the servers that are installed and to which `open` can connect, and reports the others.
-    pub(crate) fn of<L: Load>(
-        servers: &[Server],
-        open: impl Fn(&ServerProcess) -> Result<L>,
-    ) -> Result<Self> {
-        let (mut present, mut absent) = (Vec::new(), Vec::new());
-        for &server in servers {
-            let name = server.name();
-            if !server.is_installed() {
-                let installation = server.installation().unwrap_or_default();
-                eprintln!("SKIPPED: {name} is not installed ({installation})");
-                absent.push((server, "not installed"));
-                continue;
-            }
-            match open(&ServerProcess::start(server, None)?) {
-                Ok(_) => present.push(server),
-                Err(error) => {
-                    eprintln!("SKIPPED: {name}: {error:#}");
-                    absent.push((server, "not supported"));
-                }
-            }
+    /// Finds the servers that are installed, and reports the others.
+    pub(crate) fn of(servers: &[Server]) -> Self {
+        let installed = servers
+            .iter()
+            .copied()
+            .partition(|server| server.is_installed());
+        let (present, absent): (Vec<Server>, Vec<Server>) = installed;
+        for server in &absent {
+            let installation = server.installation().unwrap_or_default();
+            eprintln!(
+                "SKIPPED: {} is not installed ({installation})",
+                server.name()
+            );
         }
-        Ok(Self { present, absent })
+        Availability { present, absent }
     }
 
     pub(crate) fn append_absent(&self, table: &mut Table) {
-        for (server, reason) in &self.absent {
-            table.push(vec![server.name().to_owned(), (*reason).to_owned()]);
+        for server in &self.absent {
+            table.push(vec![server.name().to_owned(), "not installed".to_owned()]);
         }
     }
 }
 
-/// Returns the HTTP/2 servers that can be measured.
-pub(crate) fn http_servers() -> Result<Availability> {
-    Availability::of(Server::HTTP2, |process| {
-        RequestStreams::open(process.target(), 1, 1)
-    })
-}
-
-/// Returns the WebSocket servers over HTTP/2 that can be measured.
-pub(crate) fn websocket_servers() -> Result<Availability> {
-    Availability::of(Server::WEBSOCKET_HTTP2, |process| {
-        Http2Echoes::open(process.target(), ws::SHORT, 1)
-    })
-}
-
 fn requests(plan: &Plan, options: &Options, method: Method) -> Result<()> {
-    let servers = http_servers()?;
+    let servers = Availability::of(Server::HTTP2);
     let mut subjects = start(&servers.present, options, |process| {
         let works = STREAMS.iter().zip(plan.requests).map(|(&streams, units)| {
             let mut load = RequestStreams::open(process.target(), streams, CONNECTIONS)?;
@@ -183,7 +161,7 @@ fn requests(plan: &Plan, options: &Options, method: Method) -> Result<()> {
 }
 
 fn idle(plan: &Plan, _: &Options, _: Method) -> Result<()> {
-    let servers = http_servers()?;
+    let servers = Availability::of(Server::HTTP2);
     eprintln!("measuring memory at {} connections", plan.idle);
     let memory = |server: &Server| {
         let memory = REQUESTS_BEFORE_IDLE.map(|requests| {
@@ -218,7 +196,7 @@ fn idle(plan: &Plan, _: &Options, _: Method) -> Result<()> {
 
 /// Measures the echo of messages over both versions of HTTP.
 fn websocket(plan: &Plan, options: &Options, method: Method) -> Result<()> {
-    let http2 = websocket_servers()?;
+    let http2 = Availability::of(Server::WEBSOCKET_HTTP2);
     let http1 = [Server::UptickWebSocket, Server::FastWebSockets];
     let servers = [&http1[..], &http2.present].concat();
     let mut index = 0;

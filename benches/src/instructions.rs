@@ -8,7 +8,7 @@ use uptick::prelude::*;
 
 use crate::cli::Options;
 use crate::http;
-use crate::http2;
+use crate::http2::{self, Availability};
 use crate::identity::Identity;
 use crate::load::{Exchange, Http2Echoes, Load, RequestStreams, RoundTrips, Target};
 use crate::machine;
@@ -110,11 +110,13 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     }
     if wanted("http2") {
         let columns = http2::STREAMS.map(Column::of_streams);
-        let servers = http2::http_servers()?.present.into_iter();
+        let servers = Availability::of(Server::HTTP2).present.into_iter();
         let servers = servers.filter(|server| server.is_native());
         println!("{}", table(servers, &columns, trips, &identity)?);
         let columns = [ws::SHORT, ws::MEDIUM].map(Column::of_websocket);
-        let servers = http2::websocket_servers()?.present.into_iter();
+        let servers = Availability::of(Server::WEBSOCKET_HTTP2)
+            .present
+            .into_iter();
         println!("{}", table(servers, &columns, trips, &identity)?);
     }
     if wanted("ws") {

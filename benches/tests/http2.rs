@@ -48,7 +48,7 @@ fn a_quick_run_prints_a_row_for_each_http2_server() {
     };
     let required = |name| match name {
         "nghttpd" => env::var_os("UPTICK_REQUIRE_NGHTTP2").is_some(),
-        _ => name == "hyper-http2",
+        _ => matches!(name, "uptick-http" | "hyper-http2"),
     };
     for name in [
         "uptick-http",
@@ -74,6 +74,7 @@ fn a_quick_run_prints_a_row_for_each_http2_server() {
     for name in [
         "uptick-websocket over HTTP/1.1",
         "fastwebsockets over HTTP/1.1",
+        "uptick-websocket over HTTP/2",
         "fastwebsockets-http2 over HTTP/2",
     ] {
         let rows = rows(&text, name);
