@@ -72,11 +72,7 @@ fn server(options: &Options) -> uptick::Result<HttpServer> {
     let socket = SocketOptions::new().reuse_port(options.workers > 1);
     let server = Server::bind_with(options.listen, ServerOptions::new().socket(socket))?;
     if let Some((cert, key)) = &options.certificate {
-        let tls = TlsContext::new()
-            .local_cert(cert)
-            .local_pk(key)
-            .alpn_protocols(["http/1.1"])
-            .load()?;
+        let tls = TlsContext::new().local_cert(cert).local_pk(key).load()?;
         http.listen(SecureServer::new(server, tls));
     } else {
         http.listen(server);

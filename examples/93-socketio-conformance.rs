@@ -133,7 +133,6 @@ fn listen_tls(http: HttpServer, server: Server, tls: &Tls) -> Result<(), uptick:
     let context = TlsContext::new()
         .local_cert(&tls.cert)
         .local_pk(&tls.key)
-        .alpn_protocols(["http/1.1"])
         .load()?;
     http.listen(SecureServer::new(server, context));
     Ok(())

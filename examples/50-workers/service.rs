@@ -41,11 +41,7 @@ pub(crate) fn run(options: Options) -> uptick::Result {
             let server = worker.server(index)?;
             match &tls {
                 Some((cert, key)) => {
-                    let context = TlsContext::new()
-                        .local_cert(cert)
-                        .local_pk(key)
-                        .alpn_protocols(["http/1.1"])
-                        .load()?;
+                    let context = TlsContext::new().local_cert(cert).local_pk(key).load()?;
                     http.listen(SecureServer::new(server, context));
                 }
                 None => drop(http.listen(server)),

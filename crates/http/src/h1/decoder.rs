@@ -1,7 +1,6 @@
 //! HTTP/1.1 request decoder.
 
 use bytes::Bytes;
-use http::StatusCode;
 
 use super::body::{BodyDecoder, BodyPart};
 use super::chunked::ChunkedState;
@@ -16,17 +15,6 @@ use crate::message::text::is_token;
 
 /// Number of empty lines before a request that are ignored (RFC 9112, section 2.2).
 const MAX_EMPTY_LINES: u8 = 2;
-
-const LINE_TOO_LONG: InvalidMessage =
-    InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
-const HEAD_TOO_LARGE: InvalidMessage = InvalidMessage::new(
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the headers of the request are too large",
-);
-const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::new(
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the request has too many headers",
-);
 
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
@@ -279,8 +267,11 @@ impl Decoder {
         let bytes = self.input.as_slice();
         loop {
             let (bound, too_long) = match lines.count() {
-                0 => (limits.request_line + 2, LINE_TOO_LONG),
-                _ => (*first_line as usize + limits.header_section, HEAD_TOO_LARGE),
+                0 => (limits.request_line + 2, InvalidMessage::LINE_TOO_LONG),
+                _ => (
+                    *first_line as usize + limits.header_section,
+                    InvalidMessage::HEAD_TOO_LARGE,
+                ),
             };
             let Some(line) = lines.next(bytes, bound, too_long)? else {
                 self.input.keep();
@@ -294,10 +285,10 @@ impl Decoder {
                 let mut head = RequestHead::new();
                 return match head.try_read(section, limits)? {
                     Some(length) => Ok(Some(self.begin(head, length))),
-                    None => Err(HEAD_TOO_LARGE),
+                    None => Err(InvalidMessage::HEAD_TOO_LARGE),
                 };
             } else if lines.count() - 1 > limits.fields {
-                return Err(TOO_MANY_FIELDS);
+                return Err(InvalidMessage::TOO_MANY_FIELDS);
             } else if matches!(bytes[line.start], b' ' | b'\t') {
                 return Err(InvalidMessage::bad(
                     "a header is folded over more than one line",

@@ -268,8 +268,7 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Discards the rest of the body of the peer: only its end is an event. It is credited to the connection, but not to the stream, so that
-    /// the peer sends at most what the window of the stream allows.
+    /// Discards the rest of the body of the peer, which is credited at once: only its end is an event.
     pub fn discard(&mut self, stream: StreamKey) {
         let id = stream.id;
         let Some(stream) = self.streams.get_mut(id) else {
@@ -291,7 +290,7 @@ impl<T> Connection<T> {
             return;
         };
         let bytes = stream.receive_window.consume(bytes);
-        if !stream.has(StreamFlags::PEER_ENDED | StreamFlags::RESET | StreamFlags::DISCARDS)
+        if !stream.has(StreamFlags::PEER_ENDED | StreamFlags::RESET)
             && let Some(increment) = stream.receive_window.increment(self.limits.stream_window)
         {
             write_window_update(&mut self.control, id, increment);

@@ -26,6 +26,8 @@ pub enum Event {
         stream: StreamKey,
         /// The status of the response: 413, 414, 417 or 431.
         status: StatusCode,
+        /// The reason, for the body of the response.
+        reason: &'static str,
     },
     /// A request whose head is malformed. Its stream was reset with `PROTOCOL_ERROR` and is not open.
     Malformed {

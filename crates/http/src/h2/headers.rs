@@ -13,7 +13,7 @@ use super::reader::HeaderBlock;
 use super::settings::Role;
 use super::streams::{Stream, StreamFlags, StreamKey, UNKNOWN_LENGTH};
 use super::window::INITIAL_WINDOW;
-use crate::message::{BodyLength, HeadRules, RequestHead, TargetForm};
+use crate::message::{BodyLength, HeadRules, InvalidMessage, RequestHead, TargetForm};
 
 /// Number of pseudo-headers in addition to the headers of a message.
 const PSEUDO_HEADERS: usize = 5;
@@ -129,7 +129,8 @@ impl<T> Connection<T> {
         let mut sink = RequestSink::new(head, rules);
         let decoded = self.decode_head(bytes, &mut sink)?;
         let most = self.limits.header_fields as usize;
-        let is_too_large = decoded == Decoded::TooLarge || sink.count > most;
+        let has_too_many = sink.count > most;
+        let is_too_large = decoded == Decoded::TooLarge;
         let early = self.early_priority;
         let priority = sink.priority;
         let finished = sink.finish(block.end);
@@ -144,7 +145,8 @@ impl<T> Connection<T> {
         }
         let stream_key = stream.key();
         let refused = match finished {
-            _ if is_too_large => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            _ if has_too_many => Some(InvalidMessage::TOO_MANY_FIELDS),
+            _ if is_too_large => Some(InvalidMessage::HEAD_TOO_LARGE),
             Ok(()) => None,
             Err(invalid) if invalid.status() == StatusCode::BAD_REQUEST => {
                 self.reject(block, ErrorCode::PROTOCOL_ERROR)?;
@@ -153,14 +155,15 @@ impl<T> Connection<T> {
                     reason: invalid.reason(),
                 }));
             }
-            Err(invalid) => Some(invalid.status()),
+            Err(invalid) => Some(invalid),
         };
-        if let Some(status) = refused {
+        if let Some(invalid) = refused {
             stream.flags.insert(StreamFlags::DISCARDS);
             self.streams.insert(stream);
             return Ok(Some(Event::TooLarge {
                 stream: stream_key,
-                status,
+                status: invalid.status(),
+                reason: invalid.reason(),
             }));
         }
         stream.receive_left = match head.body() {

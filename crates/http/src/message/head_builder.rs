@@ -101,8 +101,6 @@ const OTHER_HOST: InvalidMessage =
     InvalidMessage::bad("the Host header differs from the pseudo-header :authority");
 const NO_HOST: InvalidMessage =
     InvalidMessage::bad("there is neither the pseudo-header :authority nor a Host header");
-const LINE_TOO_LONG: InvalidMessage =
-    InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
 
 impl<'a> HeadBuilder<'a> {
     /// Creates a builder that replaces the contents of `head`.
@@ -353,7 +351,7 @@ impl<'a> HeadBuilder<'a> {
             return Err(BAD_PATH);
         }
         match self.head.parts.fields as usize > self.rules.request_line + 2 {
-            true => Err(LINE_TOO_LONG),
+            true => Err(InvalidMessage::LINE_TOO_LONG),
             false => Ok(()),
         }
     }

@@ -12,6 +12,17 @@ pub struct InvalidMessage {
 }
 
 impl InvalidMessage {
+    pub(crate) const LINE_TOO_LONG: InvalidMessage =
+        InvalidMessage::new(StatusCode::URI_TOO_LONG, "the request line is too long");
+    pub(crate) const HEAD_TOO_LARGE: InvalidMessage = InvalidMessage::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the headers of the request are too large",
+    );
+    pub(crate) const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "the request has too many headers",
+    );
+
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -196,7 +196,7 @@ impl Server {
                 let text = String::from_utf8_lossy(self.head.as_bytes()).into_owned();
                 Seen::Request(stream.id(), text, end)
             }
-            Event::TooLarge { stream, status } => {
+            Event::TooLarge { stream, status, .. } => {
                 self.connection.accept(stream, stream.id());
                 Seen::TooLarge(stream.id(), status.as_u16())
             }

@@ -23,6 +23,8 @@ bitflags::bitflags! {
         const GOING_AWAY = 1 << 8;
         /// The last stream that is handled was announced.
         const LAST_ANNOUNCED = 1 << 9;
+        /// The client has announced that it closes the connection: GOAWAY.
+        const PEER_GOING_AWAY = 1 << 10;
     }
 }
 

@@ -78,9 +78,15 @@ impl Http2Connection {
             Event::Request { .. }
             | Event::Response { .. }
             | Event::Interim { .. }
-            | Event::WindowOpened
-            | Event::GoAway { .. } => {}
-            Event::TooLarge { stream, status } => self.refuse(stream, status),
+            | Event::WindowOpened => {}
+            Event::GoAway { .. } => {
+                self.state().flags.insert(ConnectionFlags::PEER_GOING_AWAY);
+            }
+            Event::TooLarge {
+                stream,
+                status,
+                reason,
+            } => self.refuse(stream, status, reason),
             Event::Malformed { reason, .. } => {
                 tracing::debug!(
                     connection = self.conn.id(),
@@ -315,14 +321,8 @@ impl Http2Connection {
 
     /// Responds to a request that exceeds a limit, as in HTTP/1.
     #[cold]
-    fn refuse(&self, key: StreamKey, status: StatusCode) {
-        let cause = match status {
-            StatusCode::URI_TOO_LONG => "the request line is too long",
-            StatusCode::PAYLOAD_TOO_LARGE => "the Content-Length is too large",
-            StatusCode::EXPECTATION_FAILED => "the expectation in Expect is not supported",
-            _ => "the headers of the request are too large",
-        };
-        let mut response = Response::from(HttpError::new(status, cause));
+    fn refuse(&self, key: StreamKey, status: StatusCode, reason: &'static str) {
+        let mut response = Response::from(HttpError::new(status, reason));
         let site = self.service.site();
         if site.hooks.finishes() {
             response = site.hooks.finish(Some(self.conn), response, None);
@@ -565,9 +565,9 @@ impl ConnectionState {
 
     /// Returns `true` if the connection ends: no stream is open, and none follows.
     fn is_over(&self) -> bool {
-        self.open_streams() == 0
-            && self
-                .flags
-                .intersects(ConnectionFlags::PEER_ENDED.union(ConnectionFlags::LAST_ANNOUNCED))
+        let none_follows = ConnectionFlags::PEER_ENDED
+            | ConnectionFlags::PEER_GOING_AWAY
+            | ConnectionFlags::LAST_ANNOUNCED;
+        self.open_streams() == 0 && self.flags.intersects(none_follows)
     }
 }
