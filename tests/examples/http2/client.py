@@ -59,6 +59,7 @@ def routes(uri):
         body = bytes(range(251)) * (MIB // 251)
         check("POST", "/echo", 200, body, content=body)
         # Without an announced length.
+        expect(http.post("/echo", content=b"x" * (4 * MIB)).status_code, 413)
         check("POST", "/echo", 200, body, content=(body[at:at + 5000] for at in range(0, len(body), 5000)))
 
 

@@ -50,6 +50,26 @@ fn an_idle_connection_ends_as_soon_as_its_client_has_acknowledged() {
 }
 
 #[test]
+fn a_connection_ends_after_the_requests_of_a_client_that_goes_away() {
+    manual_clock();
+    let http = server();
+    let waiting = keep_responders(http);
+    let mut client = Client::new(http);
+    let id = client.get("/later");
+    client.send(frame(GOAWAY, 0, 0, &[0; 8]));
+    client.read();
+    assert!(!client.is_closed());
+    for responder in waiting.take() {
+        responder.send("last");
+    }
+    assert_eq!(client.response(id).text(), "last");
+    assert!(client.is_closed());
+    client.end();
+    settle();
+    assert_eq!(http.open_connections(), 0);
+}
+
+#[test]
 fn an_idle_client_that_does_not_acknowledge_has_a_short_time() {
     let clock = manual_clock();
     let http = server();
