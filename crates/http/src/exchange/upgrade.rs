@@ -49,6 +49,9 @@ pub(super) fn check(
     if is_listed {
         return Ok(());
     }
+    if exchange.head.protocol().is_some() {
+        return Err(no_tunnel());
+    }
     let error = HttpError::from_status(StatusCode::UPGRADE_REQUIRED);
     Err(match headers.and_then(|headers| headers.get(UPGRADE)) {
         Some(protocol) => error.with_header(UPGRADE, protocol.clone()),

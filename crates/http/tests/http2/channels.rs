@@ -256,7 +256,7 @@ fn requests_for_another_protocol_or_without_one_are_refused() {
     let (http, log, _) = server();
     let mut client = Client::new(http);
     let other = client.request(&extended_connect("chat", "/echo"), 0);
-    assert_eq!(client.response(other).status, 426);
+    assert_eq!(client.response(other).status, 501);
     let plain = client.get("/echo");
     assert_eq!(client.response(plain).status, 426);
     let missing = connect(&mut client, "/missing");

@@ -17,7 +17,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns the status: 400, 405 or 426.
+    /// Returns the status: 400, 405, 426 or 501.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -81,7 +81,8 @@ pub struct Offer {
 /// # Errors
 ///
 /// The request is not a valid handshake. The status is 405 for a method other than GET and HEAD; 426 for HEAD, for a
-/// request without an upgrade or with another upgrade, and for another version of the protocol; and 400 for anything else.
+/// request without an upgrade or with another upgrade, and for another version of the protocol; 501 for an extended CONNECT
+/// request with another protocol; and 400 for anything else.
 pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     let is_head = *head.method() == Method::HEAD;
     if *head.method() != Method::GET && !is_head {
@@ -94,6 +95,13 @@ pub fn check(head: &RequestHead) -> Result<Offer, Refusal> {
     }
     if head.version() == Version::Http10 {
         return Err(Refusal::bad("a WebSocket needs HTTP/1.1"));
+    }
+    if head.protocol().is_some_and(|name| name != "websocket") {
+        return Err(Refusal {
+            status: StatusCode::NOT_IMPLEMENTED,
+            fields: &[],
+            reason: "the protocol of the extended CONNECT request is not supported",
+        });
     }
     if is_head || !head.lists_upgrades(b"websocket") {
         return Err(Refusal::upgrade(
