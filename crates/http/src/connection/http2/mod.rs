@@ -10,9 +10,10 @@
 //!                └→ window ─→ queued output of the streams, in the order of their priority
 //! ```
 //!
-//! Each file depends only on those before it: `flags`, `stream`, `state`, `output`, `pump`, `body`, `channel`, `transport`, `requests`,
-//! `deadlines`, `session`, `shutdown`.
+//! A stream refers to its connection. Otherwise, each file imports only those before it: `flags`, `stream`, `state`, `deadlines`, `output`,
+//! `pump`, `channel`, `body`, `transport`, `settling`, `requests`, `advancing`, `shutdown`, `session`.
 
+mod advancing;
 mod body;
 mod channel;
 mod deadlines;
@@ -21,6 +22,7 @@ mod output;
 mod pump;
 mod requests;
 mod session;
+mod settling;
 mod shutdown;
 mod state;
 mod stream;

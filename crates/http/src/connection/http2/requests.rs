@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use uptick_event_loop::catch;
 use uptick_event_loop::driver::{self, Timestamp};
 use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Visit};
@@ -19,9 +18,6 @@ use crate::h2::{ErrorCode, Event, ResponseHead, StreamKey};
 use crate::message::{RequestHead, ResponseBody};
 use crate::site::Site;
 use crate::{HttpError, Response, StatusCode};
-
-/// Number of control bytes that may wait for room in the connection before reading is paused.
-const MAX_WAITING_CONTROL: usize = 4 * 1024;
 
 impl Http2Connection {
     /// Handles received bytes.
@@ -205,101 +201,8 @@ impl Http2Connection {
         self.settle(Rc::clone(stream));
     }
 
-    /// Ends the exchange of a stream if its response is accepted or the stream is closed, and removes the stream if nothing of it is left.
-    pub(super) fn settle(&self, stream: Rc<Http2Stream>) {
-        let (finished, unread, closed) = {
-            let mut of_stream = stream.state();
-            let closed = of_stream.flags.contains(StreamFlags::CLOSED);
-            let over = of_stream
-                .exchange
-                .take_if(|exchange| closed || exchange.is_done());
-            let unread = match over {
-                Some(_) => std::mem::take(&mut of_stream.incoming).len(),
-                None => 0,
-            };
-            (over, unread, closed)
-        };
-        if finished.is_some() && !closed {
-            self.discard_rest(&stream);
-        }
-        self.consumed(&stream, unread);
-        if let Some(exchange) = finished {
-            if closed && !exchange.is_done() {
-                self.abandon(&stream, exchange);
-            } else {
-                exchange::release(exchange);
-            }
-        }
-        self.remove_if_over(stream);
-    }
-
-    /// Discards the rest of a request body whose response is complete.
-    #[inline]
-    fn discard_rest(&self, stream: &Http2Stream) {
-        let mut of_stream = stream.state();
-        if of_stream.flags.contains(StreamFlags::REMOTE_ENDED) {
-            return;
-        }
-        of_stream.flags.insert(StreamFlags::DRAINING);
-        drop(of_stream);
-        self.state().codec.discard(stream.key());
-    }
-
-    /// Ends the exchange of a stream that was closed before its response. While the program uses the request, the stream still counts.
-    #[cold]
-    fn abandon(&self, stream: &Rc<Http2Stream>, exchange: Rc<Exchange>) {
-        exchange.abandon();
-        let other = Rc::clone(&exchange);
-        exchange::release(exchange);
-        let mut state = self.state();
-        let is_closing = state.flags.contains(ConnectionFlags::CLOSING);
-        if Rc::strong_count(&other) > 1 && !is_closing {
-            state.since = Timestamp::now();
-            state.extra().lingering.push((stream.key(), other));
-        } else {
-            drop(state);
-            exchange::discard(other);
-        }
-    }
-
-    /// Removes a stream if nothing of it is left.
-    #[inline]
-    fn remove_if_over(&self, stream: Rc<Http2Stream>) {
-        {
-            let mut state = self.state();
-            let state = &mut *state;
-            {
-                let mut of_stream = stream.state();
-                let is_over = of_stream.exchange.is_none()
-                    && of_stream.channel.is_none()
-                    && of_stream
-                        .flags
-                        .intersects(StreamFlags::ENDED | StreamFlags::CLOSED);
-                if !is_over || state.lingers(stream.key()) {
-                    return;
-                }
-                // The client may finish a short body. It learns from a reset that it need not (RFC 9113, section 8.1), but some clients
-                // lose the response then.
-                if of_stream.is_draining() {
-                    if !of_stream.flags.contains(StreamFlags::LINGERING) {
-                        of_stream.flags.insert(StreamFlags::LINGERING);
-                        of_stream.since = Timestamp::now();
-                        self.await_end(state);
-                    }
-                    return;
-                }
-            }
-            drop(state.codec.remove(stream.key()));
-            state.since = Timestamp::now();
-            if let Some(extra) = &mut state.extra {
-                extra.waiting.retain(|key| *key != stream.key());
-            }
-        }
-        Http2Stream::release(stream);
-    }
-
     /// Handles the requests that have waited, as far as they may start. Returns `true` if one has started.
-    fn start_waiting(&self) -> bool {
+    pub(super) fn start_waiting(&self) -> bool {
         let next = {
             let mut state = self.state();
             match state.extra {
@@ -365,124 +268,6 @@ impl Http2Connection {
         drop(borrowed);
         self.remove_if_over(stream);
     }
-
-    /// Runs deferred actions, unless the connection is being handled.
-    pub(super) fn advance(&self) {
-        {
-            let mut state = self.state();
-            if state.flags.contains(ConnectionFlags::ADVANCING) {
-                return;
-            }
-            state.flags.insert(ConnectionFlags::ADVANCING);
-        }
-        self.run_actions(&self.conn, false);
-    }
-
-    /// Runs the deferred actions of the streams, and writes the output that is accepted. `responds` is `true` if received frames caused
-    /// responses.
-    fn run_actions(&self, writer: &impl OutputWriter, responds: bool) {
-        loop {
-            let key = {
-                let mut state = self.state();
-                state.listed.pop()
-            };
-            let Some(key) = key else {
-                self.pump();
-                if self.state().listed.is_empty() && !self.start_waiting() {
-                    break;
-                }
-                continue;
-            };
-            if let Some(stream) = self.stream(key) {
-                stream.state().flags.remove(StreamFlags::LISTED);
-                self.run_actions_of(stream);
-            }
-        }
-        self.finish_event(writer, responds);
-    }
-
-    fn run_actions_of(&self, stream: Rc<Http2Stream>) {
-        let exchange = stream.exchange();
-        if let Some(exchange) = exchange {
-            let is_drained =
-                stream.state().flags.contains(StreamFlags::FULL) && !self.is_full(&stream);
-            if is_drained {
-                stream.state().flags.remove(StreamFlags::FULL);
-                exchange.drained();
-            }
-            self.deliver(&stream, &exchange);
-        }
-        self.settle(stream);
-    }
-
-    /// Writes control frames, and updates the state of the connection after an event.
-    fn finish_event(&self, writer: &impl OutputWriter, responds: bool) {
-        let (ends, drains) = {
-            let mut state = self.state();
-            state.flags.remove(ConnectionFlags::ADVANCING);
-            if state.flags.contains(ConnectionFlags::GOING_AWAY)
-                && state.codec.is_ping_acknowledged()
-            {
-                state.announce_last();
-            }
-            let closing = state.flags.contains(ConnectionFlags::CLOSING);
-            if state.codec.control_len() > 0
-                && (closing || !state.flags.contains(ConnectionFlags::FULL))
-            {
-                let codec = &mut state.codec;
-                let open = writer.append(|out| codec.write_control(out));
-                state.written(open);
-            }
-            if closing {
-                (true, false)
-            } else {
-                if state.flags.contains(ConnectionFlags::FULL)
-                    && (responds || state.codec.control_len() > MAX_WAITING_CONTROL)
-                {
-                    self.pause(&mut state);
-                }
-                self.update_waits(&mut state);
-                (state.is_over(), state.drains())
-            }
-        };
-        if ends {
-            self.end();
-        } else if drains {
-            self.begin_draining();
-        }
-    }
-
-    /// Ends the connection: written output is sent, and further input is discarded.
-    pub(super) fn end(&self) {
-        self.state().flags.insert(ConnectionFlags::CLOSING);
-        self.close_streams();
-        self.conn.end();
-    }
-
-    /// Closes all streams.
-    pub(super) fn close_streams(&self) {
-        // Reset streams whose requests the program still uses are removed as well.
-        let extra = self.state().extra.take();
-        for stream in self.streams() {
-            let channel = {
-                let mut of_stream = stream.state();
-                of_stream.flags.insert(StreamFlags::CLOSED);
-                of_stream.channel.clone()
-            };
-            if let Some(channel) = channel {
-                channel.receive_reset();
-            }
-            let this = Rc::clone(&stream);
-            // Values captured by listeners may panic when they are dropped.
-            if let Err(message) = catch(|| self.settle(this)) {
-                tracing::error!(
-                    "a callback of a request panicked as its connection closed: {message}"
-                );
-                self.remove_if_over(stream);
-            }
-        }
-        drop(extra);
-    }
 }
 
 impl ConnectionState {
@@ -525,49 +310,5 @@ impl ConnectionState {
             && (!is_sequential || self.open_streams() == waiting);
         let extra = self.extra.as_mut().filter(|_| may_start)?;
         extra.waiting.pop_front()
-    }
-
-    /// Announces the last stream that is handled, unless it was announced. The connection ends after it.
-    pub(super) fn announce_last(&mut self) {
-        if !self.flags.contains(ConnectionFlags::LAST_ANNOUNCED) {
-            self.flags.insert(ConnectionFlags::LAST_ANNOUNCED);
-            self.codec.go_away(ErrorCode::NO_ERROR);
-        }
-    }
-
-    /// Frees the slots of reset streams whose requests the program no longer uses.
-    #[cold]
-    fn sweep(&mut self) {
-        let Some(extra) = &mut self.extra else { return };
-        let codec = &mut self.codec;
-        extra.lingering.retain(|(key, exchange)| {
-            let is_used = Rc::strong_count(exchange) > 1;
-            if !is_used {
-                drop(codec.remove(*key));
-            }
-            is_used
-        });
-    }
-
-    /// Returns `true` if the program still uses the request of a reset stream.
-    #[inline]
-    fn lingers(&self, key: StreamKey) -> bool {
-        self.extra
-            .as_ref()
-            .is_some_and(|extra| extra.lingering.iter().any(|(other, _)| *other == key))
-    }
-
-    /// Returns `true` if the end of the connection must be announced.
-    fn drains(&self) -> bool {
-        self.flags.contains(ConnectionFlags::DRAINING)
-            && !self.flags.contains(ConnectionFlags::GOING_AWAY)
-    }
-
-    /// Returns `true` if the connection ends: no stream is open, and none follows.
-    fn is_over(&self) -> bool {
-        let none_follows = ConnectionFlags::PEER_ENDED
-            | ConnectionFlags::PEER_GOING_AWAY
-            | ConnectionFlags::LAST_ANNOUNCED;
-        self.open_streams() == 0 && self.flags.intersects(none_follows)
     }
 }
