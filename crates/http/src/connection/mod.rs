@@ -1,5 +1,6 @@
 //! The connections of a server.
 
+mod acknowledgements;
 mod date;
 mod http1;
 mod http2;

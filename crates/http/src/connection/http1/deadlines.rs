@@ -71,21 +71,6 @@ impl HttpConnection {
         state.deadline.arm(|| self.token(), due);
     }
 
-    /// Returns `true` if the client is still reading the last response: a part of it is in the write queue or in the kernel's send
-    /// buffer, and the client has acknowledged data since the previous expiry of the idle timeout.
-    pub(super) fn is_reading_response(&self, state: &mut ConnectionState) -> bool {
-        if self.conn.is_sending() {
-            // The write timeout closes the connection of a client that reads nothing.
-            return true;
-        }
-        if self.conn.unsent() == 0 {
-            return false;
-        }
-        // The low half is enough to detect a change.
-        let acknowledged = self.conn.acknowledged() as u32;
-        acknowledged != std::mem::replace(&mut state.acknowledged, acknowledged)
-    }
-
     /// Returns `true` if the minimum amount of the body was received in the last window, and starts the next window.
     pub(super) fn body_rate_reached(&self, state: &mut ConnectionState, window: Duration) -> bool {
         let Some(exchange) = &state.exchange else {

@@ -57,7 +57,7 @@ impl HttpConnection {
             self.arm(state);
             return None;
         };
-        if waiting == WaitReason::Idle && self.is_reading_response(state) {
+        if waiting == WaitReason::Idle && state.acknowledged.is_reading(self.conn) {
             state.since = Timestamp::now();
             self.arm(state);
             return None;

@@ -11,6 +11,7 @@ use uptick_socket::Connection;
 use uptick_socket::engine::Engine;
 
 use super::flags::ConnectionFlags;
+use crate::connection::acknowledgements::Acknowledgements;
 use crate::exchange::{Exchange, ExchangeTransport};
 use crate::h1::{Decoder, Encoder};
 use crate::site::Service;
@@ -41,8 +42,7 @@ pub(super) struct ConnectionState {
     paused: Timestamp,
     /// Bytes of the body received in the current window, or discarded after the response.
     pub(super) counted: u32,
-    /// Low half of the acknowledged byte count at the last expiry of the idle timeout.
-    pub(super) acknowledged: u32,
+    pub(super) acknowledged: Acknowledgements,
     pub(super) flags: ConnectionFlags,
 }
 
@@ -91,7 +91,7 @@ impl HttpConnection {
                 since: Timestamp::now(),
                 paused: Timestamp::default(),
                 counted: 0,
-                acknowledged: 0,
+                acknowledged: Acknowledgements::default(),
                 flags,
             }),
         })

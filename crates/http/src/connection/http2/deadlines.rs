@@ -243,7 +243,7 @@ impl Http2Connection {
                 return false;
             }
             let in_head = state.flags.contains(ConnectionFlags::IN_HEAD);
-            if !in_head && self.is_reading(&mut state) {
+            if !in_head && state.acknowledged.is_reading(self.conn) {
                 state.since = Timestamp::now();
                 self.arm_connection(&mut state);
                 return false;
@@ -257,21 +257,6 @@ impl Http2Connection {
         }
         self.advance();
         true
-    }
-
-    /// Returns `true` if the client is still reading responses: some output is in the write queue or in the kernel's send buffer, and the
-    /// client has acknowledged data since the previous expiry of the idle timeout.
-    fn is_reading(&self, state: &mut ConnectionState) -> bool {
-        if self.conn.is_sending() {
-            // The write timeout closes the connection of a client that reads nothing.
-            return true;
-        }
-        if self.conn.unsent() == 0 {
-            return false;
-        }
-        // The low half is enough to detect a change.
-        let acknowledged = self.conn.acknowledged() as u32;
-        acknowledged != std::mem::replace(&mut state.acknowledged, acknowledged)
     }
 
     /// Returns the wait of a stream, its start and its time limit.

@@ -63,6 +63,24 @@ pub(super) fn ignore<T>(result: Result<T, SendError>) {
     debug_assert!(result.is_ok() || matches!(result, Err(SendError::NotOpen)));
 }
 
+/// Returns the head of a response for the codec.
+#[inline]
+pub(super) fn response_head<'a>(
+    head: &Head<'a>,
+    date: &'a date::DateText,
+    body: ResponseBody,
+    to_head: bool,
+) -> ResponseHead<'a> {
+    ResponseHead {
+        status: head.status,
+        content_type: head.content_type,
+        date: Some(date),
+        fields: head.headers,
+        body,
+        to_head,
+    }
+}
+
 impl Http2Connection {
     /// Starts the response: counts it, and logs the headers that are replaced.
     #[inline]
@@ -114,14 +132,7 @@ impl Http2Connection {
         };
         let framing = self.begin_response(exchange, head, length);
         let date = date::now();
-        let response = ResponseHead {
-            status: head.status,
-            content_type: head.content_type,
-            date: Some(&date),
-            fields: head.headers,
-            body: length,
-            to_head: framing.to_head,
-        };
+        let response = response_head(head, &date, length, framing.to_head);
         let mut borrowed = self.state();
         let state = &mut *borrowed;
         let mut of_stream = stream.state();
@@ -173,14 +184,7 @@ impl Http2Connection {
         }
         let framing = self.begin_response(exchange, head, length);
         let date = date::now();
-        let response = ResponseHead {
-            status: head.status,
-            content_type: head.content_type,
-            date: Some(&date),
-            fields: head.headers,
-            body: length,
-            to_head: framing.to_head,
-        };
+        let response = response_head(head, &date, length, framing.to_head);
         let mut borrowed = self.state();
         let state = &mut *borrowed;
         let ends = !framing.sends_body;

@@ -9,12 +9,12 @@ use uptick_socket::Connection;
 use uptick_socket::engine::{Engine, Visit};
 
 use super::flags::{ConnectionFlags, StreamFlags};
-use super::output::{OutputWriter, ignore};
+use super::output::{OutputWriter, ignore, response_head};
 use super::state::{ConnectionState, Http2Connection};
 use super::stream::Http2Stream;
 use crate::connection::date;
 use crate::exchange::{self, BodyPiece, BodyProgress, Exchange, Head};
-use crate::h2::{ErrorCode, Event, ResponseHead, StreamKey};
+use crate::h2::{ErrorCode, Event, StreamKey};
 use crate::message::{RequestHead, ResponseBody};
 use crate::site::Site;
 use crate::{HttpError, Response, StatusCode};
@@ -233,15 +233,8 @@ impl Http2Connection {
         self.service.count_response(response.status());
         let body = response.body().as_bytes().unwrap_or_default();
         let date = date::now();
-        let head = Head::of(&response);
-        let head = ResponseHead {
-            status: head.status,
-            content_type: head.content_type,
-            date: Some(&date),
-            fields: head.headers,
-            body: ResponseBody::Bytes(body.len() as u64),
-            to_head: false,
-        };
+        let length = ResponseBody::Bytes(body.len() as u64);
+        let head = response_head(&Head::of(&response), &date, length, false);
         let mut borrowed = self.state();
         let state = &mut *borrowed;
         let sends_body = state.codec.capacity(key) >= body.len() && !body.is_empty();

@@ -10,6 +10,7 @@ use uptick_socket::engine::Engine;
 
 use super::flags::{ConnectionFlags, StreamFlags};
 use super::stream::Http2Stream;
+use crate::connection::acknowledgements::Acknowledgements;
 use crate::exchange::Exchange;
 use crate::h2::{self, StreamKey};
 use crate::site::Service;
@@ -38,8 +39,7 @@ pub(super) struct ConnectionState {
     pub(super) listed: Vec<StreamKey>,
     /// Rarely used state.
     pub(super) extra: Option<Box<ExtraState>>,
-    /// Low half of the acknowledged byte count at the last expiry of the idle timeout.
-    pub(super) acknowledged: u32,
+    pub(super) acknowledged: Acknowledgements,
     pub(super) flags: ConnectionFlags,
 }
 
@@ -82,7 +82,7 @@ impl Http2Connection {
                 queued: 0,
                 listed: Vec::new(),
                 extra: None,
-                acknowledged: 0,
+                acknowledged: Acknowledgements::default(),
                 flags: ConnectionFlags::FRESH,
             }),
         })
