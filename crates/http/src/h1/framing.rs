@@ -1,5 +1,8 @@
 //! Fields that determine the framing of a message and the persistence of its connection.
 
+use crate::message::field_name::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE,
+};
 use crate::message::invalid::InvalidMessage;
 use crate::message::parse_length;
 use crate::message::request_head::{BodyLength, HeadParts, Span, TargetForm, Version};
@@ -25,18 +28,6 @@ const UPGRADES: u8 = 16;
 const CONNECTION_CLOSE: u8 = 32;
 const CONNECTION_KEEP_ALIVE: u8 = 64;
 const CONNECTION_UPGRADE: u8 = 128;
-
-/// Returns a key for `match`: the length of a name and its first letter.
-const fn key(name: &str) -> usize {
-    name.len() << 8 | name.as_bytes()[0] as usize
-}
-
-const HOST: usize = key("host");
-const CONNECTION: usize = key("connection");
-const CONTENT_LENGTH: usize = key("content-length");
-const EXPECT: usize = key("expect");
-const TRANSFER_ENCODING: usize = key("transfer-encoding");
-const UPGRADE: usize = key("upgrade");
 
 impl RequestFraming {
     /// Records the field at the start of `line`, which is at offset `at` of the head. Its name ends at `colon` and its line at `end`.

@@ -33,16 +33,18 @@ const fn key(name: &str) -> usize {
     name.len() << 8 | name.as_bytes()[0] as usize
 }
 
+// The keys of names that both versions look for.
+pub(crate) const CONNECTION: usize = key("connection");
+pub(crate) const CONTENT_LENGTH: usize = key("content-length");
+pub(crate) const EXPECT: usize = key("expect");
+pub(crate) const HOST: usize = key("host");
+pub(crate) const TRANSFER_ENCODING: usize = key("transfer-encoding");
+pub(crate) const UPGRADE: usize = key("upgrade");
+
 const COOKIE: usize = key("cookie");
-const EXPECT: usize = key("expect");
-const HOST: usize = key("host");
-const CONTENT_LENGTH: usize = key("content-length");
-const TE: usize = key("te");
-const CONNECTION: usize = key("connection");
 const KEEP_ALIVE: usize = key("keep-alive");
 const PROXY_CONNECTION: usize = key("proxy-connection");
-const TRANSFER_ENCODING: usize = key("transfer-encoding");
-const UPGRADE: usize = key("upgrade");
+const TE: usize = key("te");
 
 impl FieldKind {
     /// Returns the kind of a field. `static_name` is the index of an entry with this name in the static table of HPACK (RFC 7541, appendix

@@ -2,7 +2,7 @@
 
 pub(crate) mod block;
 mod field_checks;
-mod field_name;
+pub(crate) mod field_name;
 pub(crate) mod fields;
 mod head_builder;
 pub(crate) mod invalid;
