@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use uptick_http::h1::client::{self, Decoder, Event, Request, RequestBody};
-use uptick_http::h1::{self, Limits};
+use uptick_http::h1::{self, Limits, RequestFields};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 /// Returns all events as text, with the pieces of each body joined.
@@ -62,7 +62,7 @@ fn encode(target: &str, host: &str, name: &[u8], value: &[u8], body: &[u8]) {
         method: &Method::PUT,
         target,
         host,
-        fields: Some(&fields),
+        fields: RequestFields::from(&fields),
         body: RequestBody::Stream,
         close: false,
     };

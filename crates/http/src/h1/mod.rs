@@ -31,8 +31,8 @@ mod lines;
 mod parse;
 
 pub use crate::message::{
-    BodyLength, Fields, InvalidMessage, RequestHead, ResponseBody, TargetForm, Trailers, Version,
-    is_owned,
+    BodyLength, Fields, InvalidMessage, RequestFields, RequestHead, ResponseBody, TargetForm,
+    Trailers, Version, is_owned,
 };
 pub use decoder::{Decoder, Event};
 #[doc(hidden)]

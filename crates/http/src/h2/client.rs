@@ -1,6 +1,6 @@
 //! The client side: requests are opened, and responses are received.
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::connection::{Connection, ConnectionFlags};
 use super::error::{ConnectionError, ErrorCode, SendError};
@@ -16,6 +16,7 @@ use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
 use super::window::MAX_WINDOW;
 use crate::h1::ResponseBody;
 use crate::h1::client::{BodyLength, ResponseHead};
+use crate::message::RequestFields;
 use crate::message::target::check_authority;
 use crate::message::text::is_text;
 
@@ -33,7 +34,7 @@ pub struct Request<'a> {
     /// The protocol of an extended CONNECT request (RFC 8441), whose method is `CONNECT`.
     pub protocol: Option<&'a str>,
     /// The other headers. `host`, `content-length` and headers that describe a connection of HTTP/1 are not sent.
-    pub fields: Option<&'a HeaderMap>,
+    pub fields: RequestFields<'a>,
     /// The length of the body.
     pub body: ResponseBody,
 }
@@ -116,9 +117,7 @@ impl<T> Connection<T> {
             ResponseBody::Empty if announces => encoder.content_length(0, out),
             _ => {}
         }
-        if let Some(fields) = request.fields {
-            self.write_fields(fields, out);
-        }
+        self.write_fields(request.fields.iter(), out);
     }
 
     /// Handles the header block of a response.

@@ -60,7 +60,7 @@ mod settings;
 mod streams;
 mod window;
 
-pub use crate::message::ResponseBody;
+pub use crate::message::{RequestFields, ResponseBody};
 pub use client::Request;
 pub use connection::Connection;
 pub use error::{ConnectionError, ErrorCode, SendError};

@@ -206,7 +206,11 @@ impl<T> Connection<T> {
     }
 
     /// Appends the fields that are sent.
-    pub(super) fn write_fields(&mut self, fields: &HeaderMap, out: &mut Vec<u8>) {
+    pub(super) fn write_fields<'a>(
+        &mut self,
+        fields: impl IntoIterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+        out: &mut Vec<u8>,
+    ) {
         for (name, value) in fields {
             let bytes = name.as_str().as_bytes();
             if matches!(bytes, b"content-length" | b"host") || is_connection_specific(bytes) {

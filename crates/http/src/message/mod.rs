@@ -8,6 +8,7 @@ mod head_builder;
 pub(crate) mod invalid;
 #[cfg(not(feature = "simd"))]
 mod lanes;
+mod request_fields;
 pub(crate) mod request_head;
 pub(crate) mod response;
 pub(crate) mod target;
@@ -19,6 +20,7 @@ pub(crate) use field_name::{FORBIDDEN_TRAILER, is_connection_specific, is_forbid
 pub use fields::{Fields, Trailers};
 pub(crate) use head_builder::{HeadBuilder, HeadRules};
 pub use invalid::InvalidMessage;
+pub use request_fields::RequestFields;
 pub use request_head::{BodyLength, RequestHead, TargetForm, Version};
 pub use response::{ResponseBody, is_owned};
 pub(crate) use response::{is_owned_name, response_length};

@@ -6,7 +6,8 @@ use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use uptick_http::h1::RequestHead;
 use uptick_http::h2::{
-    Connection, ErrorCode, Event, Limits, Request, ResponseBody, ResponseHead, StreamKey,
+    Connection, ErrorCode, Event, Limits, Request, RequestFields, ResponseBody, ResponseHead,
+    StreamKey,
 };
 
 /// The data of a stream.
@@ -77,7 +78,7 @@ impl Side {
             authority: "a.example",
             path: "/echo?query",
             protocol: None,
-            fields: Some(&fields),
+            fields: RequestFields::from(&fields),
             body,
         };
         let key = self

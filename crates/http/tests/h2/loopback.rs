@@ -3,7 +3,9 @@
 use bytes::BytesMut;
 use http::Method;
 use proptest::prelude::*;
-use uptick_http::h2::{Connection, ErrorCode, Limits, Request, ResponseBody, SendError};
+use uptick_http::h2::{
+    Connection, ErrorCode, Limits, Request, RequestFields, ResponseBody, SendError,
+};
 
 use crate::echo::{Side, body, sum};
 
@@ -64,7 +66,7 @@ fn get() -> Request<'static> {
         authority: "a.example",
         path: "/",
         protocol: None,
-        fields: None,
+        fields: RequestFields::default(),
         body: ResponseBody::Empty,
     }
 }

@@ -6,14 +6,14 @@
 //! ```
 //! use http::Method;
 //! use uptick_http::h1::client::{self, Decoder, Event, Request, RequestBody};
-//! use uptick_http::h1::Limits;
+//! use uptick_http::h1::{Limits, RequestFields};
 //!
 //! let mut out = Vec::new();
 //! let request = Request {
 //!     method: &Method::GET,
 //!     target: "/hello",
 //!     host: "example.com",
-//!     fields: None,
+//!     fields: RequestFields::default(),
 //!     body: RequestBody::None,
 //!     close: false,
 //! };

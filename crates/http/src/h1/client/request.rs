@@ -1,12 +1,12 @@
 //! HTTP/1.1 request encoder.
 
+use http::Method;
 use http::header::{HOST, UPGRADE};
-use http::{HeaderMap, Method};
 
 use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, write_decimal};
 use crate::h1::parse;
-use crate::message::is_owned;
 use crate::message::target::check_authority;
+use crate::message::{RequestFields, is_owned};
 
 /// The framing of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Request<'a> {
     /// The value of `Host`: the host, and the port unless it is the default port of the scheme.
     pub host: &'a str,
     /// The other headers. `Host` and connection and framing headers ([`is_owned`]) are not sent.
-    pub fields: Option<&'a HeaderMap>,
+    pub fields: RequestFields<'a>,
     /// The framing of the body.
     pub body: RequestBody,
     /// `true` to ask the server to close the connection after the response.
@@ -68,16 +68,14 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encode
     out.extend_from_slice(request.host.as_bytes());
     out.extend_from_slice(b"\r\n");
     let framing = write_framing(out, request.method, request.body);
-    let upgrades = request
-        .fields
-        .is_some_and(|fields| fields.contains_key(UPGRADE));
+    let upgrades = request.fields.contains(&UPGRADE);
     out.extend_from_slice(match (request.close, upgrades) {
         (true, true) => b"connection: close, Upgrade\r\n",
         (true, false) => b"connection: close\r\n",
         (false, true) => b"connection: Upgrade\r\n",
         (false, false) => b"",
     });
-    for (name, value) in request.fields.into_iter().flatten() {
+    for (name, value) in request.fields.iter() {
         if is_owned(name) || *name == HOST {
             continue;
         }

@@ -1,16 +1,16 @@
 //! Encoding of requests, checked by a strict parser.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use uptick_http::h1::client::{self, Request, RequestBody};
-use uptick_http::h1::{self, EncodeError, Limits, Persistence};
+use uptick_http::h1::{self, EncodeError, Limits, Persistence, RequestFields};
 
 fn get() -> Request<'static> {
     Request {
         method: &Method::GET,
         target: "/a?b",
         host: "example.com:8080",
-        fields: None,
+        fields: RequestFields::default(),
         body: RequestBody::None,
         close: false,
     }
@@ -156,7 +156,7 @@ fn the_encoder_owns_the_connection_and_framing_fields() {
         fields.append(name, HeaderValue::from_static(value));
     }
     let request = Request {
-        fields: Some(&fields),
+        fields: RequestFields::from(&fields),
         ..get()
     };
     let (text, persistence) = encode(&request, &[]).unwrap();
@@ -178,7 +178,7 @@ proptest! {
     ) {
         let mut map = HeaderMap::new();
         for (name, value) in &fields {
-            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             map.append(name, HeaderValue::from_str(value).unwrap());
         }
         map.remove("expect");
@@ -186,7 +186,7 @@ proptest! {
             method: &Method::POST,
             target: &target,
             host: &host,
-            fields: Some(&map),
+            fields: RequestFields::from(&map),
             body: match &body {
                 None => RequestBody::None,
                 Some(body) if counted => RequestBody::Bytes(body.len() as u64),
@@ -216,4 +216,29 @@ proptest! {
         prop_assert_eq!(got, body);
         prop_assert_eq!(decoder.buffered(), 0);
     }
+}
+
+#[test]
+fn a_list_of_headers_is_sent_in_its_order_with_duplicates() {
+    let list = [
+        ("x-b", "1"),
+        ("x-a", "2"),
+        ("connection", "x"),
+        ("x-b", "3"),
+    ]
+    .map(|(name, value)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    });
+    let request = Request {
+        fields: RequestFields::from(&list[..]),
+        ..get()
+    };
+    let (text, _) = encode(&request, &[]).unwrap();
+    assert_eq!(
+        text,
+        "GET /a?b HTTP/1.1\r\nhost: example.com:8080\r\nx-b: 1\r\nx-a: 2\r\nx-b: 3\r\n\r\n"
+    );
 }

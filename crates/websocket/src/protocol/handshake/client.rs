@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use uptick_http::h1::client::{Decoder, Event, HEAD_TOO_LONG, MALFORMED_LINE};
 use uptick_http::h1::client::{Request as RequestHead, RequestBody, encode_request};
-use uptick_http::h1::{EncodeError, Limits, Version, is_owned};
+use uptick_http::h1::{EncodeError, Limits, RequestFields, Version, is_owned};
 use uptick_http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::extensions::{Extension, is_token};
@@ -125,7 +125,7 @@ impl Request {
             method: &Method::GET,
             target: &request.target,
             host: &request.host,
-            fields: Some(&fields),
+            fields: RequestFields::from(&fields),
             body: RequestBody::None,
             close: false,
         };
