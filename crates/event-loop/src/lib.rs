@@ -3,6 +3,7 @@
 
 #[doc(hidden)]
 pub mod address;
+mod backoff;
 mod chunks;
 mod clock;
 mod deadlines;
@@ -47,6 +48,7 @@ pub mod prelude {
     };
 }
 
+pub use backoff::Backoff;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use driver::elapsed;
 pub use error::Error;

@@ -1,7 +1,5 @@
 //! Client WebSockets that reconnect.
 
-mod backoff;
-
 use std::cell::RefCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,14 +8,21 @@ use std::time::Duration;
 use uptick_emitter::{Emitter, Listeners, emit, events};
 use uptick_event_loop::driver::current_time;
 use uptick_event_loop::{
-    Id, JoinHandle, Table, Timer, UseRemoteOrLoopHandle, add_timer, catch, future_tick, spawn,
+    Backoff, Id, JoinHandle, Table, Timer, UseRemoteOrLoopHandle, add_timer, catch, future_tick,
+    jitter, spawn,
 };
 use uptick_http::StatusCode;
 
 use crate::protocol::handshake::client::HandshakeError;
 use crate::{CloseCode, Closed, Error, WebSocket, WebSocketConnector};
 
-use backoff::{Backoff, random, with_jitter};
+/// Minimum delay, to prevent a busy loop: 10 ms.
+const MIN_DELAY: Duration = Duration::from_millis(10);
+
+/// The default delays.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30))
+    .with_min(MIN_DELAY)
+    .with_jitter(20, 20);
 
 /// A client WebSocket that is opened again after each loss, with an increasing delay.
 ///
@@ -122,10 +127,7 @@ impl Reconnect {
         Reconnect {
             connector,
             url: url.into(),
-            backoff: Backoff {
-                initial: Duration::from_millis(500),
-                max: Duration::from_secs(30),
-            },
+            backoff: BACKOFF,
             max_retry_after: Duration::from_secs(3600),
             stable: Duration::from_secs(10),
             max_retries: None,
@@ -135,14 +137,14 @@ impl Reconnect {
     /// Sets the delay before the second attempt, at least 10 ms; it doubles for each further attempt. Default: 0.5 s.
     #[must_use]
     pub fn first_delay(mut self, delay: Duration) -> Self {
-        self.backoff.initial = delay;
+        self.backoff = self.backoff.with_first(delay);
         self
     }
 
     /// Sets the maximum delay, without the random fifth. Default: 30 s.
     #[must_use]
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.backoff.max = delay;
+        self.backoff = self.backoff.with_max(delay);
         self
     }
 
@@ -170,9 +172,9 @@ impl Reconnect {
 
     /// Returns the delay after `failed` consecutive failed attempts.
     fn delay(&self, failed: u32, reason: &ReconnectCause) -> Duration {
-        let delay = self.backoff.delay(failed, random());
+        let delay = self.backoff.delay(failed);
         match retry_after(reason).map(|wait| wait.min(self.max_retry_after)) {
-            Some(wait) if !wait.is_zero() => delay.max(with_jitter(wait, random())),
+            Some(wait) if !wait.is_zero() => delay.max(requested_delay(wait)),
             _ => delay,
         }
     }
@@ -372,6 +374,11 @@ impl Reconnecting {
         let entry = ENTRIES.try_with(|all| all.borrow_mut().remove(self.id?));
         drop(entry);
     }
+}
+
+/// Returns a delay requested by a server plus up to a random fifth, so that its clients do not all reconnect at once.
+fn requested_delay(wait: Duration) -> Duration {
+    jitter(wait..=wait.saturating_add(wait / 5)).max(MIN_DELAY)
 }
 
 /// Returns the delay requested with `Retry-After`, if the status is 429 or 503.

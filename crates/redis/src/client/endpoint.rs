@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use uptick_event_loop::driver::current_time;
-use uptick_event_loop::{Id, JoinHandle, Timer, add_timer, jitter, spawn};
+use uptick_event_loop::{Backoff, Id, JoinHandle, Timer, add_timer, spawn};
 
 use super::connecting::{Config, Established, establish};
 use super::handle::{Message, Reconnecting};
@@ -289,13 +289,10 @@ impl Endpoint {
         let failed = self.failed.get().saturating_add(1);
         self.failed.set(failed);
         let options = &self.config.options;
-        let doubled = 1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX);
-        let longest = options
-            .first_delay
-            .saturating_mul(doubled)
-            .min(options.max_delay)
-            .max(Duration::from_millis(1));
-        let delay = jitter(longest / 2..=longest);
+        let delay = Backoff::new(options.first_delay, options.max_delay)
+            .with_min(Duration::from_millis(1))
+            .with_jitter(50, 0)
+            .delay(failed);
         let endpoint = Rc::downgrade(self);
         let timer = add_timer(delay, move || {
             if let Some(endpoint) = endpoint.upgrade() {

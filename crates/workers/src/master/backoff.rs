@@ -2,33 +2,32 @@
 
 use std::time::Duration;
 
+use uptick_event_loop::Backoff;
+
 /// A wait that doubles with each early death.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RestartBackoff {
-    first: Duration,
-    longest: Duration,
-    next: Duration,
+    waits: Backoff,
+    deaths: u32,
 }
 
 impl RestartBackoff {
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         RestartBackoff {
-            first,
-            longest: longest.max(first),
-            next: first,
+            waits: Backoff::new(first, longest.max(first)),
+            deaths: 0,
         }
     }
 
     /// Returns the current wait; the next one is twice as long.
     pub(crate) fn wait(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = wait.saturating_mul(2).min(self.longest);
-        wait
+        self.deaths = self.deaths.saturating_add(1);
+        self.waits.delay(self.deaths)
     }
 
     /// Returns to the first wait, because a worker has lived long enough.
     pub(crate) fn reset(&mut self) {
-        self.next = self.first;
+        self.deaths = 0;
     }
 }
 
