@@ -3,7 +3,10 @@
 // Parts that no public item uses yet.
 #![allow(dead_code)]
 
+mod authorization;
 mod error;
 mod transport;
+mod url;
 
 pub use error::{Error, ErrorKind};
+pub use url::{Scheme, Url};
