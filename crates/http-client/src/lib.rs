@@ -4,9 +4,11 @@
 #![allow(dead_code)]
 
 mod authorization;
+mod connect;
 mod error;
 mod transport;
 mod url;
 
+pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 pub use error::{Error, ErrorKind};
 pub use url::{Scheme, Url};

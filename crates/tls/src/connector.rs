@@ -127,6 +127,23 @@ impl SecureConnector {
         self.with(|options| options.cafile = Some(PemSource::text("cafile_pem", text)))
     }
 
+    /// Adds a PEM file with CA certificates that are trusted in addition to those of the system or of
+    /// [`cafile`](SecureConnector::cafile). It may also contain the certificate of a server itself if it is self-signed.
+    /// With such a file, a system without trusted CA certificates is not an error. Default: none.
+    #[must_use]
+    pub fn add_cafile(self, path: impl Into<PathBuf>) -> Self {
+        self.with(|options| options.more_cafiles.push(PemSource::File(path.into())))
+    }
+
+    /// Adds the same certificates as PEM text instead of a file. Default: none.
+    #[must_use]
+    pub fn add_cafile_pem(self, text: impl Into<Vec<u8>>) -> Self {
+        self.with(|options| {
+            let text = PemSource::text("add_cafile_pem", text);
+            options.more_cafiles.push(text);
+        })
+    }
+
     /// Sets the PEM file with the client certificate for servers that request one, followed by those of its issuers,
     /// and with the private key if it is not in its own file. Default: none.
     #[must_use]

@@ -22,6 +22,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct ConnectorOptions {
     pub(super) cafile: Option<PemSource>,
+    /// Trusted CA certificates in addition to `cafile` or to those of the system.
+    pub(super) more_cafiles: Vec<PemSource>,
     pub(super) identity: Identity,
     pub(super) peer_name: Option<String>,
     pub(super) alpn_protocols: Vec<Vec<u8>>,
@@ -35,6 +37,7 @@ impl Default for ConnectorOptions {
     fn default() -> Self {
         ConnectorOptions {
             cafile: None,
+            more_cafiles: Vec::new(),
             identity: Identity::default(),
             peer_name: None,
             alpn_protocols: Vec::new(),
@@ -81,14 +84,31 @@ impl ConnectorOptions {
         if self.accept_any {
             return Ok(Arc::new(AcceptAny(provider)));
         }
-        let roots = match &self.cafile {
-            Some(source) => Arc::new(roots(source, files)?),
-            None => system_roots()?,
-        };
+        let roots = self.roots(files)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|error| Error::context(error.to_string()))?;
         Ok(Arc::new(ServerVerifier(verifier)))
+    }
+
+    /// Returns the trusted CA certificates.
+    fn roots(&self, files: &mut FileStates) -> Result<Arc<RootCertStore>, Error> {
+        let base = match &self.cafile {
+            Some(source) => roots(source, files).map(Arc::new),
+            None => system_roots(),
+        };
+        if self.more_cafiles.is_empty() {
+            return base;
+        }
+        let mut all = match base {
+            Ok(base) => RootCertStore::clone(&base),
+            Err(_) if self.cafile.is_none() => RootCertStore::empty(),
+            Err(error) => return Err(error),
+        };
+        for source in &self.more_cafiles {
+            all.extend(roots(source, files)?.roots);
+        }
+        Ok(Arc::new(all))
     }
 }
 

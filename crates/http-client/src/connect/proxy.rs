@@ -1,0 +1,208 @@
+//! Proxies.
+
+use std::fmt::{self, Debug, Display, Formatter};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use percent_encoding::percent_decode_str;
+use uptick_emitter::Excerpt;
+
+use super::destination::authority;
+use crate::error::{Error, ErrorKind};
+
+/// A proxy: an HTTP proxy, or a SOCKS5 proxy.
+///
+/// | URL | meaning |
+/// |---|---|
+/// | `http://proxy.example:3128` | an HTTP proxy; without a port, port 80 |
+/// | `http://user:password@proxy.example:3128` | an HTTP proxy with credentials (`Proxy-Authorization: Basic`) |
+/// | `socks5://user:password@proxy.example` | a SOCKS5 proxy (RFC 1928, RFC 1929); without a port, port 1080 |
+///
+/// `socks5h://` is the same as `socks5://`: the proxy resolves the names. A URL without a scheme is that of an HTTP proxy. User name and
+/// password may be percent-encoded. Cloning does not allocate.
+///
+/// # Examples
+/// ```
+/// use uptick_http_client::Proxy;
+///
+/// let proxy = Proxy::parse("http://user:secret@proxy.example:3128")?;
+/// assert_eq!(proxy.to_string(), "http://proxy.example:3128");
+/// # Ok::<(), uptick_http_client::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Proxy(Arc<ProxyParts>);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ProxyParts {
+    protocol: ProxyProtocol,
+    /// A host name, or an IP address without brackets.
+    host: Box<str>,
+    port: u16,
+    /// User name and password.
+    credentials: Option<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ProxyProtocol {
+    Http,
+    Socks5,
+}
+
+impl Proxy {
+    /// Parses the URL of a proxy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Proxy`] if it is not the URL of a supported proxy.
+    pub fn parse(url: &str) -> Result<Proxy, Error> {
+        let invalid = |reason: &str| {
+            let url = Excerpt::new(without_credentials(url));
+            Error::new(
+                ErrorKind::Proxy,
+                format!("invalid proxy URL \"{url}\": {reason}"),
+            )
+        };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let protocol = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ProxyProtocol::Http,
+            "socks5" | "socks5h" => ProxyProtocol::Socks5,
+            _ => {
+                return Err(invalid(
+                    "the scheme is not supported, only http, socks5 and socks5h are",
+                ));
+            }
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (user_info, server) = match rest.rsplit_once('@') {
+            Some((user_info, server)) => (Some(user_info), server),
+            None => (None, rest),
+        };
+        let (host, port) = split_port(server).ok_or_else(|| invalid("the port is not valid"))?;
+        if !is_host(host) {
+            return Err(invalid("the host is not valid"));
+        }
+        let port = port.unwrap_or(match protocol {
+            ProxyProtocol::Http => 80,
+            ProxyProtocol::Socks5 => 1080,
+        });
+        let credentials = match user_info {
+            Some(user_info) => {
+                let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+                Some((decode(user), decode(password)))
+            }
+            None => None,
+        };
+        let credentials = match credentials {
+            Some((Some(user), Some(password))) => Some((user, password)),
+            Some(_) => return Err(invalid("the user information is not valid UTF-8")),
+            None => None,
+        };
+        Ok(Proxy(Arc::new(ProxyParts {
+            protocol,
+            host: host.trim_matches(['[', ']']).to_ascii_lowercase().into(),
+            port,
+            credentials,
+        })))
+    }
+
+    pub(super) fn protocol(&self) -> ProxyProtocol {
+        self.0.protocol
+    }
+
+    pub(super) fn is_http(&self) -> bool {
+        self.0.protocol == ProxyProtocol::Http
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Returns user name and password.
+    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+        let (user, password) = self.0.credentials.as_ref()?;
+        Some((user, password))
+    }
+
+    /// Returns the value of `Proxy-Authorization` for an HTTP proxy with credentials.
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
+        let (user, password) = self.credentials().filter(|_| self.is_http())?;
+        let encoded = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            format!("{user}:{password}"),
+        );
+        let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// Removes the user information of a URL, for errors.
+fn without_credentials(url: &str) -> &str {
+    url.rsplit_once('@').map_or(url, |(_, rest)| rest)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned())
+}
+
+/// Splits `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; returns `None` if the port is not valid.
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    let end = match text.starts_with('[') {
+        true => text.find(']')? + 1,
+        false => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, rest) = text.split_at(end);
+    match rest.strip_prefix(':') {
+        None if rest.is_empty() => Some((host, None)),
+        Some("") => Some((host, None)),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some((host, Some(port)))
+        }
+        _ => None,
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => {
+            let ip = rest.strip_suffix(']').unwrap_or_default();
+            let ip = ip.split_once('%').map_or(ip, |(ip, _)| ip);
+            ip.parse::<std::net::Ipv6Addr>().is_ok()
+        }
+        None => {
+            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            !host.is_empty() && host.bytes().all(is_allowed)
+        }
+    }
+}
+
+impl FromStr for Proxy {
+    type Err = Error;
+
+    fn from_str(url: &str) -> Result<Proxy, Error> {
+        Proxy::parse(url)
+    }
+}
+
+/// Displays the URL without credentials.
+impl Display for Proxy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let scheme = match self.0.protocol {
+            ProxyProtocol::Http => "http",
+            ProxyProtocol::Socks5 => "socks5",
+        };
+        write!(f, "{scheme}://{}", authority(&self.0.host, self.0.port))
+    }
+}
+
+impl Debug for Proxy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy({self})")
+    }
+}
