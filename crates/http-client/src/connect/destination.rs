@@ -5,13 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{Proxy, TlsOptions};
-
-/// The scheme of a URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scheme {
-    Http,
-    Https,
-}
+use crate::url::Scheme;
 
 /// The use of HTTP/2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

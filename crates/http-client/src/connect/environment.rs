@@ -1,8 +1,9 @@
 //! Proxies of environment variables.
 
+use super::Proxy;
 use super::no_proxy::NoProxy;
-use super::{Proxy, Scheme};
 use crate::error::{ErrorKind, Failure};
+use crate::url::Scheme;
 
 /// The proxies that environment variables specify.
 #[derive(Debug)]

@@ -24,9 +24,10 @@ use std::time::Duration;
 use uptick_socket::{Connection, ConnectorInterface};
 
 use crate::error::{ErrorKind, Failure};
+use crate::url::Scheme;
 
+pub(crate) use destination::Destination;
 pub use destination::Http2Mode;
-pub(crate) use destination::{Destination, Scheme};
 pub use proxy::Proxy;
 pub use proxy_mode::ProxyMode;
 pub(crate) use resolve::Resolve;

@@ -1,6 +1,7 @@
 //! Proxies.
 
 use std::fmt::{self, Debug, Display, Formatter};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use percent_encoding::percent_decode_str;
 use uptick_emitter::Excerpt;
 
 use super::destination::authority;
+use crate::authorization;
 use crate::error::{Error, ErrorKind};
+use crate::url::Url;
 
 /// A proxy: an HTTP proxy, or a SOCKS5 proxy.
 ///
@@ -40,7 +43,7 @@ struct ProxyParts {
     host: Box<str>,
     port: u16,
     /// User name and password.
-    credentials: Option<(String, String)>,
+    credentials: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,28 +81,18 @@ impl Proxy {
             None => (None, rest),
         };
         let (host, port) = split_port(server).ok_or_else(|| invalid("the port is not valid"))?;
-        if !is_host(host) {
-            return Err(invalid("the host is not valid"));
-        }
+        let host = parse_host(host).ok_or_else(|| invalid("the host is not valid"))?;
         let port = port.unwrap_or(match protocol {
             ProxyProtocol::Http => 80,
             ProxyProtocol::Socks5 => 1080,
         });
-        let credentials = match user_info {
-            Some(user_info) => {
-                let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-                Some((decode(user), decode(password)))
-            }
-            None => None,
-        };
-        let credentials = match credentials {
-            Some((Some(user), Some(password))) => Some((user, password)),
-            Some(_) => return Err(invalid("the user information is not valid UTF-8")),
-            None => None,
-        };
+        let credentials = user_info.map(|user_info| {
+            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+            (decode(user), decode(password))
+        });
         Ok(Proxy(Arc::new(ProxyParts {
             protocol,
-            host: host.trim_matches(['[', ']']).to_ascii_lowercase().into(),
+            host,
             port,
             credentials,
         })))
@@ -122,7 +115,7 @@ impl Proxy {
     }
 
     /// Returns user name and password.
-    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+    pub(super) fn credentials(&self) -> Option<(&[u8], &[u8])> {
         let (user, password) = self.0.credentials.as_ref()?;
         Some((user, password))
     }
@@ -130,13 +123,7 @@ impl Proxy {
     /// Returns the value of `Proxy-Authorization` for an HTTP proxy with credentials.
     pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = self.credentials().filter(|_| self.is_http())?;
-        let encoded = base64::Engine::encode(
-            &base64::engine::general_purpose::STANDARD,
-            format!("{user}:{password}"),
-        );
-        let mut value = HeaderValue::try_from(format!("Basic {encoded}")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        Some(authorization::basic(user, password))
     }
 }
 
@@ -145,9 +132,8 @@ fn without_credentials(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, rest)| rest)
 }
 
-fn decode(text: &str) -> Option<String> {
-    let decoded = percent_decode_str(text).decode_utf8().ok()?;
-    Some(decoded.into_owned())
+fn decode(text: &str) -> Vec<u8> {
+    percent_decode_str(text).collect()
 }
 
 /// Splits `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; returns `None` if the port is not valid.
@@ -168,18 +154,19 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[') {
-        Some(rest) => {
-            let ip = rest.strip_suffix(']').unwrap_or_default();
-            let ip = ip.split_once('%').map_or(ip, |(ip, _)| ip);
-            ip.parse::<std::net::Ipv6Addr>().is_ok()
-        }
-        None => {
-            let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-            !host.is_empty() && host.bytes().all(is_allowed)
-        }
+/// Parses a host name or an IP address; returns it in the form of [`Url::host`]. An IPv6 address may have a scope id.
+fn parse_host(text: &str) -> Option<Box<str>> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let ip = rest.strip_suffix(']')?;
+        let without_scope = ip.split_once('%').map_or(ip, |(ip, _)| ip);
+        let is_valid = without_scope.parse::<Ipv6Addr>().is_ok();
+        return is_valid.then(|| ip.into());
     }
+    if text.contains(['/', '?', '#', '\\']) {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{text}/")).ok()?;
+    Some(url.host().into())
 }
 
 impl FromStr for Proxy {

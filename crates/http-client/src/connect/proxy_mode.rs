@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
+use super::Proxy;
 use super::environment::EnvironmentProxies;
-use super::{Proxy, Scheme};
 use crate::error::Failure;
+use crate::url::Url;
 
 /// The proxy of requests.
 ///
@@ -42,20 +43,18 @@ pub enum ProxyMode {
 }
 
 impl ProxyMode {
-    /// Returns the proxy for a host, or an error if the variable of the environment that applies is not valid.
-    pub(crate) fn choose_for(
-        &self,
-        scheme: Scheme,
-        host: &str,
-        port: u16,
-    ) -> Result<Option<Proxy>, Failure> {
+    /// Returns the proxy for a URL.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Proxy`](crate::ErrorKind::Proxy) if the environment variable that applies is not valid.
+    pub(crate) fn choose(&self, url: &Url) -> Result<Option<Proxy>, Failure> {
         static ENVIRONMENT: OnceLock<EnvironmentProxies> = OnceLock::new();
         match self {
             ProxyMode::None => Ok(None),
             ProxyMode::Always(proxy) => Ok(Some(proxy.clone())),
             ProxyMode::Environment => ENVIRONMENT
                 .get_or_init(|| EnvironmentProxies::read(|name| std::env::var(name).ok()))
-                .choose(scheme, host, port),
+                .choose(url.scheme(), url.host(), url.port()),
         }
     }
 }
