@@ -23,6 +23,11 @@ impl Lines {
         self.searched == 0
     }
 
+    /// Returns the start of the first incomplete line.
+    pub(super) fn start(&self) -> usize {
+        self.start as usize
+    }
+
     /// Returns the number of complete lines.
     pub(super) fn count(&self) -> usize {
         self.count as usize

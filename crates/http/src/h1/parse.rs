@@ -298,6 +298,11 @@ pub(super) fn fields(
     Ok(())
 }
 
+/// Checks the fields at the start of a section that may be incomplete.
+pub(super) fn check_fields(section: &[u8]) -> Result<(), InvalidMessage> {
+    fields(section, |_, _, _| Ok(()))
+}
+
 /// Checks the trailers of a body. The section is complete and ends with an empty line.
 pub(super) fn trailers(section: Bytes) -> Result<Trailers, InvalidMessage> {
     fields(&section, |line, colon, _| {

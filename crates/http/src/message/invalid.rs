@@ -9,6 +9,7 @@ use http::StatusCode;
 pub struct InvalidMessage {
     status: StatusCode,
     reason: &'static str,
+    exceeds_limit: bool,
 }
 
 impl InvalidMessage {
@@ -33,8 +34,35 @@ impl InvalidMessage {
         self.reason
     }
 
+    /// Returns `true` if the message may be valid, but exceeds a limit.
+    pub fn exceeds_limit(&self) -> bool {
+        self.exceeds_limit
+    }
+
     pub(crate) const fn new(status: StatusCode, reason: &'static str) -> InvalidMessage {
-        InvalidMessage { status, reason }
+        InvalidMessage {
+            status,
+            reason,
+            // Content Too Large, URI Too Long, Request Header Fields Too Large.
+            exceeds_limit: matches!(status.as_u16(), 413 | 414 | 431),
+        }
+    }
+
+    /// Creates the error for a response that exceeds a limit.
+    pub(crate) const fn response_limit(reason: &'static str) -> InvalidMessage {
+        InvalidMessage {
+            status: StatusCode::BAD_GATEWAY,
+            reason,
+            exceeds_limit: true,
+        }
+    }
+
+    /// Returns the same error for a response: with the status that a gateway sends to its client.
+    pub(crate) const fn for_response(self) -> InvalidMessage {
+        InvalidMessage {
+            status: StatusCode::BAD_GATEWAY,
+            ..self
+        }
     }
 
     pub(crate) const fn bad(reason: &'static str) -> InvalidMessage {

@@ -1,25 +1,33 @@
 //! HTTP/1.1 response decoder.
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::Method;
 
-use super::response_head::{BodyLength, RequestKind, ResponseHead, check_first_line};
+use super::response_head::{BodyLength, RequestKind, ResponseHead, check_first_line, check_start};
 use crate::h1::body::{BodyDecoder, BodyPart};
 use crate::h1::chunked::ChunkedState;
 use crate::h1::input::InputBuffer;
 use crate::h1::limits::Limits;
 use crate::h1::lines::Lines;
+use crate::h1::parse;
 use crate::message::fields::Trailers;
 use crate::message::invalid::InvalidMessage;
 
 /// The error for a response whose head, or whose first line, exceeds its limit.
-pub const HEAD_TOO_LONG: InvalidMessage = InvalidMessage::new(
-    StatusCode::BAD_GATEWAY,
-    "the head of the response is too long",
-);
-const TOO_MANY_FIELDS: InvalidMessage = InvalidMessage::bad("the response has too many headers");
+pub const HEAD_TOO_LONG: InvalidMessage =
+    InvalidMessage::response_limit("the head of the response is too long");
+const TOO_MANY_FIELDS: InvalidMessage =
+    InvalidMessage::response_limit("the response has too many headers");
+const TOO_MANY_INTERIM: InvalidMessage =
+    InvalidMessage::response_limit("too many interim responses precede the response");
 const CUT_OFF: InvalidMessage =
     InvalidMessage::bad("the connection ended before the response was complete");
+
+/// Maximum number of interim responses before a response.
+const MAX_INTERIM: u8 = 20;
+
+/// Number of bytes at the start of an incomplete line that are checked before the line is complete.
+const LINE_START: usize = 256;
 
 /// An event of a [`Decoder`].
 #[derive(Clone, Debug)]
@@ -57,14 +65,14 @@ impl From<BodyPart> for Event {
 ///
 /// # Limits
 ///
-/// See [`Limits`]. The limit of the header section applies to the heads of all interim responses and of the final response together,
-/// including their first lines.
+/// See [`Limits`]. The limit of the header section applies to each head, including its first line. At most 20 interim responses precede a
+/// response.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     input: InputBuffer,
     state: ResponseDecoderState,
-    /// Size of the interim heads before the response, in bytes.
-    interim: usize,
+    /// Number of interim responses before the response.
+    interim: u8,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,7 +83,10 @@ enum ResponseDecoderState {
     Head {
         request: RequestKind,
         lines: Lines,
+        /// End of the first line, once it is complete.
         first_line: usize,
+        /// End of the fields that were checked.
+        checked: usize,
     },
     /// The rest of a response, or its end.
     Body { body: BodyDecoder, last: bool },
@@ -111,6 +122,7 @@ impl Decoder {
             request,
             lines: Lines::default(),
             first_line: 0,
+            checked: 0,
         };
     }
 
@@ -160,6 +172,11 @@ impl Decoder {
         self.input.len()
     }
 
+    /// Returns the bytes pushed but not yet returned in an event.
+    pub fn peek(&self) -> &[u8] {
+        self.input.as_slice()
+    }
+
     /// Returns the number of body bytes that are known to follow and not yet returned in an event: the rest of the `Content-Length`, or
     /// of the current chunk.
     pub fn announced(&self) -> u64 {
@@ -182,10 +199,7 @@ impl Decoder {
             state: ResponseDecoderState::Failed,
             ..Decoder::default()
         };
-        Event::Error(InvalidMessage::new(
-            StatusCode::BAD_GATEWAY,
-            invalid.reason(),
-        ))
+        Event::Error(invalid.for_response())
     }
 
     fn try_next(&mut self, limits: &Limits) -> Result<Option<Event>, InvalidMessage> {
@@ -212,41 +226,57 @@ impl Decoder {
             request,
             lines,
             first_line,
+            checked,
         } = &mut self.state
         else {
             return Ok(None);
         };
         let request = *request;
-        let left = limits.header_section.saturating_sub(self.interim);
         let bytes = self.input.as_slice();
         loop {
             let bound = match lines.count() {
                 0 => limits.request_line + 2,
-                _ => left,
+                _ => limits.header_section,
             };
-            let Some(line) = lines.next(bytes, bound, HEAD_TOO_LONG)? else {
-                self.input.keep();
-                return Ok(None);
+            let line = match lines.next(bytes, bound, HEAD_TOO_LONG) {
+                Ok(Some(line)) => line,
+                Ok(None) => {
+                    // A malformed head is refused as soon as that is visible.
+                    let end = bytes.len().min(lines.start() + LINE_START);
+                    check_head(bytes, *first_line, *checked, end)?;
+                    *checked = lines.start();
+                    self.input.keep();
+                    return Ok(None);
+                }
+                Err(invalid) => {
+                    let end = bytes.len().min(bound);
+                    check_head(bytes, *first_line, *checked, end)?;
+                    return Err(invalid);
+                }
             };
             let end = line.end + 2;
             if line.start == 0 {
-                *first_line = end;
                 check_first_line(bytes.get(..end).unwrap_or_default())?;
+                (*first_line, *checked) = (end, end);
             } else if line.is_empty() {
                 let fields = *first_line;
                 let head = ResponseHead::parse(self.input.take(end), fields, request)?;
-                return Ok(Some(self.begin(head, request, end)));
+                return self.begin(head, request).map(Some);
             } else if lines.count() - 1 > limits.fields {
+                check_head(bytes, *first_line, *checked, end)?;
                 return Err(TOO_MANY_FIELDS);
             }
         }
     }
 
-    fn begin(&mut self, head: ResponseHead, request: RequestKind, length: usize) -> Event {
+    fn begin(&mut self, head: ResponseHead, request: RequestKind) -> Result<Event, InvalidMessage> {
         if head.status().is_informational() && !head.is_upgrade() {
-            self.interim += length;
+            if self.interim == MAX_INTERIM {
+                return Err(TOO_MANY_INTERIM);
+            }
+            self.interim += 1;
             self.await_head(request);
-            return Event::Interim(head);
+            return Ok(Event::Interim(head));
         }
         let last = !head.keep_alive();
         let body = match head.body() {
@@ -256,6 +286,20 @@ impl Decoder {
             BodyLength::UntilClose => BodyDecoder::UntilClose,
         };
         self.state = ResponseDecoderState::Body { body, last };
-        Event::Head(head)
+        Ok(Event::Head(head))
+    }
+}
+
+/// Checks an incomplete head up to `end`: the start of its first line, or the fields from `checked`. Its first line ends at `first_line`,
+/// unless that is 0.
+fn check_head(
+    bytes: &[u8],
+    first_line: usize,
+    checked: usize,
+    end: usize,
+) -> Result<(), InvalidMessage> {
+    match first_line {
+        0 => check_start(bytes.get(..end).unwrap_or_default()),
+        _ => parse::check_fields(bytes.get(checked..end).unwrap_or_default()),
     }
 }

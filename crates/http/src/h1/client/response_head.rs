@@ -180,6 +180,21 @@ pub(super) fn check_first_line(line: &[u8]) -> Result<(), InvalidMessage> {
     status_line(line).map(|_| ())
 }
 
+/// Checks the first bytes of a head whose status line may be incomplete.
+pub(super) fn check_start(bytes: &[u8]) -> Result<(), InvalidMessage> {
+    let fits = |(index, byte): (usize, &u8)| match index {
+        0..=6 => b"HTTP/1.".get(index) == Some(byte),
+        7 | 10 | 11 => byte.is_ascii_digit(),
+        8 => *byte == b' ',
+        9 => matches!(byte, b'1'..=b'9'),
+        _ => matches!(byte, b' ' | b'\r'),
+    };
+    match bytes.iter().take(13).enumerate().all(fits) {
+        true => Ok(()),
+        false => Err(MALFORMED_LINE),
+    }
+}
+
 /// Parses a status line with its line ending (RFC 9112, section 4). The space before an empty reason may be missing, as some servers omit it.
 fn status_line(line: &[u8]) -> Result<StatusLine, InvalidMessage> {
     let (version, rest) = match line {

@@ -231,7 +231,7 @@ fn a_truncated_response_is_an_error() {
 }
 
 #[test]
-fn interim_responses_precede_the_response_and_share_its_limit() {
+fn up_to_20_interim_responses_precede_the_response() {
     let early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 5\r\n\r\n";
     let input = format!(
         "HTTP/1.1 100 Continue\r\n\r\n{early}{}",
@@ -240,7 +240,98 @@ fn interim_responses_precede_the_response_and_share_its_limit() {
     let outcome = decode(Method::POST, &input);
     assert_eq!(outcome.interim, [100, 103]);
     assert_eq!((outcome.responses.len(), outcome.error), (1, None));
-    assert_refused(&early.repeat(2000), "too long");
+    let long = format!(
+        "HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n",
+        "x".repeat(60_000)
+    );
+    for (count, is_taken) in [(20, true), (21, false)] {
+        let input = format!(
+            "{}{}",
+            long.repeat(count),
+            response("Content-Length: 0\r\n", "")
+        );
+        let outcome = decode_split(&[Method::GET], input.as_bytes(), &[], &Limits::default());
+        assert_eq!(outcome.responses.len(), usize::from(is_taken));
+        assert_eq!(outcome.interim.len(), 20);
+    }
+    assert_refused(&early.repeat(2000), "interim responses");
+}
+
+#[test]
+fn a_malformed_head_is_refused_before_it_is_complete() {
+    for (taken, refused) in [
+        ("", "x"),
+        ("HTTP/1.", "x"),
+        ("HTTP/", "2"),
+        ("HTTP/1.1", "1"),
+        ("HTTP/1.1 ", "0"),
+        ("HTTP/1.1 20", "x"),
+        ("HTTP/1.1 200", "0"),
+        ("", "\r"),
+        ("HTTP/1.1 200 OK", "\n"),
+        ("HTTP/1.1 200 O\0K\r", "\n"),
+        ("HTTP/1.1 200 OK\r\n", " "),
+        ("HTTP/1.1 200 OK\r\n", ":"),
+        ("HTTP/1.1 200 OK\r\nName", " "),
+        ("HTTP/1.1 200 OK\r\nName", "\r"),
+        ("HTTP/1.1 200 OK\r\nName: value", "\0"),
+        ("HTTP/1.1 200 OK\r\nName: value", "\n"),
+        ("HTTP/1.1 200 OK\r\nName: value\r", "x"),
+        ("HTTP/1.1 200 OK\r\nA: b\r\nName: value\r\n", "\t"),
+    ] {
+        let mut decoder = Decoder::new();
+        let limits = Limits::default();
+        decoder.expect(&Method::GET);
+        decoder.push(taken.into());
+        assert!(decoder.next(&limits).is_none(), "{taken:?}");
+        assert_eq!(decoder.peek(), taken.as_bytes());
+        decoder.push(refused.into());
+        let error = decoder.next(&limits);
+        assert!(
+            matches!(error, Some(Event::Error(invalid)) if !invalid.exceeds_limit()),
+            "{taken:?} {refused:?}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn an_exceeded_limit_is_distinguished_from_a_malformed_response() {
+    let limits = Limits::default()
+        .request_line(100)
+        .header_section(100)
+        .fields(3)
+        .chunk_extensions(20)
+        .trailer_section(20);
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for (input, exceeds) in [
+        (format!("HTTP/1.1 200 {}", "x".repeat(100)), true),
+        (response(&format!("X: {}", "y".repeat(100)), ""), true),
+        (response("A: b\r\nA: b\r\nA: b\r\nA: b\r\n", ""), true),
+        ("HTTP/1.1 100 \r\n\r\n".repeat(21), true),
+        (response(chunked, &format!("1;{}", "x".repeat(30))), true),
+        (
+            response(chunked, &format!("0\r\nX: {}", "y".repeat(30))),
+            true,
+        ),
+        (response("no colon\r\n", ""), false),
+        (
+            response("Content-Length: 1\r\nContent-Length: 2\r\n", ""),
+            false,
+        ),
+        (response(chunked, "x"), false),
+        (response(chunked, "0\r\nno colon\r\n\r\n"), false),
+    ] {
+        let mut decoder = Decoder::new();
+        decoder.expect(&Method::GET);
+        decoder.push(input.clone().into());
+        let events = std::iter::from_fn(|| decoder.next(&limits));
+        match events.last() {
+            Some(Event::Error(invalid)) => {
+                assert_eq!(invalid.exceeds_limit(), exceeds, "{input:?}")
+            }
+            other => panic!("{input:?}: {other:?}"),
+        }
+    }
 }
 
 #[test]

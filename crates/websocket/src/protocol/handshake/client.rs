@@ -12,7 +12,7 @@ use super::extensions::{Extension, is_token};
 use super::{KEY_LENGTH, VERSION, accept_key};
 use crate::protocol::deflate::Config;
 
-/// Maximum size of the response head and the preceding interim responses, in bytes.
+/// Maximum size of the head of the response and of each preceding interim response, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// Maximum number of fields in the response head.
@@ -263,7 +263,7 @@ impl ResponseDecoder {
     ///
     /// # Limits
     ///
-    /// 16 KiB, including interim responses, and 100 headers.
+    /// 16 KiB and 100 headers, also for each interim response, of which there are at most 20.
     pub fn push(&mut self, bytes: BytesMut) -> Result<Option<Handshake>, HandshakeError> {
         self.decoder.push(bytes.freeze());
         while let Some(event) = self.decoder.next(&limits()) {
