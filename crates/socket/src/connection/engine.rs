@@ -157,6 +157,19 @@ pub trait Engine: Copy {
     /// such as TLS, this is [`Connection::end`].
     fn end_without_linger(self);
 
+    /// Sets whether data that the peer sent before it closed or reset the connection is delivered before a write error fails
+    /// the connection, for protocols whose peer may respond before it has read everything.
+    ///
+    /// After the write error the connection accepts no more bytes. When its input is read, it emits `error`, or `end` if the
+    /// peer had ended before the connection was reset. Default: false.
+    fn set_read_before_write_error(self, enabled: bool);
+
+    /// Returns `true` if the socket has input: bytes, an end of stream or an error that were not read or not delivered. Also
+    /// returns `true` if the connection has ended, and on a stale handle.
+    ///
+    /// For pools of idle connections, which check a connection before they reuse it. Cost: a system call.
+    fn has_input(self) -> bool;
+
     /// Adds a layer between the socket and the listeners, above the existing layers.
     fn add_filter(self, filter: impl Filter);
 
@@ -230,6 +243,14 @@ impl Engine for Connection {
 
     fn end_without_linger(self) {
         transport::end_without_linger(self);
+    }
+
+    fn set_read_before_write_error(self, enabled: bool) {
+        transport::set_read_before_write_error(self, enabled);
+    }
+
+    fn has_input(self) -> bool {
+        transport::has_input(self)
     }
 
     fn all() -> Vec<Self> {

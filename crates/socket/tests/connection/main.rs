@@ -11,4 +11,5 @@ mod limits;
 mod order;
 mod pausing;
 mod start;
+mod write_errors;
 mod writing;

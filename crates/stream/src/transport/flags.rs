@@ -72,6 +72,10 @@ bitflags::bitflags! {
         const LINGERING = 1 << 32;
         /// The peer has sent all its data, so the stream closes without waiting for the peer's end of stream.
         const PEER_DONE = 1 << 33;
+        /// Input is delivered before a write error fails the stream.
+        const READS_BEFORE_ERROR = 1 << 34;
+        /// A write has failed, and the stream fails when its input is read.
+        const WRITE_FAILED = 1 << 35;
     }
 }
 

@@ -8,7 +8,8 @@ use super::flags::StreamFlags;
 use super::gathering::{self, GatherOutcome};
 use super::stream::{Visit, hold, with_entry};
 use super::{
-    StreamEntry, Transport, closing, deadlines, ending, files, filtering, output, sending, session,
+    StreamEntry, Transport, deadlines, ending, files, filtering, output, sending, session,
+    write_errors,
 };
 use crate::chunk::Chunk;
 use crate::error::Error;
@@ -187,7 +188,7 @@ fn flush_fast<T: Transport>(stream: &Visit<T>) -> bool {
     match sent {
         Some(SendOutcome::All) | None => true,
         Some(SendOutcome::Failed(errno)) => {
-            closing::fail(stream, Error::write(errno));
+            write_errors::fail(stream, Error::write(errno));
             true
         }
         Some(SendOutcome::Slow) => false,
@@ -304,7 +305,7 @@ fn send_slow<T: Transport>(entry: &mut StreamEntry<T>, id: Id) -> FlushOutcome {
 
 fn finish_flush<T: Transport>(stream: &Visit<T>, outcome: FlushOutcome) {
     if let Some(error) = outcome.error {
-        return closing::fail(stream, error);
+        return write_errors::fail(stream, error);
     }
     if outcome.drain {
         session::drain(stream);

@@ -31,6 +31,7 @@ mod settings;
 mod stream;
 mod table;
 mod visit;
+mod write_errors;
 
 use std::fmt::{Debug, Display};
 use std::io;
@@ -62,6 +63,7 @@ pub use settings::{
 pub use stream::Visit;
 pub use table::StreamTable;
 pub use visit::TransportDriver;
+pub use write_errors::{has_input, set_read_before_write_error};
 
 /// A `Copy` handle to a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy + Debug {

@@ -230,7 +230,10 @@ fn without_bytes<T: Transport>(
         NoBytes::End => {
             entry.flags.remove(StreamFlags::READ_READY);
             entry.flags.insert(StreamFlags::READ_ENDED);
-            ReadStep::End
+            match entry.error_at_end() {
+                Some(error) => ReadStep::Fail(Box::new(error)),
+                None => ReadStep::End,
+            }
         }
         NoBytes::Failed(error) => match failed(entry, &error) {
             Some(step) => step,
