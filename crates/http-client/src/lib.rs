@@ -6,9 +6,11 @@
 mod authorization;
 mod connect;
 mod error;
+mod event_source;
 mod transport;
 mod url;
 
 pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 pub use error::{Error, ErrorKind};
+pub use event_source::{EventLimits, EventParser, EventParserError, MessageEvent};
 pub use url::{Scheme, Url};

@@ -70,8 +70,11 @@ impl ServerEvent {
         self
     }
 
-    /// Appends the event in its wire format. On error, nothing is appended.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
+    /// Appends the event in its wire format, `text/event-stream`. [`EventStream`](crate::EventStream) does this when it sends an event.
+    ///
+    /// # Errors
+    /// [`EventError::InvalidField`] if the name or the id contains a line break or a NUL. Nothing is appended then.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
         for (field, text) in [("name", &self.name), ("id", &self.id)] {
             if text
                 .as_ref()
@@ -151,7 +154,7 @@ mod tests {
 
     fn sent(event: impl Into<ServerEvent>) -> String {
         let mut out = Vec::new();
-        event.into().write(&mut out).unwrap();
+        event.into().encode(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -186,9 +189,9 @@ mod tests {
     fn names_and_ids_cannot_add_fields() {
         for text in ["a\ndata: b", "a\r", "a\0"] {
             let mut out = Vec::new();
-            let named = ServerEvent::new("x").name(text).write(&mut out);
+            let named = ServerEvent::new("x").name(text).encode(&mut out);
             assert_eq!(named, Err(EventError::InvalidField { field: "name" }));
-            let numbered = ServerEvent::new("x").id(text).write(&mut out);
+            let numbered = ServerEvent::new("x").id(text).encode(&mut out);
             assert_eq!(numbered, Err(EventError::InvalidField { field: "id" }));
             assert!(out.is_empty());
         }

@@ -137,7 +137,7 @@ impl EventStream {
     /// cannot be sent, in which case `error` is emitted.
     pub fn send(self, event: impl Into<ServerEvent>) -> bool {
         let event = event.into();
-        self.push(|out| event.write(out))
+        self.push(|out| event.encode(out))
     }
 
     /// Sends a comment, which clients ignore. Returns `false` in the same cases as [`send`](Self::send).
@@ -162,7 +162,7 @@ impl EventStream {
         stream.entry(|entry| {
             if let Some(time) = reconnect_after.filter(|_| entry.accepts_events()) {
                 // A `retry` field cannot fail.
-                let _ = ServerEvent::reconnect_after(time).write(&mut entry.buffer);
+                let _ = ServerEvent::reconnect_after(time).encode(&mut entry.buffer);
             }
         });
         stream.end();
