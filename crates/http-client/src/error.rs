@@ -55,6 +55,8 @@ pub enum ErrorKind {
     Http2,
     /// The request was cancelled.
     Cancelled,
+    /// The response has another content type than the expected one.
+    ContentType,
     /// The response has a status of 400 or above ([`Error::response`]).
     Status,
     /// Another error, such as a full queue of waiting requests.
@@ -87,6 +89,7 @@ impl ErrorKind {
             ErrorKind::Decompression => "decompression",
             ErrorKind::Http2 => "http2",
             ErrorKind::Cancelled => "cancelled",
+            ErrorKind::ContentType => "content_type",
             ErrorKind::Status => "status",
             ErrorKind::Other => "other",
         }

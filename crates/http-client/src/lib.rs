@@ -12,5 +12,8 @@ mod url;
 
 pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 pub use error::{Error, ErrorKind};
-pub use event_source::{EventLimits, EventParser, EventParserError, MessageEvent};
+pub use event_source::{
+    EventLimits, EventParser, EventParserError, EventSource, EventSourceRetry, MessageEvent,
+    ReadyState,
+};
 pub use url::{Scheme, Url};
