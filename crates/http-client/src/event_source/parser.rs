@@ -256,11 +256,7 @@ impl EventParser {
         };
         match name {
             b"data" => self.add_data(value)?,
-            b"event" => {
-                if *self.event.as_bytes() != *value {
-                    self.event = text(value);
-                }
-            }
+            b"event" => self.event = text(value),
             b"id" if !value.contains(&0) => self.next_id = text(value),
             b"retry" => self.retry = milliseconds(value).or(self.retry),
             // A comment, whose name is empty, or an unknown field.
