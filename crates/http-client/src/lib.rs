@@ -4,12 +4,15 @@
 #![allow(dead_code)]
 
 mod authorization;
+mod body;
 mod connect;
 mod error;
 mod event_source;
+mod redirect;
 mod transport;
 mod url;
 
+pub use body::{MultipartForm, RequestBody};
 pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 pub use error::{Error, ErrorKind};
 pub use event_source::{
