@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::browser::Response;
+
 /// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -119,6 +121,13 @@ impl Failure {
             unprocessed: false,
         }
     }
+
+    pub(crate) fn closed_before_response() -> Failure {
+        Failure::new(
+            ErrorKind::ClosedBeforeResponse,
+            "the connection was closed before a response",
+        )
+    }
 }
 
 /// An error of a request.
@@ -137,6 +146,7 @@ pub(crate) struct ErrorParts {
     pub(crate) status: Option<StatusCode>,
     pub(crate) attempts: u32,
     pub(crate) is_reused: bool,
+    pub(crate) response: Option<Response>,
 }
 
 impl Error {
@@ -154,6 +164,7 @@ impl Error {
             status: None,
             attempts: 0,
             is_reused: false,
+            response: None,
         })
     }
 
@@ -175,6 +186,11 @@ impl Error {
     /// Returns the status of the response, if its head was complete.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
+    }
+
+    /// Returns the complete response of an error of kind [`ErrorKind::Status`].
+    pub fn response(&self) -> Option<&Response> {
+        self.0.response.as_ref()
     }
 
     /// Returns the number of attempts of the last hop: 0 if it was never sent, 2 after a retry.

@@ -5,18 +5,32 @@
 
 mod authorization;
 mod body;
+mod browser;
 mod connect;
+#[cfg(feature = "cookies")]
+#[path = "cookies_pending.rs"]
+mod cookies;
+#[path = "decoding_pending.rs"]
+mod decoding;
 mod error;
 mod event_source;
+mod pool;
 mod redirect;
+mod request;
 mod transport;
 mod url;
 
 pub use body::{MultipartForm, RequestBody};
+pub use browser::{
+    Browser, ClientRequest, RequestBuilder, Response, StreamingRequest, StreamingResponse,
+};
 pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieStore;
 pub use error::{Error, ErrorKind};
 pub use event_source::{
     EventLimits, EventParser, EventParserError, EventSource, EventSourceRetry, MessageEvent,
     ReadyState,
 };
+pub use pool::{PoolLimits, PoolStats};
 pub use url::{Scheme, Url};

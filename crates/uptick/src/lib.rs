@@ -83,6 +83,8 @@ pub use uptick_emitter as emitter;
 pub use uptick_event_loop as event_loop;
 #[cfg(feature = "http")]
 pub use uptick_http as http;
+#[cfg(feature = "http-client")]
+pub use uptick_http_client as http_client;
 #[cfg(feature = "process")]
 pub use uptick_process as process;
 #[cfg(feature = "http")]
@@ -127,6 +129,8 @@ pub mod prelude {
         EventStream, HttpError, HttpServer, IntoResponse, Json, Method, Next, Reply, Request,
         Responder, Response, ServerEvent, StatusCode,
     };
+    #[cfg(feature = "http-client")]
+    pub use uptick_http_client::Browser;
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
     #[cfg(feature = "redis")]

@@ -21,7 +21,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use uptick_socket::{Connection, ConnectorInterface};
+use uptick_socket::{Connection, ConnectorInterface, Resolver};
 
 use crate::error::{ErrorKind, Failure};
 use crate::url::Scheme;
@@ -93,6 +93,16 @@ impl fmt::Debug for ConnectOptions {
 pub(crate) struct Connectors {
     names: ResolveCache,
     secure: SecureConnectors,
+}
+
+impl Connectors {
+    /// Uses this resolver of host names instead of the system's.
+    pub(crate) fn with_resolver(resolver: Resolver) -> Connectors {
+        Connectors {
+            names: ResolveCache::new(resolver),
+            ..Connectors::default()
+        }
+    }
 }
 
 /// Connects to a destination. Dropping the future closes its sockets and cancels its timers.

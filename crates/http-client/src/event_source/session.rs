@@ -196,6 +196,7 @@ impl EventSession {
             status,
             attempts: 1,
             is_reused: false,
+            response: None,
         })
     }
 }

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use uptick_http::h1::Trailers;
 use uptick_http::h1::client::ResponseHead;
+use uptick_socket::Connection;
 
 use crate::error::{ErrorKind, Failure};
 
@@ -34,6 +35,11 @@ pub(crate) trait ExchangeTransport {
 
     /// Continues to read the response after [`Flow::Pause`].
     fn resume(&self);
+
+    /// Returns the connection after a response with status 101, paused, with the bytes received after the response.
+    fn take_upgraded(&self) -> Option<Connection> {
+        None
+    }
 
     /// Ends the exchange: closes an HTTP/1 connection, resets an HTTP/2 stream. [`Exchange::fail`] is not called.
     fn cancel(&self);
@@ -286,6 +292,11 @@ impl Exchange {
         {
             transport.cancel();
         }
+    }
+
+    /// Takes the connection after a response with status 101.
+    pub(crate) fn take_upgraded(&self) -> Option<Connection> {
+        self.transport()?.take_upgraded()
     }
 
     /// Takes the trailers of the response.

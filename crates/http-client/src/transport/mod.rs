@@ -3,6 +3,8 @@
 //! A session serves one connection. Its owner, the pool, is told when it can carry another request and when it has closed.
 
 mod exchange;
+mod stub;
+pub(crate) use stub::*;
 
 use std::time::Duration;
 

@@ -1,0 +1,77 @@
+//! The connections to one destination.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::member::Member;
+use crate::connect::{Destination, Http2Mode, Protocol};
+use crate::url::Scheme;
+
+/// A destination with its connections.
+pub(super) struct Host {
+    pub(super) destination: Destination,
+    pub(super) state: RefCell<HostState>,
+}
+
+#[derive(Default)]
+pub(super) struct HostState {
+    /// Number of connections, including those being opened.
+    pub(super) open: usize,
+    /// Number of connections being opened.
+    pub(super) connecting: usize,
+    /// Idle HTTP/1 connections; the most recently used one is the last.
+    pub(super) idle: Vec<Rc<Member>>,
+    /// HTTP/2 connections that accept requests.
+    pub(super) http2: Vec<Rc<Member>>,
+    /// The protocol of the last connection.
+    pub(super) protocol: Option<Protocol>,
+}
+
+impl Host {
+    pub(super) fn new(destination: Destination) -> Host {
+        Host {
+            destination,
+            state: RefCell::default(),
+        }
+    }
+
+    /// Returns `true` if another connection may be opened: HTTP/2 needs only one, and a server that may support it is asked first.
+    pub(super) fn may_connect(&self, per_host: usize) -> bool {
+        let state = self.state.borrow();
+        let shares = match (&self.destination.http2, state.protocol) {
+            (Http2Mode::Never, _) => false,
+            (_, Some(protocol)) => protocol == Protocol::Http2,
+            (Http2Mode::Only, None) => true,
+            (Http2Mode::Auto, None) => self.destination.scheme == Scheme::Https,
+        };
+        state.open < per_host && !(shares && state.connecting > 0)
+    }
+
+    /// Removes a connection from the lists of those that accept requests.
+    pub(super) fn remove(&self, member: &Rc<Member>) {
+        let mut state = self.state.borrow_mut();
+        let HostState { idle, http2, .. } = &mut *state;
+        for list in [idle, http2] {
+            if let Some(place) = list.iter().rposition(|other| Rc::ptr_eq(other, member)) {
+                list.remove(place);
+            }
+        }
+        if state.idle.is_empty() {
+            state.idle.shrink_to(4);
+        }
+    }
+
+    /// Returns the connection that has been idle longest.
+    pub(super) fn longest_idle(&self) -> Option<Rc<Member>> {
+        let state = self.state.borrow();
+        let unused = state.http2.iter().filter(|member| !member.is_busy());
+        let all = state.idle.first().into_iter().chain(unused);
+        all.min_by_key(|member| member.idle_since()).cloned()
+    }
+
+    pub(super) fn idle_count(&self) -> usize {
+        let state = self.state.borrow();
+        let unused = state.http2.iter().filter(|member| !member.is_busy());
+        state.idle.len() + unused.count()
+    }
+}

@@ -1,0 +1,338 @@
+//! The pool of connections: which connection a request uses, and which requests wait.
+//!
+//! Cost of a request on an idle connection: one look-up of the destination, and the check of the connection.
+
+mod host;
+mod lease;
+mod limits;
+mod member;
+mod waiting;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use uptick_socket::Resolver;
+
+use crate::connect::{self, ConnectOptions, Connectors, Destination};
+use crate::error::{ErrorKind, Failure};
+use host::Host;
+use lease::Place;
+use member::Member;
+use waiting::{Grant, Wait, Waiter};
+
+pub(crate) use lease::Lease;
+pub use limits::{PoolLimits, PoolStats};
+
+/// A pool of connections.
+pub(crate) struct Pool {
+    limits: PoolLimits,
+    connectors: Connectors,
+    hosts: RefCell<HashMap<Destination, Rc<Host>>>,
+    /// The waiting requests in order.
+    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    /// Number of connections, including those being opened.
+    open: Cell<usize>,
+    created: Cell<u64>,
+    reused: Cell<u64>,
+    position: Cell<u64>,
+    dispatching: Cell<Dispatching>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dispatching {
+    No,
+    Yes,
+    /// Something changed in the meantime.
+    Again,
+}
+
+impl Pool {
+    pub(crate) fn new(limits: PoolLimits) -> Pool {
+        Pool::with_connectors(limits, Connectors::default())
+    }
+
+    /// Creates a pool whose connections use a resolver of host names.
+    pub(crate) fn with_resolver(limits: PoolLimits, resolver: Resolver) -> Pool {
+        Pool::with_connectors(limits, Connectors::with_resolver(resolver))
+    }
+
+    pub(crate) fn limits(&self) -> PoolLimits {
+        self.limits
+    }
+
+    fn with_connectors(limits: PoolLimits, connectors: Connectors) -> Pool {
+        Pool {
+            limits,
+            connectors,
+            hosts: RefCell::default(),
+            waiting: RefCell::default(),
+            open: Cell::new(0),
+            created: Cell::new(0),
+            reused: Cell::new(0),
+            position: Cell::new(0),
+            dispatching: Cell::new(Dispatching::No),
+        }
+    }
+
+    /// Waits for a connection to a destination, and opens one if necessary. If `is_fresh` is set, only a new connection will do, and the request
+    /// does not wait behind others. `max_head` is the limit of a new HTTP/2 connection.
+    pub(crate) async fn acquire(
+        self: &Rc<Self>,
+        destination: Destination,
+        options: &ConnectOptions,
+        is_fresh: bool,
+        max_head: usize,
+    ) -> Result<Lease, Failure> {
+        let host = self.host(destination);
+        let grant = match self.try_grant(&host, is_fresh) {
+            Some(grant) => grant,
+            None => self.wait(&host, is_fresh)?.await,
+        };
+        match grant {
+            Grant::Connection(lease) => Ok(lease),
+            Grant::Place(place) => {
+                let connected =
+                    connect::connect(&self.connectors, &host.destination, options).await?;
+                Ok(place.fill(connected, max_head))
+            }
+        }
+    }
+
+    fn host(&self, destination: Destination) -> Rc<Host> {
+        let mut hosts = self.hosts.borrow_mut();
+        if let Some(host) = hosts.get(&destination) {
+            return Rc::clone(host);
+        }
+        let host = Rc::new(Host::new(destination.clone()));
+        hosts.insert(destination, Rc::clone(&host));
+        host
+    }
+
+    /// Returns a connection or a place for a new request, unless others wait for the same destination.
+    fn try_grant(self: &Rc<Self>, host: &Rc<Host>, is_fresh: bool) -> Option<Grant> {
+        let others_wait = !is_fresh
+            && self
+                .waiting
+                .borrow()
+                .iter()
+                .any(|other| Rc::ptr_eq(&other.host, host));
+        match others_wait {
+            true => None,
+            false => self.find(host, is_fresh),
+        }
+    }
+
+    fn wait(self: &Rc<Self>, host: &Rc<Host>, is_fresh: bool) -> Result<Wait, Failure> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= self.limits.waiting {
+            let reason = format!("{} requests wait for a connection already", waiting.len());
+            return Err(Failure::new(ErrorKind::Other, reason));
+        }
+        let waiter = Waiter::new(Rc::clone(host), is_fresh);
+        match is_fresh {
+            true => waiting.push_front(Rc::clone(&waiter)),
+            false => waiting.push_back(Rc::clone(&waiter)),
+        }
+        Ok(Wait::new(Rc::clone(self), waiter))
+    }
+
+    /// Finds a connection that accepts a request, or a place for a new one.
+    fn find(self: &Rc<Self>, host: &Rc<Host>, is_fresh: bool) -> Option<Grant> {
+        if !is_fresh && let Some(member) = self.find_connection(host) {
+            return Some(Grant::Connection(Lease::new(self, member)));
+        }
+        if !host.may_connect(self.limits.per_host) || !self.make_room() {
+            return None;
+        }
+        Some(Grant::Place(Place::new(self, host)))
+    }
+
+    fn find_connection(&self, host: &Rc<Host>) -> Option<Rc<Member>> {
+        loop {
+            let member = host.state.borrow_mut().idle.pop();
+            let Some(member) = member else { break };
+            if member.is_reusable() {
+                return Some(member);
+            }
+            member.close();
+        }
+        let http2 = host.state.borrow().http2.clone();
+        for member in http2 {
+            if !member.is_reusable() {
+                host.remove(&member);
+                if !member.is_busy() {
+                    member.close();
+                }
+            } else if member.reserve() {
+                return Some(member);
+            }
+        }
+        None
+    }
+
+    /// Closes the connection that has been idle longest if the pool is full. Returns `false` if none is idle.
+    fn make_room(&self) -> bool {
+        while self.open.get() >= self.limits.total {
+            let hosts = self.hosts.borrow();
+            let idle = hosts.values().filter_map(|host| host.longest_idle());
+            let Some(oldest) = idle.min_by_key(|member| member.idle_since()) else {
+                return false;
+            };
+            drop(hosts);
+            oldest.host.remove(&oldest);
+            let before = self.open.get();
+            oldest.close();
+            if self.open.get() >= before {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Handles a connection that can carry another request.
+    fn available(self: &Rc<Self>, member: &Rc<Member>, keep_alive: Option<Duration>) {
+        if member.is_http2() {
+            if !member.is_busy() && !member.set_idle(self, keep_alive) {
+                member.host.remove(member);
+                member.close();
+            }
+        } else if member.set_idle(self, keep_alive) {
+            member.host.state.borrow_mut().idle.push(Rc::clone(member));
+        } else {
+            member.close();
+        }
+        self.dispatch();
+    }
+
+    /// Handles the end of a connection, or of an attempt to open one.
+    fn connection_closed(self: &Rc<Self>, host: &Rc<Host>) {
+        self.open.set(self.open.get() - 1);
+        host.state.borrow_mut().open -= 1;
+        self.dispatch();
+        let is_unused = host.state.borrow().open == 0;
+        if is_unused && !self.waits_for(host) {
+            let mut hosts = self.hosts.borrow_mut();
+            if hosts
+                .get(&host.destination)
+                .is_some_and(|other| Rc::ptr_eq(other, host))
+            {
+                hosts.remove(&host.destination);
+            }
+        }
+    }
+
+    fn waits_for(&self, host: &Rc<Host>) -> bool {
+        let waiting = self.waiting.borrow();
+        waiting.iter().any(|other| Rc::ptr_eq(&other.host, host))
+    }
+
+    /// Serves the waiting requests that can be served now, in order.
+    fn dispatch(self: &Rc<Self>) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
+        if self.dispatching.get() != Dispatching::No {
+            return self.dispatching.set(Dispatching::Again);
+        }
+        loop {
+            self.dispatching.set(Dispatching::Yes);
+            self.dispatch_once();
+            if self.dispatching.get() == Dispatching::Yes {
+                break;
+            }
+        }
+        self.dispatching.set(Dispatching::No);
+    }
+
+    fn dispatch_once(self: &Rc<Self>) {
+        // Destinations that cannot serve a request now.
+        let mut exhausted: Vec<Rc<Host>> = Vec::new();
+        let mut place = 0;
+        loop {
+            let waiter = self.waiting.borrow().get(place).cloned();
+            let Some(waiter) = waiter else { return };
+            let is_exhausted = exhausted.iter().any(|host| Rc::ptr_eq(host, &waiter.host));
+            let grant = match is_exhausted {
+                true => None,
+                false => self.find(&waiter.host, waiter.is_fresh),
+            };
+            match grant {
+                Some(grant) => {
+                    self.leave(&waiter);
+                    waiter.grant(grant);
+                }
+                None => {
+                    if !is_exhausted {
+                        exhausted.push(Rc::clone(&waiter.host));
+                    }
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    /// Removes a request from the queue.
+    fn leave(&self, waiter: &Rc<Waiter>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(place) = waiting.iter().position(|other| Rc::ptr_eq(other, waiter)) {
+            waiting.remove(place);
+        }
+    }
+
+    fn next_position(&self) -> u64 {
+        self.position.set(self.position.get() + 1);
+        self.position.get()
+    }
+
+    fn count_created(&self) {
+        self.created.set(self.created.get() + 1);
+    }
+
+    fn count_reuse(&self) {
+        self.reused.set(self.reused.get() + 1);
+    }
+
+    /// Closes the idle connections, and returns their number.
+    pub(crate) fn close_idle(self: &Rc<Self>) -> usize {
+        let mut closed = 0;
+        loop {
+            let idle = self
+                .hosts
+                .borrow()
+                .values()
+                .find_map(|host| host.longest_idle());
+            let Some(member) = idle else { return closed };
+            member.host.remove(&member);
+            member.close();
+            closed += 1;
+        }
+    }
+
+    pub(crate) fn stats(&self) -> PoolStats {
+        let hosts = self.hosts.borrow();
+        let connecting: usize = hosts
+            .values()
+            .map(|host| host.state.borrow().connecting)
+            .sum();
+        PoolStats {
+            open: self.open.get() - connecting,
+            idle: hosts.values().map(|host| host.idle_count()).sum(),
+            waiting: self.waiting.borrow().len(),
+            created: self.created.get(),
+            reused: self.reused.get(),
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for host in std::mem::take(self.hosts.get_mut()).into_values() {
+            while let Some(member) = host.longest_idle() {
+                host.remove(&member);
+                member.close();
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One attempt of a request on a connection, and the sending of its body.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use uptick_event_loop::Sleep;
+use uptick_event_loop::driver::timeout;
+use uptick_http::h1::client::ResponseHead;
+use uptick_socket::Connection;
+
+use super::headers::Hop;
+use super::progress::Progress;
+use crate::body::{Pieces, RequestBody};
+use crate::browser::Browser;
+use crate::connect::ConnectOptions;
+use crate::error::{ErrorKind, Failure};
+use crate::transport::{Exchange, OutgoingBody, OutgoingRequest};
+
+/// An exchange in progress, which is cancelled on drop.
+pub(crate) struct Running {
+    pub(super) exchange: Rc<Exchange>,
+}
+
+impl Running {
+    pub(super) fn take_upgraded(&self) -> Option<Connection> {
+        self.exchange.take_upgraded()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.exchange.cancel();
+    }
+}
+
+/// Sends a request once, and waits for the head of the response.
+pub(super) async fn send(
+    browser: &Browser,
+    hop: &Hop,
+    body: &mut RequestBody,
+    limit: Option<u64>,
+    is_fresh: bool,
+    progress: &Progress,
+) -> Result<(ResponseHead, Running), Failure> {
+    let settings = &browser.settings;
+    let options = ConnectOptions {
+        connect_timeout: settings.connect_timeout,
+        tls_timeout: settings.tls_timeout,
+        resolve: settings.resolve.clone(),
+        connector: settings.connector.clone(),
+    };
+    let destination = hop.destination.clone();
+    let max_head = settings.exchange.max_head;
+    let acquiring = browser
+        .pool
+        .acquire(destination, &options, is_fresh, max_head);
+    let lease = acquiring.await?;
+    let waits = hop.expect_continue.is_some();
+    let (kind, mut pieces) = match body.outgoing() {
+        OutgoingBody::Bytes(bytes) if waits => {
+            (OutgoingBody::Sized(bytes.len() as u64), body.open())
+        }
+        kind @ (OutgoingBody::Empty | OutgoingBody::Bytes(_)) => (kind, None),
+        kind => (kind, body.open()),
+    };
+    if matches!(kind, OutgoingBody::Sized(_) | OutgoingBody::Stream) && pieces.is_none() {
+        return Err(Failure::new(
+            ErrorKind::InvalidRequest,
+            "the body is a stream that was sent already",
+        ));
+    }
+    let fields = hop.fields(lease.is_http2());
+    let request = OutgoingRequest {
+        method: &hop.method,
+        scheme: hop.url.scheme().as_str(),
+        target: hop.target(lease.is_http2()),
+        host: hop.host(),
+        fields: &fields,
+        body: kind,
+        close: false,
+        upgrade: hop.upgrade,
+        settings: crate::transport::ExchangeSettings {
+            max_body: if hop.decompresses { None } else { limit },
+            ..settings.exchange
+        },
+    };
+    let (exchange, is_reused) = lease.begin(request)?;
+    progress.begin_attempt(is_reused);
+    let running = Running { exchange };
+    let mut sender = pieces.take().map(|pieces| BodySender {
+        wait: hop.expect_continue.map(|limit| Box::pin(timeout(limit))),
+        pieces,
+        body,
+    });
+    let head = poll_fn(|context| {
+        if let Some(sending) = &mut sender
+            && let Poll::Ready(result) = sending.poll(&running.exchange, context)
+        {
+            sender = None;
+            result?;
+        }
+        running.exchange.poll_head(context)
+    })
+    .await?;
+    Ok((head, running))
+}
+
+/// The sending of a body whose pieces follow the head.
+struct BodySender<'a> {
+    /// The time to wait for an interim response with status 100.
+    wait: Option<Pin<Box<Sleep>>>,
+    pieces: Pieces,
+    /// The source of the trailers.
+    body: &'a RequestBody,
+}
+
+impl BodySender<'_> {
+    /// Sends the body as far as the connection accepts it. A final response ends the sending.
+    fn poll(
+        &mut self,
+        exchange: &Exchange,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        if let Some(wait) = &mut self.wait {
+            if exchange.poll_continue(context).is_pending() {
+                ready!(wait.as_mut().poll(context));
+            }
+            self.wait = None;
+        }
+        while !exchange.is_answered() {
+            ready!(exchange.poll_writable(context));
+            match ready!(self.pieces.as_mut().poll_next(context)) {
+                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(Ok(piece)) => exchange.write(piece),
+                Some(Err(error)) => {
+                    let reason = format!("the body of the request failed: {error}");
+                    return Poll::Ready(Err(Failure::new(ErrorKind::InvalidRequest, reason)));
+                }
+                None => {
+                    exchange.end(self.body.trailers().as_ref());
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,190 @@
+//! The body of a response.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use uptick_http::h1::Trailers;
+use uptick_socket::Connection;
+
+use super::attempt::Running;
+use super::deadline::Deadline;
+use super::progress::Progress;
+use crate::decoding::BodyDecoder;
+use crate::error::{Error, ErrorKind, Failure};
+
+/// The body of a response, which is decompressed as it is read. Dropping it before its end cancels the exchange.
+pub(crate) struct ResponseBody {
+    running: Running,
+    decoder: Option<BodyDecoder>,
+    /// Decompressed bytes that were not read yet.
+    decoded: BytesMut,
+    /// Maximum size of the body, in bytes.
+    limit: u64,
+    /// Number of bytes read.
+    length: u64,
+    deadline: Deadline,
+    progress: Progress,
+    trailers: Option<Trailers>,
+    /// The end of the body.
+    outcome: Option<Result<(), Error>>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(
+        running: Running,
+        decoder: Option<BodyDecoder>,
+        limit: Option<u64>,
+        deadline: Deadline,
+        progress: Progress,
+    ) -> ResponseBody {
+        ResponseBody {
+            running,
+            decoder,
+            decoded: BytesMut::new(),
+            limit: limit.unwrap_or(u64::MAX),
+            length: 0,
+            deadline,
+            progress,
+            trailers: None,
+            outcome: None,
+        }
+    }
+
+    pub(super) fn set_limit(&mut self, limit: Option<u64>) {
+        self.limit = limit.unwrap_or(u64::MAX);
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    pub(crate) fn trailers(&self) -> Option<&Trailers> {
+        self.trailers.as_ref()
+    }
+
+    pub(crate) fn take_trailers(&mut self) -> Option<Trailers> {
+        self.trailers.take()
+    }
+
+    /// Takes the connection after a response with status 101.
+    pub(crate) fn take_upgraded(&mut self) -> Option<Connection> {
+        self.running.take_upgraded()
+    }
+
+    fn finish(&mut self, result: Result<(), Failure>) -> Result<(), Error> {
+        self.deadline.cancel();
+        let result = result.map_err(|failure| self.progress.error(failure));
+        match &result {
+            Ok(()) => self.trailers = self.running.exchange.take_trailers(),
+            Err(_) => self.running.exchange.cancel(),
+        }
+        self.outcome = Some(result.clone());
+        result
+    }
+
+    /// Waits for the next piece of the body; `None` at its end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        match &self.outcome {
+            Some(Ok(())) => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.clone()))),
+            None => {}
+        }
+        match self.poll_piece(context) {
+            Poll::Ready(Ok(Some(piece))) => Poll::Ready(Some(Ok(piece))),
+            Poll::Ready(Ok(None)) => Poll::Ready(self.finish(Ok(())).err().map(Err)),
+            Poll::Ready(Err(failure)) => Poll::Ready(self.finish(Err(failure)).err().map(Err)),
+            Poll::Pending => {
+                ready!(self.deadline.poll(context));
+                let failure = self.deadline.failure();
+                Poll::Ready(self.finish(Err(failure)).err().map(Err))
+            }
+        }
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        loop {
+            let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
+            let Some(decoder) = &mut self.decoder else {
+                let Some(piece) = piece else {
+                    return Poll::Ready(Ok(None));
+                };
+                self.length += piece.len() as u64;
+                if self.length > self.limit {
+                    return Poll::Ready(Err(self.too_large()));
+                }
+                return Poll::Ready(Ok(Some(piece)));
+            };
+            let left = self.limit - self.length;
+            let is_end = piece.is_none();
+            match piece {
+                Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
+                None => decoder.finish(&mut self.decoded, left)?,
+            }
+            if is_end {
+                self.decoder = None;
+            }
+            if !self.decoded.is_empty() {
+                self.length += self.decoded.len() as u64;
+                return Poll::Ready(Ok(Some(self.decoded.split().freeze())));
+            }
+            if is_end {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    fn too_large(&self) -> Failure {
+        let reason = format!("the body exceeds the limit of {} bytes", self.limit);
+        Failure::new(ErrorKind::TooLarge, reason)
+    }
+
+    /// Waits for the whole rest of the body.
+    pub(crate) fn poll_collected(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Error>> {
+        if let Some(Err(error)) = &self.outcome {
+            return Poll::Ready(Err(error.clone()));
+        }
+        let result = match self.decoder.is_some() {
+            true => self.poll_decoded(context),
+            false => self.running.exchange.poll_collected(context),
+        };
+        match result {
+            Poll::Ready(Ok(body)) if body.len() as u64 > self.limit => {
+                let failure = self.too_large();
+                Poll::Ready(self.finish(Err(failure)).map(|()| body))
+            }
+            Poll::Ready(Ok(body)) => Poll::Ready(self.finish(Ok(())).map(|()| body)),
+            Poll::Ready(Err(failure)) => {
+                Poll::Ready(self.finish(Err(failure)).map(|()| Bytes::new()))
+            }
+            Poll::Pending => {
+                ready!(self.deadline.poll(context));
+                let failure = self.deadline.failure();
+                Poll::Ready(self.finish(Err(failure)).map(|()| Bytes::new()))
+            }
+        }
+    }
+
+    fn poll_decoded(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Failure>> {
+        loop {
+            let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
+            let left = self.limit;
+            let Some(decoder) = &mut self.decoder else {
+                return Poll::Ready(Ok(self.decoded.split().freeze()));
+            };
+            match piece {
+                Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
+                None => {
+                    decoder.finish(&mut self.decoded, left)?;
+                    self.decoder = None;
+                    return Poll::Ready(Ok(self.decoded.split().freeze()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The request of one hop.
+
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
+    PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+};
+use http::{HeaderName, HeaderValue, Method};
+
+use super::Plan;
+use crate::browser::Settings;
+use crate::connect::{Destination, Http2Mode};
+use crate::decoding::ACCEPT_ENCODING as CODINGS;
+use crate::error::{ErrorKind, Failure};
+use crate::url::Url;
+
+/// A request to one URL.
+pub(super) struct Hop {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) destination: Destination,
+    /// The headers, in order, without `Host`.
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// An own `Host`.
+    host: Option<String>,
+    pub(super) expect_continue: Option<Duration>,
+    pub(super) upgrade: bool,
+    pub(super) decompresses: bool,
+}
+
+impl Hop {
+    /// Creates the request to the current URL of a plan.
+    pub(super) fn new(settings: &Settings, plan: &Plan) -> Result<Hop, Failure> {
+        let mut destination = settings.destination(&plan.url)?;
+        if plan.upgrade && destination.http2 == Http2Mode::Auto {
+            destination.http2 = Http2Mode::Never;
+        }
+        let mut headers = plan.headers.clone();
+        let host = headers.iter().find(|(name, _)| name == HOST);
+        let host = host
+            .and_then(|(_, value)| value.to_str().ok())
+            .map(str::to_owned);
+        headers.retain(|(name, _)| name != HOST && name != CONTENT_LENGTH);
+        #[cfg(feature = "cookies")]
+        if let Some(store) = &settings.cookies {
+            add_cookies(&mut headers, store, &plan.url);
+        }
+        let expect_continue = plan.expect_continue.filter(|_| !plan.body.is_none());
+        if expect_continue.is_some() && !has(&headers, &EXPECT) {
+            headers.push((EXPECT, HeaderValue::from_static("100-continue")));
+        }
+        if let Some(proxy) = destination.forward_proxy()
+            && !has(&headers, &PROXY_AUTHORIZATION)
+            && let Some(value) = proxy.authorization()
+        {
+            headers.push((PROXY_AUTHORIZATION, value));
+        }
+        Ok(Hop {
+            method: plan.method.clone(),
+            url: plan.url.clone(),
+            destination,
+            headers,
+            host,
+            expect_continue,
+            upgrade: plan.upgrade,
+            decompresses: settings.decompresses,
+        })
+    }
+
+    /// Returns the target: the complete URL for a proxy.
+    pub(super) fn target(&self, is_http2: bool) -> &str {
+        if self.method == Method::OPTIONS && self.url.path_and_query() == "*" {
+            return "*";
+        }
+        match self.destination.forward_proxy().is_some() && !is_http2 {
+            true => self.url.without_fragment(),
+            false => self.url.path_and_query(),
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        match &self.host {
+            Some(host) => host,
+            None => self.url.authority(),
+        }
+    }
+
+    /// Returns the headers as they are sent.
+    pub(super) fn fields(&self, is_http2: bool) -> Vec<(HeaderName, HeaderValue)> {
+        let sends = |name: &HeaderName| !is_http2 || name != CONNECTION;
+        let fields = self.headers.iter().filter(|(name, _)| sends(name));
+        fields.cloned().collect()
+    }
+}
+
+/// Adds the headers of the browser and of the body to the headers of a request, which replace them.
+pub(super) fn complete(settings: &Settings, plan: &mut Plan) -> Result<(), Failure> {
+    check_framing(plan)?;
+    let own = std::mem::take(&mut plan.headers);
+    let mut headers = Vec::with_capacity(own.len() + settings.headers.len() + 4);
+    for (name, value) in &settings.headers {
+        if !has(&own, name) {
+            headers.push((name.clone(), value.clone()));
+        }
+    }
+    if settings.decompresses && !CODINGS.is_empty() && !has(&own, &ACCEPT_ENCODING) {
+        headers.push((ACCEPT_ENCODING, HeaderValue::from_static(CODINGS)));
+    }
+    if let Some(value) = plan.body.content_type()
+        && !has(&own, &CONTENT_TYPE)
+    {
+        headers.retain(|(name, _)| name != CONTENT_TYPE);
+        headers.push((CONTENT_TYPE, value.clone()));
+    }
+    headers.extend(own);
+    if !has(&headers, &AUTHORIZATION)
+        && let Some(value) = plan.url.basic_authorization()
+    {
+        headers.push((AUTHORIZATION, value));
+    }
+    plan.headers = headers;
+    Ok(())
+}
+
+fn has(headers: &[(HeaderName, HeaderValue)], name: &HeaderName) -> bool {
+    headers.iter().any(|(other, _)| other == name)
+}
+
+/// Checks that own headers do not contradict the framing of the body.
+fn check_framing(plan: &Plan) -> Result<(), Failure> {
+    let invalid = |reason| Err(Failure::new(ErrorKind::InvalidRequest, reason));
+    for (name, value) in &plan.headers {
+        if name == TRANSFER_ENCODING {
+            return invalid("Transfer-Encoding is set by the client");
+        }
+        if name == CONTENT_LENGTH {
+            let announced = value.to_str().ok().and_then(parse_length);
+            match plan.body.length() {
+                Some(length) if announced == Some(length) => {}
+                // The length of a streamed body.
+                None if announced.is_some() => {}
+                _ => return invalid("Content-Length contradicts the body"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Parses a length of digits only.
+pub(super) fn parse_length(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
+/// Joins an own `Cookie` header with the cookies of the store.
+#[cfg(feature = "cookies")]
+fn add_cookies(
+    headers: &mut Vec<(HeaderName, HeaderValue)>,
+    store: &crate::cookies::CookieStore,
+    url: &Url,
+) {
+    use http::header::COOKIE;
+    let Some(stored) = store.header(url) else {
+        return;
+    };
+    let Some((_, own)) = headers.iter_mut().find(|(name, _)| name == COOKIE) else {
+        headers.push((COOKIE, stored));
+        return;
+    };
+    let joined = [own.as_bytes(), b"; ", stored.as_bytes()].concat();
+    if let Ok(value) = HeaderValue::from_bytes(&joined) {
+        *own = value;
+    }
+}

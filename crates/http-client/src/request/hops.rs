@@ -1,0 +1,170 @@
+//! Retries and redirects.
+
+use std::future::poll_fn;
+
+use http::Method;
+use http::header::CONTENT_LENGTH;
+use uptick_http::h1::client::{BodyLength, ResponseHead};
+
+use super::Plan;
+use super::attempt::{Running, send};
+use super::headers::{Hop, complete, parse_length};
+use super::progress::Progress;
+use crate::body::RequestBody;
+use crate::browser::Browser;
+use crate::decoding::BodyDecoder;
+use crate::error::{ErrorKind, Failure};
+use crate::redirect;
+use crate::url::Url;
+
+/// The final response, whose body follows.
+pub(super) struct Answer {
+    pub(super) head: ResponseHead,
+    pub(super) running: Running,
+    pub(super) decoder: Option<BodyDecoder>,
+    pub(super) informational: Vec<u16>,
+    pub(super) redirects: u32,
+    pub(super) url: Url,
+}
+
+/// Maximum size of the body of a redirect that is read so that its connection can be used again, in bytes.
+const REDIRECT_BODY: usize = 64 * 1024;
+
+/// Sends a request, and follows redirects.
+pub(super) async fn follow(
+    browser: &Browser,
+    mut plan: Plan,
+    limit: Option<u64>,
+    progress: &Progress,
+) -> Result<Answer, Failure> {
+    let settings = &browser.settings;
+    complete(settings, &mut plan)?;
+    set_length(&mut plan);
+    let mut redirects = 0;
+    loop {
+        let hop = Hop::new(settings, &plan)?;
+        let (head, running) = try_twice(browser, &hop, &mut plan.body, limit, progress).await?;
+        #[cfg(feature = "cookies")]
+        if let Some(store) = &settings.cookies {
+            store.store(&plan.url, set_cookies(&head));
+        }
+        if let Some(max) = settings.max_redirects
+            && let Some(next) = redirect::next_hop(
+                head.status(),
+                head.field("location"),
+                &plan.url,
+                &plan.method,
+                plan.body.is_repeatable(),
+                &mut plan.headers,
+            )?
+        {
+            if redirects == max {
+                progress.set_status(head.status());
+                let reason = format!("the server redirected more than {max} times");
+                return Err(Failure::new(ErrorKind::TooManyRedirects, reason));
+            }
+            discard(running).await;
+            plan.url = next.url;
+            plan.method = next.method;
+            if !next.keeps_body {
+                plan.body = RequestBody::default();
+                plan.expect_continue = None;
+            }
+            redirects += 1;
+            progress.begin_hop(&plan.method, &plan.url);
+            continue;
+        }
+        let decoder = match settings.decompresses && has_body(&head, &plan.method) {
+            true => BodyDecoder::of(named(&head, "content-encoding"))?,
+            false => None,
+        };
+        let informational = running.exchange.informational();
+        return Ok(Answer {
+            head,
+            running,
+            decoder,
+            informational,
+            redirects,
+            url: plan.url,
+        });
+    }
+}
+
+/// Uses an own `Content-Length` as the length of a streamed body.
+fn set_length(plan: &mut Plan) {
+    if plan.body.length().is_some() {
+        return;
+    }
+    let announced = plan.headers.iter().find(|(name, _)| name == CONTENT_LENGTH);
+    let length = announced.and_then(|(_, value)| parse_length(value.to_str().ok()?));
+    if let Some(length) = length {
+        plan.body = std::mem::take(&mut plan.body).with_length(length);
+    }
+}
+
+/// Sends a request, and sends it once more on a new connection if that is safe.
+async fn try_twice(
+    browser: &Browser,
+    hop: &Hop,
+    body: &mut RequestBody,
+    limit: Option<u64>,
+    progress: &Progress,
+) -> Result<(ResponseHead, Running), Failure> {
+    let mut is_fresh = false;
+    loop {
+        let failure = match send(browser, hop, body, limit, is_fresh, progress).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let is_first = progress.attempts() <= 1;
+        let retries = match failure.kind {
+            _ if failure.unprocessed => body.is_repeatable(),
+            ErrorKind::ClosedBeforeResponse => {
+                browser.settings.retries
+                    && progress.is_reused()
+                    && is_idempotent(&hop.method)
+                    && body.is_repeatable()
+            }
+            _ => false,
+        };
+        if !is_first || !retries {
+            return Err(failure);
+        }
+        is_fresh = true;
+    }
+}
+
+/// Returns `true` for the methods that may be sent twice (RFC 9110, section 9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+fn has_body(head: &ResponseHead, method: &Method) -> bool {
+    *method != Method::HEAD && !matches!(head.body(), BodyLength::None | BodyLength::Bytes(0))
+}
+
+/// Reads the body of a redirect, so that its connection can be used again; cancels the exchange if it is long or fails.
+async fn discard(running: Running) {
+    let mut length = 0;
+    while let Some(Ok(piece)) = poll_fn(|context| running.exchange.poll_body(context)).await {
+        length += piece.len();
+        if length > REDIRECT_BODY {
+            return;
+        }
+    }
+}
+
+/// Returns the values of the `Set-Cookie` headers.
+#[cfg(feature = "cookies")]
+fn set_cookies(head: &ResponseHead) -> impl Iterator<Item = &[u8]> {
+    named(head, "set-cookie")
+}
+
+/// Returns the values of all headers with a name in lower case.
+fn named<'a>(head: &'a ResponseHead, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    let fields = head.fields();
+    fields.filter_map(move |(other, value)| other.eq_ignore_ascii_case(name).then_some(value))
+}
