@@ -13,8 +13,8 @@ use uptick_socket::{
 use super::connection_guard::ConnectionGuard;
 use super::destination::authority;
 use super::resolve::ResolveCache;
-use super::{ConnectOptions, Destination, failure};
-use crate::error::{ErrorKind, Failure};
+use super::{ConnectOptions, Destination, failure, tunnel};
+use crate::error::Failure;
 
 /// Connects to a destination, below TLS.
 pub(super) async fn dial(
@@ -36,7 +36,7 @@ pub(super) async fn dial(
     if destination.forward_proxy().is_some() {
         return Ok(conn);
     }
-    Err(Failure::new(ErrorKind::Proxy, "tunnels are not supported"))
+    tunnel::open(conn, proxy, destination).await
 }
 
 /// The parts that every dial needs.
@@ -63,7 +63,9 @@ impl Dialer<'_> {
             return guarded(TcpConnector::new().connect_target(target)).await;
         };
         if let Some(addresses) = self.options.resolve.get(name) {
-            return guarded(race(addresses).connect_target(target)).await;
+            // The order of these addresses is the user's.
+            let connector = race(addresses).alternate_families(false);
+            return guarded(connector.connect_target(target)).await;
         }
         let addresses = self.names.lookup(name).await?;
         let result = guarded(race(addresses).connect_target(target.clone())).await;

@@ -14,8 +14,11 @@ mod secure;
 #[cfg(not(feature = "tls"))]
 #[path = "without_tls.rs"]
 mod secure;
+#[cfg(test)]
+mod tests;
 mod timeout;
 mod tls_options;
+mod tunnel;
 
 use std::fmt;
 use std::rc::Rc;

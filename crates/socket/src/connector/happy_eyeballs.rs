@@ -22,7 +22,8 @@ use crate::error::Error;
 /// A connector that resolves host names and starts attempts to their addresses at short intervals, so that an address
 /// that does not respond causes little delay.
 ///
-/// IPv6 and IPv4 addresses alternate, starting with the family of the resolver's first address. The next attempt starts
+/// IPv6 and IPv4 addresses alternate, starting with the family of the resolver's first address
+/// ([`alternate_families`](HappyEyeballsConnector::alternate_families)). The next attempt starts
 /// 250 ms after the previous one, or as soon as one fails; the first connection wins, and the other attempts are
 /// cancelled (RFC 8305, sections 4 and 5). Both families are looked up at once and awaited together, so there is no resolution
 /// delay (RFC 8305, section 3). Targets without a host name are passed to the inner connector unchanged.
@@ -55,6 +56,7 @@ pub struct HappyEyeballsConnector {
     inner: Rc<dyn ConnectorInterface>,
     resolver: Resolver,
     delay: Duration,
+    alternates: bool,
 }
 
 /// The recommended default and the minimum (RFC 8305, section 8).
@@ -68,6 +70,7 @@ impl HappyEyeballsConnector {
             inner: Rc::new(inner),
             resolver: Resolver::system(),
             delay: DEFAULT_DELAY,
+            alternates: true,
         }
     }
 
@@ -85,6 +88,13 @@ impl HappyEyeballsConnector {
         self
     }
 
+    /// Sets whether IPv6 and IPv4 addresses alternate; otherwise the order is that of the resolver. Default: true.
+    #[must_use]
+    pub fn alternate_families(mut self, alternate: bool) -> Self {
+        self.alternates = alternate;
+        self
+    }
+
     async fn dial(self, target: ConnectTarget) -> Result<Connection, Error> {
         match addresses(&self.resolver, &target).await? {
             Some(addresses) => {
@@ -92,7 +102,10 @@ impl HappyEyeballsConnector {
                     target,
                     inner: self.inner,
                     delay: self.delay,
-                    waiting: interleave_families(addresses),
+                    waiting: match self.alternates {
+                        true => interleave_families(addresses),
+                        false => addresses.into(),
+                    },
                     running: Vec::new(),
                     next: None,
                     failures: AttemptErrors::default(),

@@ -81,6 +81,41 @@ fn the_trusted_certificates_may_be_a_text() {
 }
 
 #[test]
+fn certificates_may_be_trusted_in_addition_to_others() {
+    let (cert, key) = certificate(|_| ());
+    let config = TlsContext::new().local_cert_pem(&*cert).local_pk_pem(key);
+    let server = tls_server(config.load().unwrap());
+    echo(server);
+    let (other, _) = certificate(|_| ());
+    let directory = Directory::new();
+    let file = directory.write("ca.pem", &cert);
+    for connector in [
+        SecureConnector::new(to(server)).add_cafile(&file),
+        SecureConnector::new(to(server))
+            .add_cafile_pem(&*other)
+            .add_cafile_pem(&*cert),
+        SecureConnector::new(to(server))
+            .cafile_pem(&*other)
+            .add_cafile(&file),
+        // The order of the calls does not matter.
+        SecureConnector::new(to(server))
+            .add_cafile_pem(&*other)
+            .cafile(&file),
+    ] {
+        exchange(outcome(connector.connect("tls://localhost:443")).unwrap());
+    }
+    let connector = SecureConnector::new(to(server)).add_cafile_pem(other);
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    assert!(
+        error.to_string().contains("self-signed and not trusted"),
+        "{error}"
+    );
+    let connector = SecureConnector::new(to(server)).add_cafile(directory.path("missing.pem"));
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    assert!(error.to_string().contains("missing.pem"), "{error}");
+}
+
+#[test]
 fn both_sides_report_the_negotiated_parameters() {
     let identity = Identity::new();
     let config = identity.context().alpn_protocols(["h2", "http/1.1"]);

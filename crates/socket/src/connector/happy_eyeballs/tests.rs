@@ -214,6 +214,15 @@ fn the_delay_can_be_set_down_to_10_ms() {
 }
 
 #[test]
+fn the_order_of_the_resolver_can_be_kept() {
+    let outcomes = [(V6, Refused(0)), (V6_B, Refused(0)), (V4, Connected(0))];
+    let mut fixture = Fixture::with(&outcomes, |connector| connector.alternate_families(false));
+    fixture.outcome().unwrap().close();
+    let starts = fixture.record().replace("0 refused v6, ", "");
+    assert_eq!(starts, "0 start v6, 0 start v6, 0 start v4, 0 connected v4");
+}
+
+#[test]
 fn the_error_names_each_attempt_when_all_fail() {
     let mut fixture = Fixture::new(&[(V6, Refused(400)), (V4, Refused(0))]);
     let error = fixture.outcome().unwrap_err();
