@@ -17,6 +17,7 @@ mod event_source;
 mod pool;
 mod redirect;
 mod request;
+mod timeout;
 mod transport;
 mod url;
 

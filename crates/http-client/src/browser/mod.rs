@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
+use uptick_http::HttpServer;
 use uptick_socket::{ConnectorInterface, Resolver};
 
 use crate::connect::{Http2Mode, ProxyMode, TlsOptions};
@@ -95,6 +96,28 @@ impl Browser {
             settings: Rc::default(),
             pool: Rc::new(Pool::new(PoolLimits::default())),
         }
+    }
+
+    /// Creates a browser whose requests are served by an [`HttpServer`] of the same thread, in memory: without a port, sockets or name lookups, whatever
+    /// the host of the URL is. It is for tests; see [`uptick_http::test`] for the differences to connections. Timeouts follow a manual clock.
+    ///
+    /// # Examples
+    /// ```
+    /// use uptick_http::{HttpServer, Request};
+    /// use uptick_http_client::{Browser, Error};
+    ///
+    /// let http = HttpServer::new();
+    /// http.get("/users/{id}", |req: Request| format!("User {}", req.param("id").unwrap_or("?")));
+    ///
+    /// let browser = Browser::for_server(&http);
+    /// let response = uptick_event_loop::block_on(async move {
+    ///     browser.get("http://example.com/users/7").await
+    /// })??;
+    /// assert_eq!(response.text(), "User 7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn for_server(server: &HttpServer) -> Browser {
+        Browser::new().with(|settings| settings.server = Some(server.test()))
     }
 
     /// Creates a GET request.

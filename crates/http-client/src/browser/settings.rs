@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderName, HeaderValue};
+use uptick_http::test::TestClient;
 use uptick_socket::ConnectorInterface;
 
 use crate::connect::{Destination, Http2Mode, ProxyMode, Resolve, TlsOptions};
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) unix: Option<PathBuf>,
     pub(crate) resolve: Resolve,
     pub(crate) connector: Option<Rc<dyn ConnectorInterface>>,
+    /// A server in the same thread that receives all requests.
+    pub(crate) server: Option<TestClient>,
     #[cfg(feature = "cookies")]
     pub(crate) cookies: Option<CookieStore>,
 }
@@ -77,6 +80,7 @@ impl Default for Settings {
             unix: None,
             resolve: Resolve::default(),
             connector: None,
+            server: None,
             #[cfg(feature = "cookies")]
             cookies: None,
         }

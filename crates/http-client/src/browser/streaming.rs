@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderMap, StatusCode};
+use uptick_http::Channel;
 use uptick_http::h1::{Fields, Trailers, Version};
-use uptick_socket::Connection;
 use uptick_stream::ThroughStream;
 
 use super::response::{HeadParts, Response, head_methods};
@@ -83,9 +83,9 @@ impl StreamingResponse {
         uptick_stream::from_stream(self)
     }
 
-    /// Returns the connection after a response with status 101 to a request with [`upgrade`](super::RequestBuilder::upgrade). It is paused, and keeps the
+    /// Returns the channel after a response with status 101 to a request with [`upgrade`](super::RequestBuilder::upgrade). It is paused, and keeps the
     /// bytes received after the response. Returns `None` for other responses, and if the connection has closed.
-    pub fn into_upgraded(mut self) -> Option<Connection> {
+    pub fn into_upgraded(mut self) -> Option<Channel> {
         self.body.take_upgraded()
     }
 }

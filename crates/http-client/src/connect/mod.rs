@@ -16,7 +16,6 @@ mod secure;
 mod secure;
 #[cfg(test)]
 mod tests;
-mod timeout;
 mod tls_options;
 mod tunnel;
 
@@ -27,6 +26,7 @@ use std::time::Duration;
 use uptick_socket::{Connection, ConnectorInterface, Resolver};
 
 use crate::error::{ErrorKind, Failure};
+use crate::timeout::within;
 use crate::url::Scheme;
 
 pub(crate) use destination::Destination;
@@ -38,7 +38,6 @@ pub use tls_options::TlsOptions;
 
 use resolve::ResolveCache;
 use secure::SecureConnectors;
-use timeout::within;
 
 /// The version of HTTP on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

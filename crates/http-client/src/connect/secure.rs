@@ -10,9 +10,9 @@ use uptick_socket::{
 use uptick_tls::SecureConnector;
 
 use super::connection_guard::ConnectionGuard;
-use super::timeout::within;
 use super::{Connected, Destination, Http2Mode, Protocol, TlsOptions, dial, failure};
 use crate::error::{ErrorKind, Failure};
+use crate::timeout::within;
 
 /// Maximum number of TLS configurations that are kept.
 const MAX_CONFIGURATIONS: usize = 32;

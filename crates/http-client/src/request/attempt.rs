@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use uptick_event_loop::Sleep;
 use uptick_event_loop::driver::timeout;
+use uptick_http::Channel;
 use uptick_http::h1::client::ResponseHead;
-use uptick_socket::Connection;
 
 use super::headers::Hop;
 use super::progress::Progress;
@@ -16,7 +16,8 @@ use crate::body::{Pieces, RequestBody};
 use crate::browser::Browser;
 use crate::connect::ConnectOptions;
 use crate::error::{ErrorKind, Failure};
-use crate::transport::{Exchange, OutgoingBody, OutgoingRequest};
+use crate::pool::Lease;
+use crate::transport::{Exchange, OutgoingBody, OutgoingRequest, begin_in_memory};
 
 /// An exchange in progress, which is cancelled on drop.
 pub(crate) struct Running {
@@ -24,7 +25,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(super) fn take_upgraded(&self) -> Option<Connection> {
+    pub(super) fn take_upgraded(&self) -> Option<Channel> {
         self.exchange.take_upgraded()
     }
 }
@@ -51,12 +52,18 @@ pub(super) async fn send(
         resolve: settings.resolve.clone(),
         connector: settings.connector.clone(),
     };
-    let destination = hop.destination.clone();
-    let max_head = settings.exchange.max_head;
-    let acquiring = browser
-        .pool
-        .acquire(destination, &options, is_fresh, max_head);
-    let lease = acquiring.await?;
+    let lease = match &settings.server {
+        Some(_) => None,
+        None => {
+            let destination = hop.destination.clone();
+            let max_head = settings.exchange.max_head;
+            let acquiring = browser
+                .pool
+                .acquire(destination, &options, is_fresh, max_head);
+            Some(acquiring.await?)
+        }
+    };
+    let is_http2 = lease.as_ref().is_some_and(Lease::is_http2);
     let waits = hop.expect_continue.is_some();
     let (kind, mut pieces) = match body.outgoing() {
         OutgoingBody::Bytes(bytes) if waits => {
@@ -71,11 +78,11 @@ pub(super) async fn send(
             "the body is a stream that was sent already",
         ));
     }
-    let fields = hop.fields(lease.is_http2());
+    let fields = hop.fields(is_http2);
     let request = OutgoingRequest {
         method: &hop.method,
         scheme: hop.url.scheme().as_str(),
-        target: hop.target(lease.is_http2()),
+        target: hop.target(is_http2),
         host: hop.host(),
         fields: &fields,
         body: kind,
@@ -86,7 +93,11 @@ pub(super) async fn send(
             ..settings.exchange
         },
     };
-    let (exchange, is_reused) = lease.begin(request)?;
+    let (exchange, is_reused) = match (lease, &settings.server) {
+        (Some(lease), _) => lease.begin(request)?,
+        (None, Some(server)) => (begin_in_memory(server, request)?, false),
+        (None, None) => return Err(Failure::closed_before_response()),
+    };
     progress.begin_attempt(is_reused);
     let running = Running { exchange };
     let mut sender = pieces.take().map(|pieces| BodySender {

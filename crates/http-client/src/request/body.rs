@@ -3,8 +3,8 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use uptick_http::Channel;
 use uptick_http::h1::Trailers;
-use uptick_socket::Connection;
 
 use super::attempt::Running;
 use super::deadline::Deadline;
@@ -66,8 +66,8 @@ impl ResponseBody {
         self.trailers.take()
     }
 
-    /// Takes the connection after a response with status 101.
-    pub(crate) fn take_upgraded(&mut self) -> Option<Connection> {
+    /// Takes the channel after a response with status 101.
+    pub(crate) fn take_upgraded(&mut self) -> Option<Channel> {
         self.running.take_upgraded()
     }
 

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use uptick_http::Channel;
 use uptick_http::h1::Trailers;
 use uptick_http::h1::client::ResponseHead;
-use uptick_socket::Connection;
 
 use crate::error::{ErrorKind, Failure};
 
@@ -36,8 +36,8 @@ pub(crate) trait ExchangeTransport {
     /// Continues to read the response after [`Flow::Pause`].
     fn resume(&self);
 
-    /// Returns the connection after a response with status 101, paused, with the bytes received after the response.
-    fn take_upgraded(&self) -> Option<Connection> {
+    /// Returns the channel after a response with status 101, paused, with the bytes received after the response.
+    fn take_upgraded(&self) -> Option<Channel> {
         None
     }
 
@@ -294,8 +294,8 @@ impl Exchange {
         }
     }
 
-    /// Takes the connection after a response with status 101.
-    pub(crate) fn take_upgraded(&self) -> Option<Connection> {
+    /// Takes the channel after a response with status 101.
+    pub(crate) fn take_upgraded(&self) -> Option<Channel> {
         self.transport()?.take_upgraded()
     }
 

@@ -78,6 +78,15 @@ pub(crate) fn to_header_map(section: &Bytes, fields: Fields<'_>) -> HeaderMap {
     map
 }
 
+/// Appends the fields of a map as lines.
+pub(crate) fn write_lines(fields: &HeaderMap, lines: &mut Vec<u8>) {
+    for (name, value) in fields {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+}
+
 /// The trailers of a body (RFC 9112, section 7.1.2; RFC 9113, section 8.1).
 ///
 /// They are never merged into the headers: otherwise a sender could add headers after they were checked.
@@ -89,6 +98,14 @@ pub struct Trailers {
 impl Trailers {
     pub(crate) fn new(section: Bytes) -> Trailers {
         Trailers { section }
+    }
+
+    /// Creates trailers from a map, for transports that have them in this form.
+    #[doc(hidden)]
+    pub fn from_map(fields: &HeaderMap) -> Trailers {
+        let mut section = Vec::new();
+        write_lines(fields, &mut section);
+        Trailers::new(section.into())
     }
 
     /// Returns all fields in order.

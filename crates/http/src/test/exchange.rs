@@ -44,6 +44,16 @@ impl TestExchange {
         self.transport.push(piece.into())
     }
 
+    /// Returns the number of bytes of the request body that the program has not read yet.
+    pub fn unread(&self) -> usize {
+        self.transport.state().unread_body()
+    }
+
+    /// Waits until less than 64 KiB of the request body are unread, or until the exchange has ended.
+    pub async fn drained(&self) {
+        poll_fn(|context| self.transport.poll_drained(context)).await;
+    }
+
     /// Ends the body of the request.
     pub fn end(&self) {
         self.transport.end_body();
@@ -64,6 +74,11 @@ impl TestExchange {
     pub fn headers(&self) -> Option<HeaderMap> {
         let state = self.transport.state();
         state.head.as_ref().map(|(_, headers)| headers.clone())
+    }
+
+    /// Returns the trailers of the response, which are complete after its last piece.
+    pub fn trailers(&self) -> HeaderMap {
+        self.transport.state().trailers.clone()
     }
 
     /// Takes the client's end of the channel after an upgrade by [`Response::upgrade_channel`](crate::Response::upgrade_channel), once the

@@ -54,6 +54,8 @@ pub(super) struct ExchangeState {
     pub(super) channel: Option<Channel>,
     /// The waker of the client.
     pub(super) reader: Option<Waker>,
+    /// The waker of a client that waits until the program has read its body.
+    pub(super) writer: Option<Waker>,
     pub(super) deadline: Option<Timer>,
     /// Start of the wait for the response.
     pub(super) since: Instant,
@@ -91,13 +93,25 @@ impl ExchangeState {
             outcome: ResponseState::Open,
             channel: None,
             reader: None,
+            writer: None,
             deadline: None,
             since: now(),
         }
     }
 
+    /// Returns the number of bytes of the request body that the program has not read.
+    pub(super) fn unread_body(&self) -> usize {
+        self.incoming.iter().map(Bytes::len).sum()
+    }
+
     /// Returns the next action.
     pub(super) fn next_action(&mut self) -> Action {
+        if self.writer.is_some()
+            && (self.exchange.is_none() || self.unread_body() < SOFT_LIMIT)
+            && let Some(writer) = self.writer.take()
+        {
+            return Action::Wake(writer);
+        }
         if self.changed()
             && let Some(reader) = self.reader.take()
         {

@@ -78,7 +78,7 @@ impl MemoryTransport {
         {
             let mut state = self.state();
             let count = piece.len();
-            let waiting: usize = state.incoming.iter().map(Bytes::len).sum();
+            let waiting = state.unread_body();
             let fits = waiting.saturating_add(count) <= MAX_UNREAD
                 && state.to_send.is_none_or(|left| count as u64 <= left);
             if state.ended || !fits || state.exchange.is_none() {
@@ -93,6 +93,16 @@ impl MemoryTransport {
         }
         self.advance_later();
         true
+    }
+
+    /// Waits until the program has read so much of the request body that less than 64 KiB are buffered.
+    pub(super) fn poll_drained(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.exchange.is_none() || state.unread_body() < SOFT_LIMIT {
+            return Poll::Ready(());
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// Ends the request body.

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::h1::framing::ResponseFraming;
 use crate::h1::parse;
-use crate::message::fields::{Fields, to_header_map};
+use crate::message::fields::{Fields, to_header_map, write_lines};
 use crate::message::invalid::InvalidMessage;
 use crate::message::request_head::{BodyLength as Delimiter, Span, Version};
 use crate::message::text::end_of_text;
@@ -121,6 +121,18 @@ impl ResponseHead {
             body,
             keep_alive: true,
             is_last: false,
+        }
+    }
+
+    /// Creates the head of a response that was received in this form, for transports in memory.
+    #[doc(hidden)]
+    pub fn from_map(status: StatusCode, fields: &HeaderMap, body: BodyLength) -> ResponseHead {
+        let mut bytes = Vec::new();
+        write_lines(fields, &mut bytes);
+        bytes.extend_from_slice(b"\r\n");
+        ResponseHead {
+            version: Version::Http11,
+            ..ResponseHead::of_http2(bytes.into(), 0, status, body)
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uptick_event_loop::driver;
 
 /// Waits for a future for at most `limit`. Returns `None` if the time has passed; the future is then dropped.
-pub(super) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let Some(limit) = limit else {
         return Some(future.await);
