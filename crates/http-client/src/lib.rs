@@ -7,10 +7,7 @@ mod authorization;
 mod body;
 mod browser;
 mod connect;
-#[cfg(feature = "cookies")]
-#[path = "cookies_pending.rs"]
 mod cookies;
-#[path = "decoding_pending.rs"]
 mod decoding;
 mod error;
 mod event_source;
@@ -20,6 +17,9 @@ mod request;
 mod timeout;
 mod transport;
 mod url;
+#[cfg(feature = "cookies")]
+#[path = "cookies_pending.rs"]
+#[path = "decoding_pending.rs"]
 
 pub use body::{MultipartForm, RequestBody};
 pub use browser::{
