@@ -1,7 +1,8 @@
 //! Content codings of responses: gzip, deflate, Brotli and Zstandard.
 
 mod codec;
-#[cfg(all(test, feature = "brotli", feature = "zstd"))]
+#[cfg(test)]
+#[cfg(all(feature = "brotli", feature = "zstd"))]
 mod tests;
 
 use bytes::BytesMut;
