@@ -7,6 +7,7 @@ mod authorization;
 mod body;
 mod browser;
 mod connect;
+#[cfg(feature = "cookies")]
 mod cookies;
 mod decoding;
 mod error;
@@ -17,9 +18,6 @@ mod request;
 mod timeout;
 mod transport;
 mod url;
-#[cfg(feature = "cookies")]
-#[path = "cookies_pending.rs"]
-#[path = "decoding_pending.rs"]
 
 pub use body::{MultipartForm, RequestBody};
 pub use browser::{
@@ -27,7 +25,7 @@ pub use browser::{
 };
 pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 #[cfg(feature = "cookies")]
-pub use cookies::CookieStore;
+pub use cookies::{CookieStore, StoredCookie};
 pub use error::{Error, ErrorKind};
 pub use event_source::{
     EventLimits, EventParser, EventParserError, EventSource, EventSourceRetry, MessageEvent,

@@ -15,18 +15,17 @@ const MAX_CODINGS: usize = 5;
 /// Size of the buffer between two codings, in bytes.
 const BUFFER: usize = 8 * 1024;
 
-/// The value of `Accept-Encoding`; `None` if no coding is compiled in.
-pub(crate) const ACCEPT_ENCODING: Option<&str> = if cfg!(all(feature = "brotli", feature = "zstd"))
-{
-    Some("gzip, deflate, br, zstd")
+/// The value of `Accept-Encoding`; empty if no coding is compiled in.
+pub(crate) const ACCEPT_ENCODING: &str = if cfg!(all(feature = "brotli", feature = "zstd")) {
+    "gzip, deflate, br, zstd"
 } else if cfg!(feature = "brotli") {
-    Some("gzip, deflate, br")
+    "gzip, deflate, br"
 } else if cfg!(feature = "zstd") {
-    Some("gzip, deflate, zstd")
+    "gzip, deflate, zstd"
 } else if cfg!(feature = "compression") {
-    Some("gzip, deflate")
+    "gzip, deflate"
 } else {
-    None
+    ""
 };
 
 /// The result of [`BodyDecoder::decode`].
@@ -99,7 +98,7 @@ impl BodyDecoder {
         }))
     }
 
-    /// Decodes `input` and appends the result to `out`. Fails with [`ErrorKind::TooLarge`] as soon as the whole body has more than `limit` bytes.
+    /// Decodes `input` and appends the result to `out`. Fails with [`ErrorKind::TooLarge`] as soon as `out` has more than `limit` bytes.
     pub(crate) fn push(
         &mut self,
         mut input: &[u8],
@@ -119,9 +118,13 @@ impl BodyDecoder {
         limit: u64,
     ) -> Result<DecodeProgress, Failure> {
         let mut room = room;
+        // The limit of the whole body, including the bytes that were taken from `out` since.
+        let total = self
+            .produced
+            .saturating_add(limit.saturating_sub(out.len() as u64));
         loop {
             let has_output = match self.stages.last() {
-                Some(stage) if stage.start == stage.end => fill(&mut self.stages, input, limit)?,
+                Some(stage) if stage.start == stage.end => fill(&mut self.stages, input, total)?,
                 _ => true,
             };
             let Some(last) = self.stages.last_mut().filter(|_| has_output) else {
@@ -130,7 +133,7 @@ impl BodyDecoder {
             if room == 0 {
                 return Ok(DecodeProgress::Full);
             }
-            let left = limit.saturating_sub(self.produced);
+            let left = total.saturating_sub(self.produced);
             let count = (last.end - last.start).min(room);
             let allowed = usize::try_from(left).map_or(count, |left| count.min(left));
             out.extend_from_slice(&last.buffer[last.start..last.start + allowed]);
@@ -138,7 +141,7 @@ impl BodyDecoder {
             room -= allowed;
             self.produced += allowed as u64;
             if allowed < count {
-                return Err(too_large(limit));
+                return Err(too_large(total));
             }
         }
     }

@@ -121,7 +121,7 @@ impl ResponseBody {
             let is_end = piece.is_none();
             match piece {
                 Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
-                None => decoder.finish(&mut self.decoded, left)?,
+                None => decoder.finish()?,
             }
             if is_end {
                 self.decoder = None;
@@ -180,7 +180,7 @@ impl ResponseBody {
             match piece {
                 Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
                 None => {
-                    decoder.finish(&mut self.decoded, left)?;
+                    decoder.finish()?;
                     self.decoder = None;
                     return Poll::Ready(Ok(self.decoded.split().freeze()));
                 }

@@ -416,6 +416,13 @@ impl TryFrom<&str> for Url {
     }
 }
 
+/// Returns a host in the form of [`Url::host`]; `None` if it is malformed.
+#[cfg(feature = "cookies")]
+pub(crate) fn host_of(text: &str) -> Option<String> {
+    let host = host::Host::parse(text.as_bytes()).ok()?;
+    Some(host.text.to_ascii_lowercase())
+}
+
 fn invalid(reason: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(ErrorKind::InvalidUrl, reason)
 }
