@@ -3,6 +3,7 @@
 //! A session serves one connection. Its owner, the pool, is told when it can carry another request and when it has closed.
 
 mod exchange;
+mod http1;
 mod memory;
 mod stub;
 pub(crate) use stub::*;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 
 pub(crate) use exchange::{Exchange, ExchangeTransport, Flow};
+pub(crate) use http1::Http1Session;
 pub(crate) use memory::begin as begin_in_memory;
 
 /// A request as it is sent on a connection.

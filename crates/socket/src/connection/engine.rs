@@ -170,6 +170,10 @@ pub trait Engine: Copy {
     /// For pools of idle connections, which check a connection before they reuse it. Cost: a system call.
     fn has_input(self) -> bool;
 
+    /// Returns `true` if the system has reported that the peer has ended or reset the connection, although data before that may
+    /// be unread. Also returns `true` if the connection has ended otherwise, and on a stale handle. Costs no system call.
+    fn is_hung_up(self) -> bool;
+
     /// Adds a layer between the socket and the listeners, above the existing layers.
     fn add_filter(self, filter: impl Filter);
 
@@ -251,6 +255,10 @@ impl Engine for Connection {
 
     fn has_input(self) -> bool {
         transport::has_input(self)
+    }
+
+    fn is_hung_up(self) -> bool {
+        transport::is_hung_up(self)
     }
 
     fn all() -> Vec<Self> {

@@ -63,7 +63,7 @@ pub use settings::{
 pub use stream::Visit;
 pub use table::StreamTable;
 pub use visit::TransportDriver;
-pub use write_errors::{has_input, set_read_before_write_error};
+pub use write_errors::{has_input, is_hung_up, set_read_before_write_error};
 
 /// A `Copy` handle to a stream over a file descriptor.
 pub trait Transport: Emitter<Events = Self> + EventSet<Frequent = Bytes> + Copy + Debug {

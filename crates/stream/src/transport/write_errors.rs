@@ -13,6 +13,14 @@ use super::{StreamEntry, Transport, closing, gathering};
 use crate::error::Error;
 use crate::queue_pool;
 
+/// The states in which a stream has ended.
+const OVER: StreamFlags = StreamFlags::CLOSING
+    .union(StreamFlags::END_EMITTED)
+    .union(StreamFlags::ENDING)
+    .union(StreamFlags::FAILED)
+    .union(StreamFlags::READ_ENDED)
+    .union(StreamFlags::WRITE_FAILED);
+
 /// Sets whether data that the peer sent before it closed or reset the connection is delivered before a write error fails the stream, for
 /// protocols whose peer may respond before it has read everything. Default: false.
 pub fn set_read_before_write_error<T: Transport>(stream: T, enabled: bool) {
@@ -26,12 +34,6 @@ pub fn set_read_before_write_error<T: Transport>(stream: T, enabled: bool) {
 ///
 /// It costs one system call.
 pub fn has_input<T: Transport>(stream: T) -> bool {
-    const OVER: StreamFlags = StreamFlags::CLOSING
-        .union(StreamFlags::END_EMITTED)
-        .union(StreamFlags::ENDING)
-        .union(StreamFlags::FAILED)
-        .union(StreamFlags::READ_ENDED)
-        .union(StreamFlags::WRITE_FAILED);
     with_entry(stream, |entry, _| {
         if entry.flags.intersects(OVER) || entry.has_undelivered() {
             return true;
@@ -43,6 +45,16 @@ pub fn has_input<T: Transport>(stream: T) -> bool {
             }
             false => rustix::io::ioctl_fionread(&entry.fd) != Ok(0),
         }
+    })
+    .unwrap_or(true)
+}
+
+/// Returns whether the poller has reported that the peer has ended or reset the connection, or the stream has ended otherwise. Also `true`
+/// if the handle is stale.
+pub fn is_hung_up<T: Transport>(stream: T) -> bool {
+    with_entry(stream, |entry, _| {
+        let over = StreamFlags::HANGUP | OVER;
+        entry.flags.intersects(over)
     })
     .unwrap_or(true)
 }
