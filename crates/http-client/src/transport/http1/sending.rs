@@ -7,6 +7,7 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uptick_event_loop::Readiness;
 use uptick_event_loop::driver::{self, Timestamp};
+use uptick_http::Channel;
 use uptick_http::h1::client::{self, Decoder, RequestBody};
 use uptick_http::h1::{EncodeError, Encoder, RequestFields};
 use uptick_socket::engine::Engine;
@@ -225,6 +226,13 @@ impl ExchangeTransport for Http1Session {
         if let Some(token) = self.token() {
             driver::ready_later(token, Readiness::empty());
         }
+    }
+
+    fn take_upgraded(&self) -> Option<Channel> {
+        let (conn, rest) = Http1Session::take_upgraded(self)?;
+        conn.pause();
+        conn.unshift(rest, false);
+        Some(conn.into())
     }
 
     fn cancel(&self) {
