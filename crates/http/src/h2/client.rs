@@ -11,7 +11,7 @@ use super::hpack::{Decoded, Indexing, StaticName};
 use super::limits::Limits;
 use super::reader::HeaderBlock;
 use super::send::begin_block;
-use super::settings::Role;
+use super::settings::{Role, write_header_limit};
 use super::streams::{StreamFlags, StreamKey, UNKNOWN_LENGTH};
 use super::window::MAX_WINDOW;
 use crate::h1::ResponseBody;
@@ -56,14 +56,10 @@ impl<T> Connection<T> {
         data: T,
         out: &mut Vec<u8>,
     ) -> Result<StreamKey, SendError> {
-        let closes = ConnectionFlags::CLOSED | ConnectionFlags::PEER_GOING_AWAY;
-        if self.role == Role::Server
-            || self.flags.intersects(closes)
-            || self.next_local > MAX_WINDOW
-        {
+        if !self.opens_streams() {
             return Err(SendError::GoingAway);
         }
-        if self.streams.len() >= self.peer.concurrent_streams as usize {
+        if self.room() == 0 {
             return Err(SendError::TooManyStreams);
         }
         check_request(request)?;
@@ -129,11 +125,15 @@ impl<T> Connection<T> {
         let id = block.stream;
         let mut sink = ResponseSink::new();
         let decoded = self.decode_head(bytes, &mut sink)?;
-        if decoded == Decoded::TooLarge || sink.count > self.limits.header_fields as usize {
-            return self.stream_error(id, ErrorCode::ENHANCE_YOUR_CALM);
+        if decoded == Decoded::TooLarge {
+            return self.response_too_large(id, "the headers of the response are too large");
         }
-        let Ok(response) = sink.finish() else {
-            return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
+        if sink.count > self.limits.header_fields as usize {
+            return self.response_too_large(id, "the response has too many headers");
+        }
+        let response = match sink.finish() {
+            Ok(response) => response,
+            Err(invalid) => return self.response_malformed(id, invalid.reason()),
         };
         let status = response.status;
         let Some(stream) = self.streams.get_mut(id) else {
@@ -141,7 +141,7 @@ impl<T> Connection<T> {
         };
         if status.is_informational() {
             if block.end {
-                return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
+                return self.response_malformed(id, "an interim response ends the stream");
             }
             let head =
                 ResponseHead::of_http2(response.bytes, response.fields, status, BodyLength::None);
@@ -156,7 +156,7 @@ impl<T> Connection<T> {
             _ if is_tunnel => BodyLength::UntilClose,
             _ if no_body => BodyLength::None,
             Some(length) if block.end && length > 0 => {
-                return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
+                return self.response_malformed(id, WRONG_LENGTH);
             }
             _ if block.end => BodyLength::None,
             Some(length) => BodyLength::Bytes(length),
@@ -179,6 +179,66 @@ impl<T> Connection<T> {
         }))
     }
 }
+
+impl<T> Connection<T> {
+    /// Returns the number of streams that can be opened now. Before the first SETTINGS frame of the server, it is assumed to allow 100.
+    pub fn room(&self) -> usize {
+        match self.opens_streams() {
+            true => (self.peer.concurrent_streams as usize).saturating_sub(self.streams.len()),
+            false => 0,
+        }
+    }
+
+    /// Returns `false` once no further stream can be opened: the connection is closed, the server has sent GOAWAY, or all identifiers are used.
+    pub fn opens_streams(&self) -> bool {
+        let closes = ConnectionFlags::CLOSED | ConnectionFlags::PEER_GOING_AWAY;
+        self.role == Role::Client && !self.flags.intersects(closes) && self.next_local <= MAX_WINDOW
+    }
+
+    /// Raises the maximum size of header sections and trailer sections to `bytes`, and announces it to the peer. Does nothing if the limit is
+    /// not below that. The size counts 32 bytes for each header ([`Limits::headers`]).
+    pub fn raise_header_limit(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes <= self.limits.header_bytes || self.is_closed() {
+            return;
+        }
+        self.limits.header_bytes = bytes;
+        self.limits.trailer_bytes = self.limits.trailer_bytes.max(bytes);
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
+        write_header_limit(&mut self.control, bytes);
+    }
+
+    /// Returns the stream whose header block was received in part.
+    pub fn partial_head(&self) -> Option<StreamKey> {
+        self.reader.partial_head().map(|id| StreamKey { id })
+    }
+
+    /// Resets a stream because its response is malformed.
+    pub(super) fn response_malformed(
+        &mut self,
+        id: u32,
+        reason: &'static str,
+    ) -> Result<Option<Event>, ConnectionError> {
+        let event = self.stream_error(id, ErrorCode::PROTOCOL_ERROR)?;
+        let stream = StreamKey { id };
+        Ok(event.map(|_| Event::Malformed { stream, reason }))
+    }
+
+    /// Resets a stream because its response exceeds a limit.
+    pub(super) fn response_too_large(
+        &mut self,
+        id: u32,
+        reason: &'static str,
+    ) -> Result<Option<Event>, ConnectionError> {
+        let event = self.stream_error(id, ErrorCode::ENHANCE_YOUR_CALM)?;
+        let stream = StreamKey { id };
+        Ok(event.map(|_| Event::ResponseTooLarge { stream, reason }))
+    }
+}
+
+/// The reason for a response whose body has another length than its `content-length`.
+pub(super) const WRONG_LENGTH: &str =
+    "the length of the response body is not that of its Content-Length";
 
 /// Checks the parts of a request that a server may misinterpret.
 fn check_request(request: &Request<'_>) -> Result<(), SendError> {

@@ -298,8 +298,10 @@ impl<T> Connection<T> {
         self.credit_connection(bytes);
     }
 
-    /// Credits received bytes to the window of the connection.
-    pub(super) fn credit_connection(&mut self, bytes: u32) {
+    /// Credits received bytes to the window of the connection only, before the program has [consumed](Connection::consumed) them. A program that
+    /// does this for all bytes when they are received limits its memory by the windows of the streams, and a stream whose body is not read does not block
+    /// the others.
+    pub fn credit_connection(&mut self, bytes: u32) {
         let window = &mut self.receive_window;
         window.consume(bytes);
         if let Some(increment) = window.increment(self.limits.connection_window) {

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 
+use super::client::WRONG_LENGTH;
 use super::connection::Connection;
 use super::error::{ConnectionError, ErrorCode};
 use super::event::Event;
@@ -110,9 +111,15 @@ impl<T> Connection<T> {
         if !stream.receive_window.receive(length) {
             return self.reject_data(frame, length, ErrorCode::FLOW_CONTROL_ERROR);
         }
-        if !self.has_valid_length(frame) {
+        if let Err(reason) = self.count_length(frame) {
             // The bytes are credited when the stream is removed.
-            return self.reject_data(frame, 0, ErrorCode::PROTOCOL_ERROR);
+            let progress = self.reject_data(frame, 0, ErrorCode::PROTOCOL_ERROR)?;
+            return Ok(match (self.role, progress) {
+                (Role::Client, Progress::Event(Event::Reset { stream, .. })) => {
+                    Progress::Event(Event::Malformed { stream, reason })
+                }
+                (_, progress) => progress,
+            });
         }
         if frame.left < TINY && !frame.end {
             self.charge_tiny(frame)?;
@@ -123,24 +130,25 @@ impl<T> Connection<T> {
         Ok(self.begin_pieces(frame))
     }
 
-    /// Counts the bytes of a frame, and returns `false` if they contradict the `content-length` (RFC 9113, section 8.1.1), or if no head precedes them.
-    fn has_valid_length(&mut self, frame: DataFrame) -> bool {
+    /// Counts the bytes of a frame, and returns an error if they contradict the `content-length` (RFC 9113, section 8.1.1), or if no head precedes
+    /// them.
+    fn count_length(&mut self, frame: DataFrame) -> Result<(), &'static str> {
         let role = self.role;
         let Some(stream) = self.streams.get_mut(frame.stream) else {
-            return false;
+            return Err(WRONG_LENGTH);
         };
         if role == Role::Client && !stream.has(StreamFlags::HEAD_RECEIVED) {
-            return false;
+            return Err("the body of the response precedes its head");
         }
         if stream.receive_left == UNKNOWN_LENGTH {
-            return true;
+            return Ok(());
         }
-        match stream.receive_left.checked_sub(u64::from(frame.left)) {
-            Some(left) => {
-                stream.receive_left = left;
-                left == 0 || !frame.end
-            }
-            None => false,
+        let left = stream.receive_left.checked_sub(u64::from(frame.left));
+        let left = left.ok_or(WRONG_LENGTH)?;
+        stream.receive_left = left;
+        match left == 0 || !frame.end {
+            true => Ok(()),
+            false => Err(WRONG_LENGTH),
         }
     }
 

@@ -29,11 +29,20 @@ pub enum Event {
         /// The reason, for the body of the response.
         reason: &'static str,
     },
-    /// A request whose head is malformed. Its stream was reset with `PROTOCOL_ERROR` and is not open.
+    /// A request whose head is malformed, or a malformed response. Its stream was reset with `PROTOCOL_ERROR`. The stream of a request is not
+    /// open; that of a response is [removed](super::Connection::remove) by the program.
     Malformed {
         /// The stream.
         stream: StreamKey,
         /// The reason, for a log.
+        reason: &'static str,
+    },
+    /// A response whose head or trailers exceed a limit. Its stream was reset with `ENHANCE_YOUR_CALM`. The program
+    /// [removes](super::Connection::remove) it.
+    ResponseTooLarge {
+        /// The stream.
+        stream: StreamKey,
+        /// The reason.
         reason: &'static str,
     },
     /// The head of an interim response (RFC 9110, section 15.2).

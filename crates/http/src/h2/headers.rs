@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use http::StatusCode;
 
+use super::client::WRONG_LENGTH;
 use super::connection::Connection;
 use super::error::{ConnectionError, ErrorCode};
 use super::event::Event;
@@ -70,9 +71,7 @@ impl<T> Connection<T> {
         if block.continuations > self.limits.continuations
             || self.reader.block.len() + payload.len() > most
         {
-            return Err(ConnectionError::excessive(
-                "a header block is larger, or in more frames, than allowed",
-            ));
+            return Err(BLOCK_TOO_LARGE);
         }
         self.reader.headers = Some(block);
         self.reader.block.extend_from_slice(payload);
@@ -309,13 +308,24 @@ impl<T> Connection<T> {
         }
         let mut sink = TrailerSink::new();
         let decoded = self.decode(bytes, &mut sink)?;
-        match sink.finish() {
-            Ok(trailers) if is_valid && decoded == Decoded::Complete => Ok(Some(Event::Trailers {
-                stream: StreamKey { id },
-                trailers,
-            })),
-            _ => self.stream_error(id, ErrorCode::PROTOCOL_ERROR),
-        }
+        let reason = match sink.finish() {
+            Ok(trailers) if is_valid && decoded == Decoded::Complete => {
+                return Ok(Some(Event::Trailers {
+                    stream: StreamKey { id },
+                    trailers,
+                }));
+            }
+            _ if self.role == Role::Server => {
+                return self.stream_error(id, ErrorCode::PROTOCOL_ERROR);
+            }
+            _ if decoded == Decoded::TooLarge => {
+                return self.response_too_large(id, "the trailers of the response are too large");
+            }
+            Err(invalid) => invalid.reason(),
+            _ if block.end => WRONG_LENGTH,
+            _ => "the trailers of the response do not end the stream",
+        };
+        self.response_malformed(id, reason)
     }
 
     fn block_of_closed_stream(
@@ -337,6 +347,10 @@ impl<T> Connection<T> {
         Ok(None)
     }
 }
+
+/// The error for a header block that is larger, or has more CONTINUATION frames, than allowed.
+pub(super) const BLOCK_TOO_LARGE: ConnectionError =
+    ConnectionError::excessive("a header block is larger, or in more frames, than allowed");
 
 const CLOSED: ConnectionError = ConnectionError::new(
     ErrorCode::STREAM_CLOSED,

@@ -71,6 +71,15 @@ impl Reader {
         in_headers || self.headers.is_some()
     }
 
+    /// Returns the stream of the header block that was received in part.
+    pub(super) fn partial_head(&self) -> Option<u32> {
+        match (&self.headers, self.phase) {
+            (Some(block), _) => Some(block.stream),
+            (None, Phase::Payload(header)) if header.kind == kind::HEADERS => Some(header.stream),
+            _ => None,
+        }
+    }
+
     /// Returns the next frame header and the number of bytes of `input` that it occupies, which are not taken out of `input`. Returns
     /// `None` if the header is incomplete.
     #[inline(always)]

@@ -148,6 +148,12 @@ impl<T> Connection<T> {
     /// Checks a frame header against the state of the connection.
     #[inline]
     fn check_header(&self, header: FrameHeader) -> Result<(), ConnectionError> {
+        let is_settings = header.kind == kind::SETTINGS && !header.has(flag::ACK);
+        if !self.peer.is_received && !is_settings {
+            return Err(ConnectionError::protocol(
+                "the first frame is not a SETTINGS frame",
+            ));
+        }
         if header.length > self.limits.frame_size {
             return Err(ConnectionError::frame_size(
                 "a frame is larger than SETTINGS_MAX_FRAME_SIZE",
@@ -164,15 +170,8 @@ impl<T> Connection<T> {
                     "a CONTINUATION frame does not follow a HEADERS frame",
                 ));
             }
-            _ => {}
+            _ => Ok(()),
         }
-        let is_settings = header.kind == kind::SETTINGS && !header.has(flag::ACK);
-        if !self.peer.is_received && !is_settings {
-            return Err(ConnectionError::protocol(
-                "the first frame is not a SETTINGS frame",
-            ));
-        }
-        Ok(())
     }
 
     /// Collects the payload of a frame that is received in several pieces.

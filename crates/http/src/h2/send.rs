@@ -145,7 +145,7 @@ impl<T> Connection<T> {
     }
 
     /// Returns the number of bytes that the window of the stream accepts, whatever that of the connection accepts.
-    pub(crate) fn stream_capacity(&self, stream: StreamKey) -> usize {
+    pub fn stream_capacity(&self, stream: StreamKey) -> usize {
         let stream = self.streams.get(stream.id);
         stream.map_or(0, |stream| stream.send_window.available())
     }

@@ -73,6 +73,13 @@ pub(super) fn write_initial(out: &mut Vec<u8>, limits: &Limits, role: Role) {
     }
 }
 
+/// Appends a SETTINGS frame with a new maximum size of header lists.
+pub(super) fn write_header_limit(out: &mut Vec<u8>, bytes: u32) {
+    write_header(out, 6, kind::SETTINGS, 0, 0);
+    out.extend_from_slice(&id::MAX_HEADER_LIST_SIZE.to_be_bytes());
+    out.extend_from_slice(&bytes.to_be_bytes());
+}
+
 /// The settings of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerSettings {

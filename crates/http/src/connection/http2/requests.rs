@@ -73,6 +73,7 @@ impl Http2Connection {
         match event {
             Event::Request { .. }
             | Event::Response { .. }
+            | Event::ResponseTooLarge { .. }
             | Event::Interim { .. }
             | Event::WindowOpened => {}
             Event::GoAway { .. } => {
