@@ -195,6 +195,13 @@ impl<T> Connection<T> {
         self.role == Role::Client && !self.flags.intersects(closes) && self.next_local <= MAX_WINDOW
     }
 
+    /// Returns the key of the stream that [`open`](Connection::open) opens next.
+    pub fn next_stream(&self) -> StreamKey {
+        StreamKey {
+            id: self.next_local,
+        }
+    }
+
     /// Raises the maximum size of header sections and trailer sections to `bytes`, and announces it to the peer. Does nothing if the limit is
     /// not below that. The size counts 32 bytes for each header ([`Limits::headers`]).
     pub fn raise_header_limit(&mut self, bytes: usize) {

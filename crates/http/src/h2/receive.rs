@@ -161,15 +161,13 @@ impl<T> Connection<T> {
         }
         match &self.reader.headers {
             Some(block) if header.kind != kind::CONTINUATION || header.stream != block.stream => {
-                return Err(ConnectionError::protocol(
+                Err(ConnectionError::protocol(
                     "a header block is interrupted by another frame",
-                ));
+                ))
             }
-            None if header.kind == kind::CONTINUATION => {
-                return Err(ConnectionError::protocol(
-                    "a CONTINUATION frame does not follow a HEADERS frame",
-                ));
-            }
+            None if header.kind == kind::CONTINUATION => Err(ConnectionError::protocol(
+                "a CONTINUATION frame does not follow a HEADERS frame",
+            )),
             _ => Ok(()),
         }
     }
