@@ -8,7 +8,7 @@ use super::event::Event;
 use super::fields::ResponseSink;
 use super::frame::flag;
 use super::hpack::{Decoded, Indexing, StaticName};
-use super::limits::Limits;
+use super::limits::{FRAME_SIZES, Limits};
 use super::reader::HeaderBlock;
 use super::send::begin_block;
 use super::settings::{Role, write_header_limit};
@@ -195,6 +195,11 @@ impl<T> Connection<T> {
         self.role == Role::Client && !self.flags.intersects(closes) && self.next_local <= MAX_WINDOW
     }
 
+    /// Returns the number of body bytes that the next stream may send with its head.
+    pub fn next_capacity(&self) -> usize {
+        (self.peer.initial_window as usize).min(self.send_window.available())
+    }
+
     /// Returns the key of the stream that [`open`](Connection::open) opens next.
     pub fn next_stream(&self) -> StreamKey {
         StreamKey {
@@ -202,8 +207,8 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Raises the maximum size of header sections and trailer sections to `bytes`, and announces it to the peer. Does nothing if the limit is
-    /// not below that. The size counts 32 bytes for each header ([`Limits::headers`]).
+    /// Raises the maximum size of header sections and trailer sections to `bytes`, and announces it to the peer. The number of CONTINUATION frames is
+    /// raised with it. Does nothing if the limit is not below that. The size counts 32 bytes for each header ([`Limits::headers`]).
     pub fn raise_header_limit(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         if bytes <= self.limits.header_bytes || self.is_closed() {
@@ -211,6 +216,8 @@ impl<T> Connection<T> {
         }
         self.limits.header_bytes = bytes;
         self.limits.trailer_bytes = self.limits.trailer_bytes.max(bytes);
+        let frames = continuation_frames(bytes);
+        self.limits.continuations = self.limits.continuations.max(frames);
         self.unacknowledged = self.unacknowledged.saturating_add(1);
         write_header_limit(&mut self.control, bytes);
     }
@@ -241,6 +248,11 @@ impl<T> Connection<T> {
         let stream = StreamKey { id };
         Ok(event.map(|_| Event::ResponseTooLarge { stream, reason }))
     }
+}
+
+/// Returns the maximum number of CONTINUATION frames for a header section of this size.
+fn continuation_frames(bytes: u32) -> u32 {
+    bytes / *FRAME_SIZES.start() + Limits::default().continuations
 }
 
 /// The reason for a response whose body has another length than its `content-length`.

@@ -130,11 +130,6 @@ impl ConnectionError {
     pub fn reason(&self) -> &'static str {
         self.reason
     }
-
-    /// Returns `true` if the peer has sent a header block that is larger, or in more frames, than the limits allow.
-    pub fn is_head_too_large(&self) -> bool {
-        *self == super::headers::BLOCK_TOO_LARGE
-    }
 }
 
 /// An error in sending.

@@ -71,7 +71,7 @@ impl<T> Connection<T> {
         if block.continuations > self.limits.continuations
             || self.reader.block.len() + payload.len() > most
         {
-            return Err(BLOCK_TOO_LARGE);
+            return self.block_too_large(block.stream);
         }
         self.reader.headers = Some(block);
         self.reader.block.extend_from_slice(payload);
@@ -81,6 +81,18 @@ impl<T> Connection<T> {
         self.reader.headers = None;
         let bytes = std::mem::take(&mut self.reader.block);
         self.header_block(block, &bytes, head)
+    }
+
+    /// Fails the connection because of a header block. A client gets an event for the response first.
+    #[cold]
+    fn block_too_large(&mut self, id: u32) -> Result<Option<Event>, ConnectionError> {
+        if self.role == Role::Client
+            && let Some(event) = self.response_too_large(id, BLOCK_TOO_LARGE.reason())?
+        {
+            self.error.get_or_insert(BLOCK_TOO_LARGE);
+            return Ok(Some(event));
+        }
+        Err(BLOCK_TOO_LARGE)
     }
 
     /// Handles a complete header block.
@@ -349,7 +361,7 @@ impl<T> Connection<T> {
 }
 
 /// The error for a header block that is larger, or has more CONTINUATION frames, than allowed.
-pub(super) const BLOCK_TOO_LARGE: ConnectionError =
+const BLOCK_TOO_LARGE: ConnectionError =
     ConnectionError::excessive("a header block is larger, or in more frames, than allowed");
 
 const CLOSED: ConnectionError = ConnectionError::new(
