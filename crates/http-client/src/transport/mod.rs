@@ -4,9 +4,8 @@
 
 mod exchange;
 mod http1;
+mod http2;
 mod memory;
-mod stub;
-pub(crate) use stub::*;
 
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 pub(crate) use exchange::{Exchange, ExchangeTransport, Flow};
 pub(crate) use http1::Http1Session;
+pub(crate) use http2::Http2Session;
 pub(crate) use memory::begin as begin_in_memory;
 
 /// A request as it is sent on a connection.
