@@ -33,3 +33,12 @@ pub use event_source::{
 };
 pub use pool::{PoolLimits, PoolStats};
 pub use url::{Scheme, Url};
+
+/// The usual imports of a program with this crate: `use uptick_http_client::prelude::*`.
+pub mod prelude {
+    pub use bytes::Bytes;
+    pub use uptick_emitter::Emitter;
+    pub use uptick_event_loop::{block_on, run, spawn};
+
+    pub use crate::{Browser, Error, ErrorKind, RequestBody, Response, StreamingResponse};
+}
