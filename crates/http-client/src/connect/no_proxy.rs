@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::url::Url;
+
 /// A list of hosts.
 #[derive(Debug, Default)]
 pub(super) struct NoProxy(Vec<ExcludedHost>);
@@ -102,9 +104,13 @@ fn parse_name(text: &str) -> Option<HostPattern> {
         return Some(HostPattern::All);
     }
     let name = text.strip_prefix("*.").unwrap_or(text);
-    let name = name.trim_matches('.').to_ascii_lowercase();
-    let is_name = !name.is_empty() && !name.contains(['[', ']', '/', ':']);
-    is_name.then_some(HostPattern::Name(name))
+    let name = name.trim_matches('.');
+    if name.contains(['/', '?', '#', '@']) {
+        return None;
+    }
+    // The names of URLs are A-labels.
+    let url = Url::parse(&format!("http://{name}/")).ok()?;
+    Some(HostPattern::Name(url.host().to_owned()))
 }
 
 #[cfg(test)]
@@ -174,6 +180,12 @@ mod tests {
             check(list, host, 80, false);
         }
         check("example.com:x", "example.com", 80, false);
+    }
+
+    #[cfg(feature = "idna")]
+    #[test]
+    fn an_international_name_is_compared_as_a_labels() {
+        check("b\u{fc}cher.example", "www.xn--bcher-kva.example", 80, true);
     }
 
     #[test]

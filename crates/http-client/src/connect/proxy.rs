@@ -193,3 +193,105 @@ impl Debug for Proxy {
         write!(f, "Proxy({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn parts(url: &str) -> (String, String, u16, Option<(String, String)>) {
+        let proxy = Proxy::parse(url).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let credentials = proxy.credentials();
+        let credentials = credentials.map(|(user, password)| (text(user), text(password)));
+        (
+            proxy.to_string(),
+            proxy.host().to_owned(),
+            proxy.port(),
+            credentials,
+        )
+    }
+
+    fn some(user: &str, password: &str) -> Option<(String, String)> {
+        Some((user.into(), password.into()))
+    }
+
+    #[test]
+    fn a_url_states_protocol_address_and_credentials() {
+        for (url, text, host, port, credentials) in [
+            ("http://a:3128", "http://a:3128", "a", 3128, None),
+            (
+                "HTTP://A.Test:3128/",
+                "http://a.test:3128",
+                "a.test",
+                3128,
+                None,
+            ),
+            ("http://a", "http://a:80", "a", 80, None),
+            ("http://a:", "http://a:80", "a", 80, None),
+            ("a:3128", "http://a:3128", "a", 3128, None),
+            ("socks5://a", "socks5://a:1080", "a", 1080, None),
+            ("socks5h://a:1", "socks5://a:1", "a", 1, None),
+            ("http://[::1]:3128", "http://[::1]:3128", "::1", 3128, None),
+            ("http://[::1]", "http://[::1]:80", "::1", 80, None),
+            (
+                "http://[fe80::1%lo]:1",
+                "http://[fe80::1%lo]:1",
+                "fe80::1%lo",
+                1,
+                None,
+            ),
+            ("http://u:p@a:1", "http://a:1", "a", 1, some("u", "p")),
+            ("http://u@a:1", "http://a:1", "a", 1, some("u", "")),
+            (
+                "http://u%40x:a:b%2Fc@a:1",
+                "http://a:1",
+                "a",
+                1,
+                some("u@x", "a:b/c"),
+            ),
+            ("u:p@a:1", "http://a:1", "a", 1, some("u", "p")),
+        ] {
+            let expected = (text.to_owned(), host.to_owned(), port, credentials);
+            assert_eq!(parts(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_not_valid_is_an_error_without_the_password() {
+        for url in [
+            "",
+            "http://",
+            "http://u:secret@",
+            "https://u:secret@a",
+            "ftp://u:secret@a",
+            "http://u:secret@a:0",
+            "http://u:secret@a:65536",
+            "http://u:secret@a:x",
+            "http://u:secret@a:+1",
+            "http://u:secret@a/path",
+            "http://u:secret@a?q",
+            "http://u:secret@a b",
+            "http://u:secret@[::1",
+            "http://u:secret@[::1]x",
+            "http://u:secret@[a]:1",
+            "http://u:secret@::1",
+        ] {
+            let error = Proxy::parse(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Proxy, "{url}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_displayed() {
+        let proxy = Proxy::parse("http://user:secret@a:1").unwrap();
+        assert_eq!(format!("{proxy} {proxy:?}"), "http://a:1 Proxy(http://a:1)");
+        let authorization = proxy.authorization().unwrap();
+        assert!(authorization.is_sensitive());
+        let socks = Proxy::parse("socks5://user:secret@a:1").unwrap();
+        assert_eq!(socks.authorization(), None);
+        let other = Proxy::parse("http://user:other@a:1").unwrap();
+        assert_ne!(proxy, other);
+    }
+}

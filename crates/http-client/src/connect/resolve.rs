@@ -147,3 +147,42 @@ impl ResolveCache {
         names.insert(name, cached);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use uptick_event_loop::block_on;
+
+    use super::*;
+
+    #[test]
+    fn the_number_of_cached_names_is_limited() {
+        let resolver = Resolver::new(|_| async { Ok(vec![Ipv4Addr::LOCALHOST.into()]) });
+        let cache = Rc::new(ResolveCache::new(resolver));
+        let filled = Rc::clone(&cache);
+        block_on(async move {
+            for number in 0..MAX_NAMES + 100 {
+                filled.lookup(&format!("{number}.test")).await.unwrap();
+                assert!(filled.names.borrow().len() <= MAX_NAMES);
+            }
+        })
+        .unwrap();
+        assert!(!cache.names.borrow().is_empty());
+    }
+
+    #[test]
+    fn an_abandoned_query_does_not_count() {
+        let resolver = Resolver::new(|_| std::future::pending());
+        let cache = Rc::new(ResolveCache::new(resolver));
+        let queried = Rc::clone(&cache);
+        block_on(async move {
+            for number in 0..=MAX_NAMES {
+                let name = format!("{number}.test");
+                assert!(queried.lookup(&name).now_or_never().is_none());
+            }
+            assert_eq!(queried.names.borrow().len(), 1);
+        })
+        .unwrap();
+    }
+}

@@ -71,7 +71,7 @@ pub(super) async fn secure(
         let operation = format_args!("the TLS handshake with {destination}");
         return Err(failure::timed_out(ErrorKind::TlsTimeout, operation, limit));
     };
-    let conn = result.map_err(|error| Failure::new(ErrorKind::Tls, error.to_string()))?;
+    let conn = result.map_err(|error| handshake_failure(destination, &error))?;
     let conn = ConnectionGuard::new(conn);
     let protocol = match conn.get().alpn().as_deref() {
         Some(b"h2") => Protocol::Http2,
@@ -85,6 +85,17 @@ pub(super) async fn secure(
         conn: conn.release(),
         protocol,
     })
+}
+
+fn handshake_failure(destination: &Destination, error: &SocketError) -> Failure {
+    let reason = match error {
+        SocketError::Closed { .. } => format!(
+            "connecting to {destination} failed during the TLS handshake: \
+             the server closed the connection before the handshake was complete"
+        ),
+        error => error.to_string(),
+    };
+    Failure::new(ErrorKind::Tls, reason)
 }
 
 /// A connector that returns an established connection, whatever the target.
@@ -107,5 +118,34 @@ impl ConnectorInterface for EstablishedConnection {
                 }),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(number: usize) -> TlsOptions {
+        TlsOptions::new().server_name(format!("{number}.test"))
+    }
+
+    fn numbers(connectors: &SecureConnectors) -> Vec<TlsOptions> {
+        let all = connectors.0.borrow();
+        all.iter().map(|(options, ..)| options.clone()).collect()
+    }
+
+    #[test]
+    fn the_least_recently_used_configuration_is_removed() {
+        let connectors = SecureConnectors::default();
+        for number in 0..MAX_CONFIGURATIONS {
+            connectors.get(&options(number), Http2Mode::Auto);
+        }
+        connectors.get(&options(0), Http2Mode::Auto);
+        connectors.get(&options(100), Http2Mode::Auto);
+        let kept = numbers(&connectors);
+        assert_eq!(kept.len(), MAX_CONFIGURATIONS);
+        assert!(kept.contains(&options(0)) && !kept.contains(&options(1)));
+        connectors.get(&options(100), Http2Mode::Only);
+        assert!(!numbers(&connectors).contains(&options(2)));
     }
 }

@@ -177,3 +177,32 @@ impl fmt::Debug for PemSource {
         }
     }
 }
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_options_are_equal_however_they_were_created() {
+        let options = || {
+            TlsOptions::new()
+                .cafile("ca.pem")
+                .server_name("app.test")
+                .passphrase("secret")
+        };
+        assert_eq!(options(), options());
+        assert_ne!(options(), options().cafile("other.pem"));
+        assert_ne!(options(), options().passphrase("other"));
+        assert_ne!(options(), options().dangerous_accept_any_certificate());
+        let copy = options();
+        let changed = copy.clone().cafile_pem("x");
+        assert_eq!(copy, options());
+        assert_ne!(copy, changed);
+    }
+
+    #[test]
+    fn secrets_are_not_displayed() {
+        let options = TlsOptions::new().passphrase("secret").cafile_pem("secret");
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+}

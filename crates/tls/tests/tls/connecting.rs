@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -113,6 +114,47 @@ fn certificates_may_be_trusted_in_addition_to_others() {
     let connector = SecureConnector::new(to(server)).add_cafile(directory.path("missing.pem"));
     let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
     assert!(error.to_string().contains("missing.pem"), "{error}");
+}
+
+/// Set in the process of the test below that has no trusted CA certificates.
+const WITHOUT_ROOTS: &str = "UPTICK_TEST_WITHOUT_ROOTS";
+
+#[test]
+fn a_system_without_ca_certificates_is_an_error_unless_others_are_trusted() {
+    if std::env::var_os(WITHOUT_ROOTS).is_none() {
+        let directory = Directory::new();
+        let empty = directory.write("empty.pem", "");
+        let name =
+            "connecting::a_system_without_ca_certificates_is_an_error_unless_others_are_trusted";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name])
+            .env(WITHOUT_ROOTS, "1")
+            .env("SSL_CERT_FILE", &empty)
+            .env("SSL_CERT_DIR", directory.path("missing"))
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(
+            child.status.success() && output.contains("1 passed"),
+            "{output}"
+        );
+        return;
+    }
+    let (cert, key) = certificate(|_| ());
+    let config = TlsContext::new().local_cert_pem(&*cert).local_pk_pem(key);
+    let server = tls_server(config.load().unwrap());
+    echo(server);
+    let connector = SecureConnector::new(to(server));
+    let error = outcome(connector.connect("tls://localhost:443")).unwrap_err();
+    let expected = "this system has no trusted CA certificates";
+    assert!(error.to_string().contains(expected), "{error}");
+    for connector in [
+        connector.clone().add_cafile_pem(&*cert),
+        connector.clone().cafile_pem(cert),
+        connector.dangerous_accept_any_certificate(),
+    ] {
+        exchange(outcome(connector.connect("tls://localhost:443")).unwrap());
+    }
 }
 
 #[test]

@@ -183,13 +183,13 @@ pub(super) fn read_head(mut stream: &TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Copies bytes between two connections until both have ended.
+/// Copies bytes between two connections until `a` has ended.
 pub(super) fn splice(a: TcpStream, b: TcpStream) {
     let (mut from_a, mut to_b) = (a.try_clone().unwrap(), b.try_clone().unwrap());
     let forth = thread::spawn(move || {
         // An error ends the copy, as end of stream does.
         let _ = std::io::copy(&mut from_a, &mut to_b);
-        let _ = to_b.shutdown(Shutdown::Write);
+        let _ = to_b.shutdown(Shutdown::Both);
     });
     let (mut from_b, mut to_a) = (b, a);
     let _ = std::io::copy(&mut from_b, &mut to_a);
