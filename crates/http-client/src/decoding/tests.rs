@@ -378,7 +378,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn any_split_of_the_input_gives_the_same_body(
+    fn the_body_does_not_depend_on_the_split_of_the_input(
         body in proptest::collection::vec(0..4_u8, 0..20_000),
         coding in 0..CODINGS.len(),
         sizes in proptest::collection::vec(1..500_usize, 1..20),

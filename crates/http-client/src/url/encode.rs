@@ -24,7 +24,7 @@ pub(super) fn is_encoded_byte(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// Appends `bytes`, percent-encoding those that the syntax does not allow.
+/// Appends `bytes`, percent-encoding all bytes that the syntax does not allow.
 pub(super) fn push(text: &mut String, bytes: &[u8], also_allowed: &[u8]) {
     for (position, &byte) in bytes.iter().enumerate() {
         if is_plain(byte) || also_allowed.contains(&byte) || is_encoded_byte(&bytes[position..]) {

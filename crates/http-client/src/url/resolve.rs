@@ -6,7 +6,7 @@ use super::parse::{Authority, Components};
 use super::{Url, check_length, no_host};
 use crate::error::Failure;
 
-/// Resolves `reference` against `base`. A reference without a fragment inherits that of `base`.
+/// Resolves `reference` against `base`. A reference without a fragment inherits the fragment of `base`.
 pub(super) fn resolve(base: &Url, reference: &[u8]) -> Result<Url, Failure> {
     check_length(reference.len())?;
     let components = Components::split(reference);
