@@ -5,9 +5,10 @@ use std::error::Error as StdError;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::browser::Response;
+use crate::url::Url;
 
 /// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,6 +162,20 @@ impl Error {
             request: String::new(),
             reason: reason.into(),
             url: None,
+            status: None,
+            attempts: 0,
+            is_reused: false,
+            response: None,
+        })
+    }
+
+    /// Adds the method and the URL of the request, which was not sent.
+    pub(crate) fn with_request(&self, method: &Method, url: &Url) -> Error {
+        Error::of(ErrorParts {
+            kind: self.0.kind,
+            request: format!("{method} {url}"),
+            reason: self.0.reason.clone(),
+            url: Some(url.as_str().to_owned()),
             status: None,
             attempts: 0,
             is_reused: false,

@@ -34,11 +34,21 @@ pub use event_source::{
 pub use pool::{PoolLimits, PoolStats};
 pub use url::{Scheme, Url};
 
+// Types of other crates in the signatures of this one.
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+pub use uptick_http::Channel;
+pub use uptick_http::h1::{Fields, Trailers, Version};
+pub use uptick_socket::{ConnectorInterface, Resolver};
+#[cfg(feature = "tls")]
+pub use uptick_tls::TlsVersion;
+
 /// The usual imports of a program with this crate: `use uptick_http_client::prelude::*`.
 pub mod prelude {
     pub use bytes::Bytes;
     pub use uptick_emitter::Emitter;
     pub use uptick_event_loop::{block_on, run, spawn};
 
-    pub use crate::{Browser, Error, ErrorKind, RequestBody, Response, StreamingResponse};
+    pub use crate::{
+        Browser, Error, ErrorKind, Method, RequestBody, Response, StatusCode, StreamingResponse,
+    };
 }

@@ -24,6 +24,9 @@ mod book {
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/testing.md")]
     mod testing {}
+    #[cfg(feature = "http-client")]
+    #[doc = include_str!("../../../docs/http-client.md")]
+    mod http_client {}
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/browsers.md")]
     mod browsers {}
@@ -33,12 +36,13 @@ mod book {
     #[cfg(all(feature = "redis", feature = "workers"))]
     #[doc = include_str!("../../../docs/scaling.md")]
     mod scaling {}
+    #[cfg(feature = "http-client")]
     #[doc = include_str!("../../../docs/from-reactphp.md")]
     mod from_reactphp {}
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/from-ratchet.md")]
     mod from_ratchet {}
-    #[cfg(feature = "websocket")]
+    #[cfg(all(feature = "http-client", feature = "websocket"))]
     #[doc = include_str!("../../../docs/from-node.md")]
     mod from_node {}
     #[cfg(feature = "http")]
@@ -67,7 +71,7 @@ mod book {
     #[cfg(feature = "http")]
     #[doc = include_str!("../../../docs/from-express.md")]
     mod from_express {}
-    #[cfg(feature = "http")]
+    #[cfg(feature = "http-client")]
     #[doc = include_str!("../../../docs/from-axum.md")]
     mod from_axum {}
     #[cfg(feature = "http")]

@@ -220,7 +220,10 @@ impl RequestBuilder {
     /// Returns the plan of the request.
     fn plan(self) -> Result<(Browser, Plan), Error> {
         if let Some(error) = self.error {
-            return Err(error);
+            return Err(match &self.url {
+                Some(url) => error.with_request(&self.method, url),
+                None => error,
+            });
         }
         let Some(url) = self.url else {
             return Err(Error::new(ErrorKind::InvalidUrl, "the request has no URL"));
@@ -243,9 +246,10 @@ where
     K: TryInto<HeaderName>,
     V: TryInto<HeaderValue>,
 {
-    let name = name
-        .try_into()
-        .map_err(|_| Error::new(ErrorKind::InvalidRequest, "a header name is not a token"))?;
+    let name = name.try_into().map_err(|_| {
+        let reason = "the name of a header has characters that are not allowed";
+        Error::new(ErrorKind::InvalidRequest, reason)
+    })?;
     let value = value.try_into().map_err(|_| {
         let reason = format!("the value of the header {name} has characters that are not allowed");
         Error::new(ErrorKind::InvalidRequest, reason)

@@ -154,9 +154,10 @@ impl Browser {
     ///
     /// The URL is absolute, or relative to the [base](Browser::with_base). An invalid method or URL fails the request when it is sent.
     pub fn request(&self, method: impl TryInto<Method>, url: impl AsRef<str>) -> RequestBuilder {
-        let method = method
-            .try_into()
-            .map_err(|_| Error::new(ErrorKind::InvalidRequest, "the method is not a token"));
+        let method = method.try_into().map_err(|_| {
+            let reason = "the method has characters that are not allowed";
+            Error::new(ErrorKind::InvalidRequest, reason)
+        });
         let url = Url::of_request(url.as_ref(), self.settings.base.as_ref());
         RequestBuilder::new(self.clone(), method, url)
     }

@@ -1,4 +1,4 @@
-//! What a request holds: a connection, or the right to open one.
+//! Leases of connections, and places for connections that are being opened.
 
 use std::rc::Rc;
 

@@ -10,7 +10,7 @@ use super::Pool;
 use super::host::Host;
 use super::lease::{Lease, Place};
 
-/// What a waiting request gets.
+/// The result of waiting.
 pub(super) enum Grant {
     /// A connection that accepts the request.
     Connection(Lease),

@@ -1,4 +1,4 @@
-//! How far a request has come, for its errors.
+//! The progress of a request, for its errors.
 
 use std::cell::{Cell, RefCell};
 

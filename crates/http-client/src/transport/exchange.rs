@@ -15,7 +15,7 @@ use uptick_http::h1::client::ResponseHead;
 
 use crate::error::{ErrorKind, Failure};
 
-/// What the transport does after it has passed on data.
+/// The next step of the transport after it has passed on data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Continue,

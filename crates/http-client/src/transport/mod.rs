@@ -1,6 +1,6 @@
 //! Requests on connections: one request at a time over HTTP/1.1, many over HTTP/2.
 //!
-//! A session serves one connection. Its owner, the pool, is told when it can carry another request and when it has closed.
+//! A session serves one connection. Its owner, the pool, is notified when it can carry another request and when it has closed.
 
 mod exchange;
 mod http1;
