@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod client;
 mod echo;
 mod flow_control;
 mod header_blocks;

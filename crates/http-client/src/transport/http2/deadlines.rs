@@ -150,7 +150,7 @@ impl Http2Session {
         if flags.contains(StreamFlags::ENDED) {
             of_stream.flags.insert(StreamFlags::SENDING);
         }
-        // Progress of the connection is that of a stream, unless the stream waits for its own window.
+        // Progress of the connection counts for a stream, unless the stream waits for its own window.
         let is_blocked = is_queued && state.codec.stream_capacity(stream.key) == 0;
         if !is_blocked && of_stream.progress.is_before(state.progress) {
             of_stream.progress = state.progress;

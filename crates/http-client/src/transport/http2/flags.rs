@@ -31,7 +31,7 @@ bitflags::bitflags! {
     pub(super) struct StreamFlags: u16 {
         /// The end of the request follows the queued output.
         const ENDING = 1 << 0;
-        /// The end of the request was passed to the connection, or no more of it is sent.
+        /// The end of the request was passed to the connection, or the rest of it is not sent.
         const ENDED = 1 << 1;
         /// The connection has sent the end of the request, and the first-byte timeout runs.
         const SENT = 1 << 2;

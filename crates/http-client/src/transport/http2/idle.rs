@@ -10,12 +10,12 @@ use uptick_stream::transport::Transport;
 use super::flags::SessionFlags;
 use super::state::Http2Session;
 
-/// Time after which an idle session gives back memory that its next requests would use.
+/// Time after which an idle session frees memory that its next requests would use.
 const SHRINK_AFTER: Duration = Duration::from_secs(1);
 
 impl Http2Session {
-    /// Marks a session without requests as idle: it no longer keeps the loop running, and it closes at `until`. The next request ends the idle time.
-    /// Does nothing while a request is running.
+    /// Marks a session without requests as idle: it no longer keeps the loop running, and it closes at `until`. The next request ends the idle
+    /// time. A session with a running request is not changed.
     pub(crate) fn set_idle(&self, until: Option<Timestamp>) {
         let mut state = self.state();
         if !state.codec.is_empty() || state.flags.contains(SessionFlags::CLOSING) {

@@ -1,7 +1,7 @@
 //! HTTP/2: many requests at the same time on one connection, each on a stream.
 //!
-//! Cost of a request: its head, and a short body with it, is encoded directly into the connection's write buffer; the response is decoded from the read
-//! buffer. All streams share one deadline. A stream and its exchange are one allocation each.
+//! Cost of a request: its head, and a short body with it, is encoded directly into the connection's write buffer; the response is decoded
+//! from the read buffer. All streams share one deadline. A stream and its exchange are one allocation each.
 //!
 //! ```text
 //! request ─→ stream ─┬→ write buffer
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A stream refers to its session. Otherwise, each file imports only those before it: `flags`, `stream`, `state`, `ending`, `output`,
-//! `deadlines`, `idle`, `responses`, `requests`, `transport`, `session`.
+//! `deadlines`, `idle`, `responses`, `session`, `requests`, `transport`.
 //!
 //! # Limits
 //!

@@ -337,7 +337,7 @@ impl Peer {
         }
     }
 
-    /// Opens the windows for the bodies, and for that of the last piece at once.
+    /// Opens the windows for all bodies, and for the body of the last piece at once.
     pub(super) fn open_windows(&mut self) {
         self.credits = true;
         if let Some(stream) = self.last {
@@ -442,7 +442,7 @@ impl Fixture {
         }
     }
 
-    /// Begins a GET request.
+    /// Starts a GET request.
     #[track_caller]
     pub(super) fn get(&self) -> Rc<Exchange> {
         self.begin(&Method::GET, OutgoingBody::Empty, settings())
@@ -463,7 +463,7 @@ impl Fixture {
         self.session.begin(request(method, body, settings)).unwrap()
     }
 
-    /// Begins a GET request, and answers it with `bytes`, which are for stream 1.
+    /// Starts a GET request, and answers it with `bytes`, which are for stream 1.
     #[track_caller]
     pub(super) fn answered(bytes: impl AsRef<[u8]>) -> (Fixture, Rc<Exchange>) {
         let mut fixture = Fixture::new();
