@@ -80,7 +80,7 @@ impl Pool {
     /// does not wait behind others. `max_head` is the limit of a new HTTP/2 connection.
     pub(crate) async fn acquire(
         self: &Rc<Self>,
-        destination: Destination,
+        destination: &Destination,
         options: &ConnectOptions,
         is_fresh: bool,
         max_head: usize,
@@ -100,13 +100,13 @@ impl Pool {
         }
     }
 
-    fn host(&self, destination: Destination) -> Rc<Host> {
+    fn host(&self, destination: &Destination) -> Rc<Host> {
         let mut hosts = self.hosts.borrow_mut();
-        if let Some(host) = hosts.get(&destination) {
+        if let Some(host) = hosts.get(destination) {
             return Rc::clone(host);
         }
         let host = Rc::new(Host::new(destination.clone()));
-        hosts.insert(destination, Rc::clone(&host));
+        hosts.insert(destination.clone(), Rc::clone(&host));
         host
     }
 

@@ -41,7 +41,6 @@ pub(super) async fn send(
     browser: &Browser,
     hop: &Hop,
     body: &mut RequestBody,
-    limit: Option<u64>,
     is_fresh: bool,
     progress: &Progress,
 ) -> Result<(ResponseHead, Running), Failure> {
@@ -55,11 +54,10 @@ pub(super) async fn send(
     let lease = match &settings.server {
         Some(_) => None,
         None => {
-            let destination = hop.destination.clone();
             let max_head = settings.exchange.max_head;
             let acquiring = browser
                 .pool
-                .acquire(destination, &options, is_fresh, max_head);
+                .acquire(&hop.destination, &options, is_fresh, max_head);
             Some(acquiring.await?)
         }
     };
@@ -78,20 +76,16 @@ pub(super) async fn send(
             "the body is a stream that was sent already",
         ));
     }
-    let fields = hop.fields(is_http2);
     let request = OutgoingRequest {
         method: &hop.method,
         scheme: hop.url.scheme().as_str(),
         target: hop.target(is_http2),
         host: hop.host(),
-        fields: &fields,
+        fields: &hop.headers,
         body: kind,
         close: false,
         upgrade: hop.upgrade,
-        settings: crate::transport::ExchangeSettings {
-            max_body: if hop.decompresses { None } else { limit },
-            ..settings.exchange
-        },
+        settings: settings.exchange,
     };
     let (exchange, is_reused) = match (lease, &settings.server) {
         (Some(lease), _) => lease.begin(request)?,

@@ -37,6 +37,9 @@ impl ResponseBody {
         deadline: Deadline,
         progress: Progress,
     ) -> ResponseBody {
+        if decoder.is_none() {
+            running.exchange.limit_body(limit.unwrap_or(u64::MAX));
+        }
         ResponseBody {
             running,
             decoder,
@@ -52,6 +55,9 @@ impl ResponseBody {
 
     pub(super) fn set_limit(&mut self, limit: Option<u64>) {
         self.limit = limit.unwrap_or(u64::MAX);
+        if self.decoder.is_none() {
+            self.running.exchange.limit_body(self.limit);
+        }
     }
 
     pub(super) fn progress(&self) -> &Progress {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
     PROXY_AUTHORIZATION, TRANSFER_ENCODING,
 };
 use http::{HeaderName, HeaderValue, Method};
@@ -21,12 +21,11 @@ pub(super) struct Hop {
     pub(super) url: Url,
     pub(super) destination: Destination,
     /// The headers, in order, without `Host`.
-    headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     /// An own `Host`.
     host: Option<String>,
     pub(super) expect_continue: Option<Duration>,
     pub(super) upgrade: bool,
-    pub(super) decompresses: bool,
 }
 
 impl Hop {
@@ -64,7 +63,6 @@ impl Hop {
             host,
             expect_continue,
             upgrade: plan.upgrade,
-            decompresses: settings.decompresses,
         })
     }
 
@@ -84,13 +82,6 @@ impl Hop {
             Some(host) => host,
             None => self.url.authority(),
         }
-    }
-
-    /// Returns the headers as they are sent.
-    pub(super) fn fields(&self, is_http2: bool) -> Vec<(HeaderName, HeaderValue)> {
-        let sends = |name: &HeaderName| !is_http2 || name != CONNECTION;
-        let fields = self.headers.iter().filter(|(name, _)| sends(name));
-        fields.cloned().collect()
     }
 }
 

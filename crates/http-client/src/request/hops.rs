@@ -34,7 +34,6 @@ const REDIRECT_BODY: usize = 64 * 1024;
 pub(super) async fn follow(
     browser: &Browser,
     mut plan: Plan,
-    limit: Option<u64>,
     progress: &Progress,
 ) -> Result<Answer, Failure> {
     let settings = &browser.settings;
@@ -43,7 +42,8 @@ pub(super) async fn follow(
     let mut redirects = 0;
     loop {
         let hop = Hop::new(settings, &plan)?;
-        let (head, running) = try_twice(browser, &hop, &mut plan.body, limit, progress).await?;
+        let (head, running) = try_twice(browser, &hop, &mut plan.body, progress).await?;
+        progress.set_status(head.status());
         #[cfg(feature = "cookies")]
         if let Some(store) = &settings.cookies {
             store.store(&plan.url, set_cookies(&head));
@@ -59,7 +59,6 @@ pub(super) async fn follow(
             )?
         {
             if redirects == max {
-                progress.set_status(head.status());
                 let reason = format!("the server redirected more than {max} times");
                 return Err(Failure::new(ErrorKind::TooManyRedirects, reason));
             }
@@ -107,12 +106,11 @@ async fn try_twice(
     browser: &Browser,
     hop: &Hop,
     body: &mut RequestBody,
-    limit: Option<u64>,
     progress: &Progress,
 ) -> Result<(ResponseHead, Running), Failure> {
     let mut is_fresh = false;
     loop {
-        let failure = match send(browser, hop, body, limit, is_fresh, progress).await {
+        let failure = match send(browser, hop, body, is_fresh, progress).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };

@@ -76,10 +76,7 @@ async fn perform(
 ) -> Result<(HeadParts, ResponseBody), Error> {
     let progress = Progress::new(&plan);
     let mut deadline = Deadline::new(browser.settings.total_timeout);
-    let answer = match deadline
-        .race(hops::follow(&browser, plan, limit, &progress))
-        .await
-    {
+    let answer = match deadline.race(hops::follow(&browser, plan, &progress)).await {
         Some(Ok(answer)) => answer,
         Some(Err(failure)) => return Err(progress.error(failure)),
         None => return Err(progress.error(deadline.failure())),
@@ -92,7 +89,6 @@ async fn perform(
         redirects,
         url,
     } = answer;
-    progress.set_status(head.status());
     if decoder.is_none()
         && let BodyLength::Bytes(length) = head.body()
         && limit.is_some_and(|limit| length > limit)

@@ -51,7 +51,8 @@ pub(crate) struct Exchange {
     waker: Cell<Option<Waker>>,
     state: RefCell<ExchangeState>,
     read_ahead: usize,
-    max_body: u64,
+    /// Maximum size of the body, in bytes.
+    max_body: Cell<u64>,
 }
 
 struct ExchangeState {
@@ -87,7 +88,7 @@ impl Exchange {
                 collects: false,
             }),
             read_ahead,
-            max_body: max_body.unwrap_or(u64::MAX),
+            max_body: Cell::new(max_body.unwrap_or(u64::MAX)),
         }
     }
 
@@ -129,8 +130,11 @@ impl Exchange {
     pub(crate) fn data(&self, piece: &[u8]) -> Flow {
         let mut state = self.state.borrow_mut();
         state.received += piece.len() as u64;
-        if state.received > self.max_body {
-            let reason = format!("the body exceeds the limit of {} bytes", self.max_body);
+        if state.received > self.max_body.get() {
+            let reason = format!(
+                "the body exceeds the limit of {} bytes",
+                self.max_body.get()
+            );
             state.outcome = Some(Err(Failure::new(ErrorKind::TooLarge, reason)));
             drop(state);
             self.wake();
@@ -205,6 +209,11 @@ impl Exchange {
         }
     }
 
+    /// Sets the maximum size of the body, in bytes. A longer one fails the exchange.
+    pub(crate) fn limit_body(&self, bytes: u64) {
+        self.max_body.set(bytes);
+    }
+
     /// Waits for an interim response with status 100, the final response or a failure.
     pub(crate) fn poll_continue(&self, context: &Context<'_>) -> Poll<()> {
         if self.is_answered() || self.state.borrow().informational.contains(&100) {
@@ -218,7 +227,7 @@ impl Exchange {
     pub(crate) fn poll_body(&self, context: &Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let mut state = self.state.borrow_mut();
         if !state.body.is_empty() {
-            let piece = state.body.split().freeze();
+            let piece = std::mem::take(&mut state.body).freeze();
             let resumes = std::mem::take(&mut state.is_paused) && state.outcome.is_none();
             drop(state);
             if resumes && let Some(transport) = self.transport() {
@@ -242,7 +251,7 @@ impl Exchange {
         let mut state = self.state.borrow_mut();
         match &state.outcome {
             Some(Err(failure)) => Poll::Ready(Err(failure.clone())),
-            Some(Ok(())) => Poll::Ready(Ok(state.body.split().freeze())),
+            Some(Ok(())) => Poll::Ready(Ok(std::mem::take(&mut state.body).freeze())),
             None => {
                 state.collects = true;
                 let resumes = std::mem::take(&mut state.is_paused);

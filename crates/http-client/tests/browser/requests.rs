@@ -1,0 +1,227 @@
+//! Requests and responses.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use uptick_emitter::Emitter;
+use uptick_http::{HttpServer, Json, Request, Response as ServerResponse, StatusCode};
+use uptick_http_client::{Browser, ClientRequest, Error, ErrorKind, RequestBody, Response};
+
+use crate::{run, serve};
+
+fn echo() -> HttpServer {
+    let http = HttpServer::new();
+    http.any("/echo", |req: Request| async move {
+        let method = req.method().to_string();
+        let query = req.query_string().unwrap_or_default().to_owned();
+        let content_type = req.header("content-type").unwrap_or_default().to_owned();
+        let body = req.bytes(1 << 20).await?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok::<_, uptick_http::HttpError>(Json(
+            json!({ "method": method, "query": query, "type": content_type, "body": body }),
+        ))
+    });
+    http
+}
+
+#[test]
+fn each_method_is_sent_with_its_body() {
+    run(async {
+        let (url, server) = serve(echo());
+        let browser = Browser::new().with_base(&url).unwrap();
+        let requests = [
+            ("GET", browser.get("/echo?a=b")),
+            ("POST", browser.post("/echo?a=b").body("x")),
+            ("PUT", browser.put("/echo?a=b").body("x")),
+            (
+                "PATCH",
+                browser.patch("/echo").query([("a", "b")]).body("x"),
+            ),
+            ("DELETE", browser.delete("/echo?a=b")),
+            ("OPTIONS", browser.request("OPTIONS", "/echo?a=b")),
+        ];
+        for (method, request) in requests {
+            let response = request.await.unwrap();
+            let value: Value = response.json().unwrap();
+            assert_eq!(
+                (&value["method"], &value["query"]),
+                (&json!(method), &json!("a=b"))
+            );
+            let has_body = matches!(method, "POST" | "PUT" | "PATCH");
+            assert_eq!(value["body"], if has_body { "x" } else { "" });
+        }
+        let head = browser.head("/echo").await.unwrap();
+        assert_eq!((head.status(), head.body().len()), (StatusCode::OK, 0));
+        assert_eq!(browser.stats().created, 1);
+        server.close();
+    });
+}
+
+#[test]
+fn bodies_of_values_have_their_content_type() {
+    run(async {
+        let (url, server) = serve(echo());
+        let browser = Browser::new().with_base(&url).unwrap();
+        let json: Value = browser
+            .post("/echo")
+            .json(&[1, 2])
+            .await
+            .unwrap()
+            .json()
+            .unwrap();
+        assert_eq!(
+            (&json["type"], &json["body"]),
+            (&json!("application/json"), &json!("[1,2]"))
+        );
+        let form = browser.post("/echo").form(&[("a b", "c&d")]);
+        let form: Value = form.await.unwrap().json().unwrap();
+        assert_eq!(form["type"], "application/x-www-form-urlencoded");
+        assert_eq!(form["body"], "a+b=c%26d");
+        let own = browser
+            .post("/echo")
+            .header("content-type", "text/x")
+            .json(&1);
+        let own: Value = own.await.unwrap().json().unwrap();
+        assert_eq!(own["type"], "text/x");
+        server.close();
+    });
+}
+
+#[test]
+fn a_stream_is_sent_and_received_in_pieces() {
+    run(async {
+        let http = HttpServer::new();
+        http.post("/double", |req: Request| {
+            let pieces = req.body_stream();
+            ServerResponse::stream(
+                pieces.map(|piece| piece.map(|piece| [&piece[..], &piece[..]].concat())),
+            )
+        });
+        let (url, server) = serve(http);
+        let browser = Browser::new();
+        let pieces = stream::iter(
+            (0..100).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 10_000]))),
+        );
+        let request = browser
+            .post(format!("{url}/double"))
+            .body(RequestBody::stream(pieces));
+        let mut response = request.streaming().await.unwrap();
+        let mut length = 0;
+        while let Some(chunk) = response.chunk().await.unwrap() {
+            length += chunk.len();
+        }
+        assert_eq!(length, 2_000_000);
+        server.close();
+    });
+}
+
+#[test]
+fn a_status_of_400_or_above_is_an_error_with_the_response() {
+    run(async {
+        let http = HttpServer::new();
+        http.get("/", |_: Request| {
+            ServerResponse::plain("no tea").with_status(StatusCode::IM_A_TEAPOT)
+        });
+        let (url, server) = serve(http);
+        let browser = Browser::new();
+        let error = browser.get(&url).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Status);
+        assert_eq!(error.status(), Some(StatusCode::IM_A_TEAPOT));
+        assert_eq!(error.response().unwrap().text(), "no tea");
+        let text = format!("GET {url}/ failed: the server responded with 418 I'm a teapot");
+        assert_eq!(error.to_string(), text);
+        let error = browser.get(&url).streaming().await.unwrap_err();
+        assert_eq!(error.response().unwrap().text(), "no tea");
+        let accepted = browser
+            .with_reject_error_response(false)
+            .get(&url)
+            .await
+            .unwrap();
+        assert_eq!(accepted.text(), "no tea");
+        server.close();
+    });
+}
+
+#[test]
+fn the_events_of_a_request_are_its_result_and_close() {
+    run(async {
+        let http = HttpServer::new();
+        http.get("/", |_: Request| "hello");
+        let (url, server) = serve(http);
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let record = |text: String| {
+            let events = Rc::clone(&events);
+            move || events.borrow_mut().push(text.clone())
+        };
+        let browser = Browser::new();
+        let log = Rc::clone(&events);
+        let request = browser.get(&url).on("response", move |response: Response| {
+            log.borrow_mut().push(response.text().into_owned());
+        });
+        let close = record("close".into());
+        request.on("close", move |()| close());
+        request.next(ClientRequest::CLOSE).await;
+        assert!(!request.is_running());
+
+        let cancelled = browser.get(&url).send();
+        let log = Rc::clone(&events);
+        cancelled.on("error", move |error: Error| {
+            log.borrow_mut().push(error.kind().to_string())
+        });
+        cancelled.cancel();
+        cancelled.cancel();
+        assert_eq!(*events.borrow(), ["hello", "close", "cancelled"]);
+        server.close();
+    });
+}
+
+#[test]
+fn invalid_parts_fail_before_anything_is_sent() {
+    run(async {
+        let browser = Browser::new();
+        let kinds = [
+            (browser.get("/relative"), ErrorKind::InvalidUrl),
+            (
+                browser.get("ftp://127.0.0.1/"),
+                ErrorKind::UnsupportedScheme,
+            ),
+            (
+                browser.request("A B", "http://127.0.0.1/"),
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                browser.get("http://127.0.0.1/").header("a b", "c"),
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                browser.get("http://127.0.0.1/").header("a", "b\nc"),
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                browser
+                    .get("http://127.0.0.1/")
+                    .header("transfer-encoding", "chunked"),
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                browser
+                    .post("http://127.0.0.1/")
+                    .header("content-length", "2")
+                    .body("x"),
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                browser.get("http://127.0.0.1/").bearer_auth("a\nb"),
+                ErrorKind::InvalidRequest,
+            ),
+        ];
+        for (request, kind) in kinds {
+            let error = request.await.unwrap_err();
+            assert_eq!((error.kind(), error.attempts()), (kind, 0), "{error}");
+        }
+        assert_eq!(browser.stats().created, 0);
+    });
+}
