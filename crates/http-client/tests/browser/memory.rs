@@ -88,7 +88,12 @@ fn a_large_body_arrives_at_the_speed_of_its_reader_with_trailers() {
     });
     run(async move {
         let browser = Browser::for_server(&http);
-        let mut response = browser.get("http://a/").streaming().await.unwrap();
+        let mut response = browser
+            .get("http://a/")
+            .header("te", "trailers")
+            .streaming()
+            .await
+            .unwrap();
         let mut length = 0;
         while let Some(chunk) = response.chunk().await.unwrap() {
             length += chunk.len();

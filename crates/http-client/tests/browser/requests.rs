@@ -79,7 +79,7 @@ fn bodies_of_values_have_their_content_type() {
         let form = browser.post("/echo").form(&[("a b", "c&d")]);
         let form: Value = form.await.unwrap().json().unwrap();
         assert_eq!(form["type"], "application/x-www-form-urlencoded");
-        assert_eq!(form["body"], "a+b=c%26d");
+        assert_eq!(form["body"], "a%20b=c%26d");
         let own = browser
             .post("/echo")
             .header("content-type", "text/x")

@@ -288,7 +288,12 @@ impl ExchangeTransport for MemoryTransport {
         }
         match state.next_piece() {
             Some(piece) if piece.len() as u64 > room => too_long(),
-            Some(piece) => Poll::Ready(Some(Ok(piece))),
+            Some(piece) => {
+                if state.writer.is_some() {
+                    self.advance_later();
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
             None if !state.ended => {
                 exchange.set_reader(context.waker().clone());
                 Poll::Pending
