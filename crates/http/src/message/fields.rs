@@ -108,6 +108,11 @@ impl Trailers {
         Trailers::new(section.into())
     }
 
+    /// Copies the trailers, which then do not share the memory of the received bytes, in which they may be a small part.
+    pub fn detach(&mut self) {
+        self.section = Bytes::copy_from_slice(&self.section);
+    }
+
     /// Returns all fields in order.
     pub fn fields(&self) -> Fields<'_> {
         Fields::new(&self.section)

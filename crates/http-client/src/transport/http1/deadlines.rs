@@ -84,18 +84,24 @@ impl RunningRequest {
         limit.map(|limit| self.sent.after(limit))
     }
 
+    /// Starts the periodic checks of the write queue, which may hold a part of the request until the socket accepts it.
+    pub(super) fn start_polling(&mut self, conn: Connection) {
+        self.progress = Timestamp::now();
+        if self.has(RequestFlags::POLLED) {
+            return;
+        }
+        self.flags.insert(RequestFlags::POLLED);
+        self.counts = (conn.bytes_written(), conn.acknowledged());
+        let limit = self.settings.write_timeout;
+        if limit.is_none_or(|limit| limit > CONNECTION_TIMEOUT) {
+            conn.set_write_timeout(None);
+        }
+    }
+
     /// Checks the progress of a request that is being sent.
     fn check_sending(&mut self, conn: Connection) {
         if !self.has(RequestFlags::POLLED) || self.has(RequestFlags::FINAL_BEGUN) {
             return;
-        }
-        if self.counts == (0, 0)
-            && self
-                .settings
-                .write_timeout
-                .is_none_or(|limit| limit > CONNECTION_TIMEOUT)
-        {
-            conn.set_write_timeout(None);
         }
         let is_sending = conn.is_sending();
         // A server that acknowledges bytes is reading, even if the socket accepts no more for now.

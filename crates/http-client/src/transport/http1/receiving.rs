@@ -81,7 +81,8 @@ impl Http1Session {
                         false
                     }
                 },
-                Event::Trailers(trailers) => {
+                Event::Trailers(mut trailers) => {
+                    trailers.detach();
                     if let Some(running) = &mut self.state.borrow_mut().running {
                         running.trailers = Some(trailers);
                     }
@@ -123,7 +124,7 @@ impl Http1Session {
             return None;
         }
         let event = running.decoder.next(&running.limits);
-        if event.is_none() && !running.has(RequestFlags::FINAL_BEGUN) {
+        if event.is_none() && !running.has(RequestFlags::ANSWERED) {
             running.check_begun();
             self.arm(&mut state);
         }
@@ -131,7 +132,7 @@ impl Http1Session {
     }
 
     /// Handles the head of the final response. Returns `false` if the exchange has ended.
-    fn head(&self, exchange: &Rc<Exchange>, head: ResponseHead) -> bool {
+    fn head(&self, exchange: &Rc<Exchange>, mut head: ResponseHead) -> bool {
         let (closes, too_large) = {
             let mut state = self.state.borrow_mut();
             let Some(running) = &mut state.running else {
@@ -143,7 +144,8 @@ impl Http1Session {
             if !head.keep_alive() {
                 running.flags.insert(RequestFlags::CLOSES);
             }
-            if running.encoder.take().is_some() || self.conn.is_sending() {
+            let rest = std::mem::take(&mut running.rest);
+            if running.encoder.take().is_some() || !rest.is_empty() || self.conn.is_sending() {
                 // The rest of the request is not sent. The read timeout replaces the timeout of the write queue.
                 running.flags.insert(RequestFlags::CLOSES);
                 self.conn.set_write_timeout(None);
@@ -166,6 +168,8 @@ impl Http1Session {
             self.report_retired();
         }
         let is_upgrade = head.is_upgrade();
+        // The program may keep the head for long, but the read buffer is reused.
+        head.detach();
         exchange.head(head);
         if let Some(max) = too_large {
             let reason = format!("the body exceeds the limit of {max} bytes");

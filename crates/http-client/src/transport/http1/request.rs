@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use uptick_event_loop::driver::Timestamp;
 use uptick_http::h1::client::{Decoder, ResponseHead};
 use uptick_http::h1::{Encoder, Limits, Trailers};
@@ -44,6 +45,8 @@ pub(super) struct RunningRequest {
     pub(super) limits: Limits,
     /// The encoder of a body whose pieces follow.
     pub(super) encoder: Option<Encoder>,
+    /// The part of a body in memory that was not passed to the connection.
+    pub(super) rest: Bytes,
     pub(super) settings: ExchangeSettings,
     pub(super) trailers: Option<Trailers>,
     /// The timeout of the header `Keep-Alive`.
@@ -72,13 +75,12 @@ impl RunningRequest {
         self.progress = Timestamp::now();
     }
 
-    /// Checks whether the undecoded bytes are the start of the final response.
+    /// Determines whether the undecoded bytes are the start of the final response, as far as they show it.
     pub(super) fn check_begun(&mut self) {
         let bytes = self.decoder.peek();
         // The first digit of the status follows `HTTP/1.1 `.
-        if !bytes.is_empty() && bytes.get(9) != Some(&b'1') {
-            self.flags.insert(RequestFlags::FINAL_BEGUN);
-        }
+        let has_begun = !bytes.is_empty() && bytes.get(9) != Some(&b'1');
+        self.flags.set(RequestFlags::FINAL_BEGUN, has_begun);
     }
 }
 

@@ -20,6 +20,9 @@ use crate::transport::{Exchange, ExchangeTransport, OutgoingBody, OutgoingReques
 /// Maximum size of a body or a piece that is copied to the other bytes of the request, in bytes. A longer one is queued without a copy.
 const COPY_LIMIT: usize = 8 * 1024;
 
+/// Number of bytes of a body in memory that are written at once. With TLS they are encrypted at once.
+const SLICE: usize = 256 * 1024;
+
 impl Http1Session {
     /// Begins a request. The session must be idle ([`is_reusable`](Http1Session::is_reusable)).
     ///
@@ -62,14 +65,11 @@ impl Http1Session {
             request.settings.read_ahead,
             request.settings.max_body,
         ));
-        let Some(mut accepted) = accepted else {
+        if accepted.is_none() {
             exchange.fail(not_sent());
             return Ok(exchange);
-        };
-        let encoder = encoded.map_err(|error| invalid(&error))?;
-        if !is_copied {
-            accepted = self.conn.write(content);
         }
+        let encoder = encoded.map_err(|error| invalid(&error))?;
         let mut state = self.state.borrow_mut();
         if state.flags.contains(SessionFlags::CLOSED) {
             exchange.fail(not_sent());
@@ -78,8 +78,7 @@ impl Http1Session {
         exchange.set_transport(Rc::<Http1Session>::clone(self));
         state.end_idle();
         let mut flags = RequestFlags::default();
-        flags.set(RequestFlags::WRITTEN, is_whole);
-        flags.set(RequestFlags::POLLED, !accepted);
+        flags.set(RequestFlags::WRITTEN, is_whole && is_copied);
         flags.set(RequestFlags::CLOSES, head.close);
         flags.set(RequestFlags::UPGRADES, request.upgrade);
         flags.set(
@@ -95,6 +94,7 @@ impl Http1Session {
             decoder,
             limits: limits(request.settings.max_head),
             encoder: (!is_whole).then_some(encoder),
+            rest: if is_copied { Bytes::new() } else { content },
             settings: request.settings,
             trailers: None,
             keep_alive: None,
@@ -106,7 +106,37 @@ impl Http1Session {
             flags,
         }));
         self.arm(&mut state);
+        drop(state);
+        if !is_copied {
+            self.write_rest();
+        }
         Ok(exchange)
+    }
+
+    /// Writes the rest of a body in memory, until the write queue is full.
+    fn write_rest(&self) {
+        loop {
+            let piece = {
+                let mut state = self.state.borrow_mut();
+                let Some(running) = &mut state.running else {
+                    return;
+                };
+                let length = running.rest.len().min(SLICE);
+                let piece = running.rest.split_to(length);
+                if piece.is_empty() {
+                    return;
+                }
+                let is_last = running.rest.is_empty();
+                running.flags.set(RequestFlags::WRITTEN, is_last);
+                running.start_polling(self.conn);
+                running.sent = running.progress;
+                self.arm(&mut state);
+                piece
+            };
+            if !self.conn.write(piece) {
+                return;
+            }
+        }
     }
 
     /// Writes a part of the body with `encode`; with `is_last`, it ends the body. Returns `false` if the writer should wait.
@@ -140,11 +170,9 @@ impl Http1Session {
             running.encoder = (!is_last).then_some(encoder);
             running.flags.set(RequestFlags::WRITTEN, is_last);
             running.sent = Timestamp::now();
-            if !running.has(RequestFlags::POLLED) {
-                running.progress = running.sent;
-                // Bytes may be queued until the socket accepts them.
-                let is_queued = was_sending || matches!(written, Ok(false));
-                running.flags.set(RequestFlags::POLLED, is_queued);
+            let is_queued = was_sending || matches!(written, Ok(false));
+            if is_queued && !running.has(RequestFlags::POLLED) {
+                running.start_polling(self.conn);
             }
             self.arm(&mut state);
         }
@@ -157,8 +185,9 @@ impl Http1Session {
         }
     }
 
-    /// Reports that the write queue is below its limit.
+    /// Continues with the body, as the write queue is below its limit.
     pub(super) fn drained(&self) {
+        self.write_rest();
         let exchange = {
             let state = self.state.borrow();
             let running = state.running.as_ref();

@@ -1,7 +1,7 @@
 //! HTTP/1.1 request encoder.
 
 use http::Method;
-use http::header::{HOST, UPGRADE};
+use http::header::{HOST, TE, UPGRADE};
 
 use crate::h1::encoder::{EncodeError, Encoder, Framing, Persistence, write_decimal};
 use crate::h1::parse;
@@ -37,8 +37,8 @@ pub struct Request<'a> {
     pub close: bool,
 }
 
-/// Writes the head of a request, and returns the encoder for its body. Header names are written in lower case. `Connection: Upgrade` is
-/// added if the headers contain `Upgrade`.
+/// Writes the head of a request, and returns the encoder for its body. Header names are written in lower case. `Connection` lists `Upgrade`
+/// and `TE` if the headers contain them.
 ///
 /// # Errors
 ///
@@ -69,12 +69,21 @@ pub fn encode_request(out: &mut Vec<u8>, request: &Request<'_>) -> Result<Encode
     out.extend_from_slice(b"\r\n");
     let framing = write_framing(out, request.method, request.body);
     let upgrades = request.fields.contains(&UPGRADE);
-    out.extend_from_slice(match (request.close, upgrades) {
-        (true, true) => b"connection: close, Upgrade\r\n",
-        (true, false) => b"connection: close\r\n",
-        (false, true) => b"connection: Upgrade\r\n",
-        (false, false) => b"",
-    });
+    // A sender of Upgrade or TE also sends it as a connection option (RFC 9110, sections 7.8 and 10.1.4).
+    let options = [
+        (request.close, "close"),
+        (upgrades, "Upgrade"),
+        (request.fields.contains(&TE), "TE"),
+    ];
+    let mut prefix = "connection: ";
+    for (_, option) in options.into_iter().filter(|(is_set, _)| *is_set) {
+        out.extend_from_slice(prefix.as_bytes());
+        out.extend_from_slice(option.as_bytes());
+        prefix = ", ";
+    }
+    if prefix == ", " {
+        out.extend_from_slice(b"\r\n");
+    }
     for (name, value) in request.fields.iter() {
         if is_owned(name) || *name == HOST {
             continue;

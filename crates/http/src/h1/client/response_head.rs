@@ -181,6 +181,11 @@ impl ResponseHead {
         to_header_map(&self.bytes, self.fields())
     }
 
+    /// Copies the head, which then does not share the memory of the received bytes, in which it may be a small part.
+    pub fn detach(&mut self) {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
+    }
+
     /// Returns the bytes of the head, from the version to the empty line.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -5,6 +5,8 @@ mod framing;
 mod requests;
 mod reuse;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::cell::RefCell;
 use std::future::poll_fn;

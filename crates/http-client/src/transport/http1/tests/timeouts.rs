@@ -25,11 +25,19 @@ fn the_first_byte_timeout_ends_with_the_final_response_only() {
             ("", "first_byte_timeout"),
             ("HTTP/1.1 100 Go\r\n\r\n", "100 first_byte_timeout"),
             ("HTTP/1.1 103 Hints\r\nA: b\r\n", "first_byte_timeout"),
+            (
+                "HTTP/1.1 100 Go\r\n\r\nHTTP/1.1 1",
+                "100 first_byte_timeout",
+            ),
         ] {
             let script = Script::new(move |mut stream| {
                 read_head(&mut stream);
-                thread::sleep(Duration::from_millis(100));
-                stream.write_all(response.as_bytes()).unwrap();
+                thread::sleep(Duration::from_millis(50));
+                // The first bytes do not show yet that the response is an interim one.
+                let (first, rest) = response.split_at(response.len().min(9));
+                stream.write_all(first.as_bytes()).unwrap();
+                thread::sleep(Duration::from_millis(50));
+                stream.write_all(rest.as_bytes()).unwrap();
                 await_close(&mut stream);
             });
             let (session, owner) = script.session().await;
@@ -118,7 +126,11 @@ fn the_write_timeout_ends_a_request_to_a_server_that_reads_nothing() {
                     }
                 });
             }
-            let outcome = timed(&exchange, 300).await;
+            // The kernels exchange some bytes first.
+            let start = Instant::now();
+            let outcome = outcome(&exchange).await;
+            let elapsed = start.elapsed();
+            assert!((280..2000).contains(&elapsed.as_millis()), "{elapsed:?}");
             assert_eq!((&*outcome, &*owner.text()), ("write_timeout", "closed"));
             drop(sender);
             script.join();
