@@ -46,14 +46,14 @@ impl Backoff {
         }
     }
 
-    /// Sets the delay after the first failure. Default: that of [`new`](Backoff::new).
+    /// Sets the delay after the first failure. Default: the argument of [`new`](Backoff::new).
     #[must_use]
     pub const fn with_first(mut self, first: Duration) -> Self {
         self.first = first;
         self
     }
 
-    /// Sets the maximum delay without jitter. Default: that of [`new`](Backoff::new).
+    /// Sets the maximum delay without jitter. Default: the argument of [`new`](Backoff::new).
     #[must_use]
     pub const fn with_max(mut self, max: Duration) -> Self {
         self.max = max;

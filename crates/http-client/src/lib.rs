@@ -13,6 +13,7 @@ mod decoding;
 mod error;
 mod event_source;
 mod pool;
+mod proxying;
 mod redirect;
 mod request;
 mod timeout;
@@ -28,10 +29,11 @@ pub use connect::{Http2Mode, Proxy, ProxyMode, TlsOptions};
 pub use cookies::{CookieStore, StoredCookie};
 pub use error::{Error, ErrorKind};
 pub use event_source::{
-    EventLimits, EventParser, EventParserError, EventSource, EventSourceRetry, MessageEvent,
-    ReadyState,
+    EventLimits, EventParser, EventParserError, EventSource, EventSourceBuilder, EventSourceRetry,
+    MessageEvent, ReadyState,
 };
 pub use pool::{PoolLimits, PoolStats};
+pub use proxying::{ForwardedMode, LoadBalancing, ProxyRoutes, Upstream, UpstreamState};
 pub use url::{Scheme, Url};
 
 // Types of other crates in the signatures of this one.

@@ -1,5 +1,6 @@
 //! Server-sent events.
 
+mod builder;
 mod connector;
 mod handle;
 mod message;
@@ -7,6 +8,7 @@ mod parser;
 mod session;
 mod settings;
 
+pub use builder::EventSourceBuilder;
 pub use handle::{EventSource, EventSourceRetry, ReadyState};
 pub use message::MessageEvent;
 pub use parser::{EventLimits, EventParser, EventParserError};

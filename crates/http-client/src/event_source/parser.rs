@@ -186,7 +186,7 @@ impl EventParser {
         self.failure = None;
     }
 
-    /// Returns the last event id: that of the last complete event that had one. Empty if there was none.
+    /// Returns the id of the last complete event that had one. Empty if there was none.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }

@@ -379,8 +379,8 @@ impl Request {
         self.exchange.extended(|extended| extended.id = Some(id));
     }
 
-    /// Returns `true` if the request was sent by a trusted proxy.
-    pub(crate) fn is_forwarded(&self) -> bool {
+    /// Returns `true` if the peer is a trusted proxy ([`HttpServer::trusted_proxies`](crate::HttpServer::trusted_proxies)).
+    pub fn is_forwarded(&self) -> bool {
         self.exchange.proxies.is_some()
     }
 

@@ -28,6 +28,11 @@ impl Service {
 }
 
 impl Group<'_> {
+    /// Returns the prefix of the patterns, including those of outer groups.
+    pub fn prefix(&self) -> &str {
+        self.scope.prefix()
+    }
+
     /// Calls `f` to add routes with a prefix below the prefix of this group.
     pub fn group(self, prefix: &str, f: impl FnOnce(Group<'_>)) -> Self {
         let scope = &Scope::new(Some(self.scope), prefix);

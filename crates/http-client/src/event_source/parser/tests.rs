@@ -240,7 +240,7 @@ fn name() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn each_split_gives_the_same_events(stream in stream(), size in 1..9_usize) {
+    fn the_events_do_not_depend_on_the_split(stream in stream(), size in 1..9_usize) {
         let limits = EventLimits::new().with_line(40).with_event(60);
         let parse = |pieces: &mut dyn Iterator<Item = &[u8]>| {
             let mut parser = EventParser::with_limits(limits);

@@ -1,0 +1,9 @@
+//! The reverse proxy between raw servers and raw clients.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod balancing;
+mod bodies;
+mod failures;
+mod messages;
+mod support;
+mod tunnels;
