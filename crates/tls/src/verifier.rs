@@ -31,9 +31,11 @@ impl ServerCertVerifier for ServerVerifier {
             self.0
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The signature is invalid if another certificate with the same name is trusted.
+            // If another certificate with the same name is trusted, the signature is invalid, or of another algorithm than its key.
             Err(rustls::Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+                CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
             )) if is_self_signed(end_entity) => {
                 let error = OtherError(Arc::new(SelfSignedCertificate));
                 Err(CertificateError::Other(error).into())

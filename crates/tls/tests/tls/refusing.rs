@@ -5,7 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, DnType, IsCa, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, PKCS_RSA_SHA256, SanType,
+    date_time_ymd,
+};
 use uptick_socket::prelude::*;
 use uptick_tls::{SecureConnector, TlsContext, TlsVersion};
 
@@ -170,7 +173,14 @@ fn errors_distinguish_self_signed_certificates_from_unknown_issuers() {
     let connector = SecureConnector::new(to(server));
     assert_eq!(refusal(&connector.clone().cafile(&other.file)), self_signed);
 
+    // A trusted certificate with the same name, and a key of another kind.
     let directory = Directory::new();
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    let params = CertificateParams::new(["localhost".into()]).unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    let file = directory.write("rsa.pem", &cert.pem());
+    assert_eq!(refusal(&connector.clone().cafile(file)), self_signed);
+
     let authority = crate::connecting::Authority::new();
     let issued = authority.issue("localhost", "server");
     let file = directory.write("server.pem", &issued);
