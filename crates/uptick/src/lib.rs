@@ -27,6 +27,9 @@ mod book {
     #[cfg(feature = "http-client")]
     #[doc = include_str!("../../../docs/http-client.md")]
     mod http_client {}
+    #[cfg(feature = "http-client")]
+    #[doc = include_str!("../../../docs/reverse-proxy.md")]
+    mod reverse_proxy {}
     #[cfg(feature = "websocket")]
     #[doc = include_str!("../../../docs/browsers.md")]
     mod browsers {}
