@@ -241,9 +241,9 @@ impl RequestBody {
         }
     }
 
-    /// Returns the trailers. It is called after the last piece of the body.
-    pub(crate) fn trailers(&self) -> Option<HeaderMap> {
-        self.trailers.as_ref().map(|trailers| trailers())
+    /// Returns the function that creates the trailers, which is called after the last piece of the body.
+    pub(crate) fn trailers(&self) -> Option<Rc<dyn Fn() -> HeaderMap>> {
+        self.trailers.clone()
     }
 }
 

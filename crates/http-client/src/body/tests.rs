@@ -91,7 +91,7 @@ fn a_body_with_trailers_has_no_length() {
     });
     assert!(matches!(body.outgoing(), OutgoingBody::Stream));
     assert_eq!(text(&mut body), "abc");
-    assert_eq!(body.trailers().unwrap()["x-sum"], "1");
+    assert_eq!(body.trailers().unwrap()()["x-sum"], "1");
 }
 
 #[test]

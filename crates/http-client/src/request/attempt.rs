@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use http::HeaderMap;
 use uptick_event_loop::Sleep;
 use uptick_event_loop::driver::timeout;
 use uptick_http::Channel;
@@ -22,9 +23,22 @@ use crate::transport::{Exchange, OutgoingBody, OutgoingRequest, begin_in_memory}
 /// An exchange in progress, which is cancelled on drop.
 pub(crate) struct Running {
     pub(super) exchange: Rc<Exchange>,
+    /// The body of the request, until it was sent.
+    sender: Option<BodySender>,
 }
 
 impl Running {
+    /// Sends the body of the request as far as the connection accepts it.
+    pub(super) fn poll_send(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        if let Some(sender) = &mut self.sender
+            && let Poll::Ready(result) = sender.poll(&self.exchange, context)
+        {
+            self.sender = None;
+            return result;
+        }
+        Ok(())
+    }
+
     pub(super) fn take_upgraded(&self) -> Option<Channel> {
         self.exchange.take_upgraded()
     }
@@ -63,7 +77,7 @@ pub(super) async fn send(
     };
     let is_http2 = lease.as_ref().is_some_and(Lease::is_http2);
     let waits = hop.expect_continue.is_some();
-    let (kind, mut pieces) = match body.outgoing() {
+    let (kind, pieces) = match body.outgoing() {
         OutgoingBody::Bytes(bytes) if waits => {
             (OutgoingBody::Sized(bytes.len() as u64), body.open())
         }
@@ -93,36 +107,34 @@ pub(super) async fn send(
         (None, None) => return Err(Failure::closed_before_response()),
     };
     progress.begin_attempt(is_reused);
-    let running = Running { exchange };
-    let mut sender = pieces.take().map(|pieces| BodySender {
+    let sender = pieces.map(|pieces| BodySender {
         wait: hop.expect_continue.map(|limit| Box::pin(timeout(limit))),
         pieces,
-        body,
+        trailers: body.trailers(),
     });
+    let mut running = Running { exchange, sender };
     let head = poll_fn(|context| {
-        if let Some(sending) = &mut sender
-            && let Poll::Ready(result) = sending.poll(&running.exchange, context)
-        {
-            sender = None;
-            result?;
-        }
+        running.poll_send(context)?;
         running.exchange.poll_head(context)
     })
     .await?;
+    if !head.status().is_success() {
+        // A server that refuses the request does not need the rest of its body.
+        running.sender = None;
+    }
     Ok((head, running))
 }
 
 /// The sending of a body whose pieces follow the head.
-struct BodySender<'a> {
+struct BodySender {
     /// The time to wait for an interim response with status 100.
     wait: Option<Pin<Box<Sleep>>>,
     pieces: Pieces,
-    /// The source of the trailers.
-    body: &'a RequestBody,
+    trailers: Option<Rc<dyn Fn() -> HeaderMap>>,
 }
 
-impl BodySender<'_> {
-    /// Sends the body as far as the connection accepts it. A final response ends the sending.
+impl BodySender {
+    /// Sends the body as far as the connection accepts it. The end of the exchange, or a final response before status 100, ends the sending.
     fn poll(
         &mut self,
         exchange: &Exchange,
@@ -131,10 +143,12 @@ impl BodySender<'_> {
         if let Some(wait) = &mut self.wait {
             if exchange.poll_continue(context).is_pending() {
                 ready!(wait.as_mut().poll(context));
+            } else if exchange.is_answered() {
+                return Poll::Ready(Ok(()));
             }
             self.wait = None;
         }
-        while !exchange.is_answered() {
+        while !exchange.is_done() {
             ready!(exchange.poll_writable(context));
             match ready!(self.pieces.as_mut().poll_next(context)) {
                 Some(Ok(piece)) if piece.is_empty() => {}
@@ -144,7 +158,8 @@ impl BodySender<'_> {
                     return Poll::Ready(Err(Failure::new(ErrorKind::InvalidRequest, reason)));
                 }
                 None => {
-                    exchange.end(self.body.trailers().as_ref());
+                    let trailers = self.trailers.as_ref().map(|create| create());
+                    exchange.end(trailers.as_ref());
                     break;
                 }
             }

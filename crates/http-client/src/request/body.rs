@@ -111,6 +111,7 @@ impl ResponseBody {
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
+        self.running.poll_send(context)?;
         loop {
             let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
             let Some(decoder) = &mut self.decoder else {
@@ -155,9 +156,10 @@ impl ResponseBody {
         if let Some(Err(error)) = &self.outcome {
             return Poll::Ready(Err(error.clone()));
         }
-        let result = match self.decoder.is_some() {
-            true => self.poll_decoded(context),
-            false => self.running.exchange.poll_collected(context),
+        let result = match self.running.poll_send(context) {
+            Err(failure) => Poll::Ready(Err(failure)),
+            Ok(()) if self.decoder.is_some() => self.poll_decoded(context),
+            Ok(()) => self.running.exchange.poll_collected(context),
         };
         match result {
             Poll::Ready(Ok(body)) if body.len() as u64 > self.limit => {

@@ -109,28 +109,39 @@ async fn try_twice(
     progress: &Progress,
 ) -> Result<(ResponseHead, Running), Failure> {
     let mut is_fresh = false;
-    loop {
+    for retries in 0.. {
         let failure = match send(browser, hop, body, is_fresh, progress).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        let is_first = progress.attempts() <= 1;
-        let retries = match failure.kind {
-            _ if failure.unprocessed => body.is_repeatable(),
+        let may_retry = match failure.kind {
+            // Not one byte was sent: the connection had closed before.
+            ErrorKind::ClosedBeforeResponse if failure.unprocessed => {
+                let was_reused = progress.is_reused() && retries < MAX_UNSENT;
+                if was_reused {
+                    progress.undo_attempt();
+                }
+                was_reused
+            }
+            _ if failure.unprocessed => progress.attempts() <= 1 && retries < MAX_UNSENT,
             ErrorKind::ClosedBeforeResponse => {
                 browser.settings.retries
                     && progress.is_reused()
+                    && progress.attempts() == 1
                     && is_idempotent(&hop.method)
-                    && body.is_repeatable()
             }
             _ => false,
         };
-        if !is_first || !retries {
+        if !may_retry || !body.is_repeatable() {
             return Err(failure);
         }
         is_fresh = true;
     }
+    Err(Failure::closed_before_response())
 }
+
+/// Maximum number of repetitions of a request of which nothing was sent, or which the server has refused to process.
+const MAX_UNSENT: u32 = 3;
 
 /// Returns `true` for the methods that may be sent twice (RFC 9110, section 9.2.2).
 fn is_idempotent(method: &Method) -> bool {

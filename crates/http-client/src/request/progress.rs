@@ -41,6 +41,11 @@ impl Progress {
         self.is_reused.set(is_reused);
     }
 
+    /// Records that nothing of the last attempt was sent.
+    pub(super) fn undo_attempt(&self) {
+        self.attempts.set(self.attempts.get().saturating_sub(1));
+    }
+
     pub(super) fn set_status(&self, status: StatusCode) {
         self.status.set(Some(status));
     }

@@ -75,7 +75,7 @@ impl RunningRequest {
         }
         if self.has(RequestFlags::POLLED) {
             let limit = self.settings.write_timeout.unwrap_or(Duration::MAX);
-            return Some(Timestamp::now().after(CHECK_INTERVAL.min(limit / 4)));
+            return Some(Timestamp::now().after(CHECK_INTERVAL.min(limit / 8)));
         }
         if !self.has(RequestFlags::WRITTEN) {
             return None;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use uptick_event_loop::driver;
 use uptick_http::h1::client::{BodyLength, Event, ResponseHead};
 use uptick_socket::engine::Engine;
@@ -144,11 +144,15 @@ impl Http1Session {
             if !head.keep_alive() {
                 running.flags.insert(RequestFlags::CLOSES);
             }
-            let rest = std::mem::take(&mut running.rest);
-            if running.encoder.take().is_some() || !rest.is_empty() || self.conn.is_sending() {
-                // The rest of the request is not sent. The read timeout replaces the timeout of the write queue.
-                running.flags.insert(RequestFlags::CLOSES);
+            if !running.has(RequestFlags::WRITTEN) || self.conn.is_sending() {
+                // The read timeout replaces the timeout of the write queue. A server that refuses the request does not need the rest of
+                // its body. One that accepts it may wait for that.
                 self.conn.set_write_timeout(None);
+                if !head.status().is_success() {
+                    running.encoder = None;
+                    running.rest = Bytes::new();
+                    running.flags.insert(RequestFlags::CLOSES);
+                }
             }
             running.keep_alive = keep_alive_timeout(&head);
             let max = running.settings.max_body.unwrap_or(u64::MAX);
@@ -203,6 +207,7 @@ impl Http1Session {
         };
         let Some(mut running) = finished else { return };
         let is_reusable = !running.has(RequestFlags::CLOSES)
+            && running.has(RequestFlags::WRITTEN)
             && running.decoder.is_idle()
             && running.decoder.buffered() == 0
             && !self.conn.is_sending()
