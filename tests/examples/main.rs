@@ -24,6 +24,7 @@ mod peer;
 mod pipes;
 mod processes;
 mod program;
+mod proxying;
 mod redis;
 mod rest_api;
 mod secure_http;

@@ -151,6 +151,25 @@ impl WebSocket {
 }
 
 #[test]
+fn a_websocket_on_a_stream_passes_a_reverse_proxy() {
+    let (_server, uri) = crate::http::serve("31-websocket-echo", &[]);
+    let (_proxy, uri) = crate::http::serve("61-reverse-proxy", &[&uri]);
+    let mut client = Http2Client::connect(&uri);
+    let page = client.get("/proxy/servers");
+    assert_eq!(client.response(page).status, 200);
+    let mut ws = WebSocket::open(&mut client, "/echo");
+    for message in [
+        Message::from("hello"),
+        Message::from("é".repeat(40_000)),
+        Message::from(vec![0xff; 1_000_000]),
+    ] {
+        ws.send(&mut client, &message);
+        ws.expect(&mut client, &message);
+    }
+    ws.close(&mut client, CloseCode::NORMAL);
+}
+
+#[test]
 fn messages_of_both_kinds_are_echoed() {
     let (_server, uri) = serve(&[]);
     let mut client = Http2Client::connect(&uri);
