@@ -51,6 +51,7 @@ pub mod prelude {
     pub use uptick_event_loop::{block_on, run, spawn};
 
     pub use crate::{
-        Browser, Error, ErrorKind, Method, RequestBody, Response, StatusCode, StreamingResponse,
+        Browser, Error, ErrorKind, EventSource, MessageEvent, Method, ProxyRoutes, RequestBody,
+        Response, StatusCode, StreamingResponse, Upstream,
     };
 }

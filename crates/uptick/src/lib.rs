@@ -137,7 +137,7 @@ pub mod prelude {
         Responder, Response, ServerEvent, StatusCode,
     };
     #[cfg(feature = "http-client")]
-    pub use uptick_http_client::Browser;
+    pub use uptick_http_client::{Browser, EventSource, MessageEvent, ProxyRoutes, Upstream};
     #[cfg(feature = "process")]
     pub use uptick_process::{Exit, Process};
     #[cfg(feature = "redis")]
