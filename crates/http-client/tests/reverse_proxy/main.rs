@@ -5,5 +5,6 @@ mod balancing;
 mod bodies;
 mod failures;
 mod messages;
+mod secure;
 mod support;
 mod tunnels;
