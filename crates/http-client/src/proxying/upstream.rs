@@ -40,12 +40,14 @@ use crate::url::Url;
 /// | 502 | the server could not be reached, or its response was malformed or incomplete |
 /// | 503 | the upstream has no server, or too many requests wait for a connection |
 /// | 504 | the server did not respond in time |
+/// | 500 | no response has started within the [`response_timeout`](uptick_http::HttpServer::response_timeout) of the proxy, 60 s by default |
 ///
-/// The reason is logged, and not sent to the client.
+/// The reason is logged, and not sent to the client. Interim responses are not passed on, except 100 to a client that waits for it.
 ///
 /// # WebSocket
 /// A WebSocket handshake over HTTP/1 or HTTP/2 is passed to the server over HTTP/1, and then the bytes in both directions, at the speed of the slower
-/// side. Requests for other protocols are passed without `Upgrade`.
+/// side. Each direction ends by itself, except over HTTP/2, where the end of one direction ends the other one. A shutdown of the proxy closes the tunnels
+/// at its deadline. Requests for other protocols are passed without `Upgrade`.
 ///
 /// # Limits
 /// | limit | default | setter |
