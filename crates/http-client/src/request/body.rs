@@ -2,22 +2,28 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use uptick_http::Channel;
 use uptick_http::h1::Trailers;
 
 use super::attempt::Running;
 use super::deadline::Deadline;
 use super::progress::Progress;
-use crate::decoding::BodyDecoder;
+use crate::decoding::{BodyDecoder, DecodeProgress};
 use crate::error::{Error, ErrorKind, Failure};
+
+/// Maximum size of a decoded piece, in bytes.
+const DECODED_PIECE: usize = 64 * 1024;
 
 /// The body of a response, which is decompressed as it is read. Dropping it before its end cancels the exchange.
 pub(crate) struct ResponseBody {
     running: Running,
     decoder: Option<BodyDecoder>,
-    /// Decompressed bytes that were not read yet.
+    /// Received bytes that are not decoded yet.
+    encoded: Bytes,
     decoded: BytesMut,
+    /// `true` if the decoder has more output for the bytes that it has taken.
+    is_full: bool,
     /// Maximum size of the body, in bytes.
     limit: u64,
     /// Number of bytes read.
@@ -43,7 +49,9 @@ impl ResponseBody {
         ResponseBody {
             running,
             decoder,
+            encoded: Bytes::new(),
             decoded: BytesMut::new(),
+            is_full: false,
             limit: limit.unwrap_or(u64::MAX),
             length: 0,
             deadline,
@@ -113,34 +121,45 @@ impl ResponseBody {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
         self.running.poll_send(context)?;
         loop {
-            let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
-            let Some(decoder) = &mut self.decoder else {
-                let Some(piece) = piece else {
-                    return Poll::Ready(Ok(None));
-                };
-                self.length += piece.len() as u64;
-                if self.length > self.limit {
-                    return Poll::Ready(Err(self.too_large()));
-                }
+            if let Some(piece) = self.decode_piece()? {
                 return Poll::Ready(Ok(Some(piece)));
-            };
-            let left = self.limit - self.length;
-            let is_end = piece.is_none();
-            match piece {
-                Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
-                None => decoder.finish()?,
             }
-            if is_end {
-                self.decoder = None;
-            }
-            if !self.decoded.is_empty() {
-                self.length += self.decoded.len() as u64;
-                return Poll::Ready(Ok(Some(self.decoded.split().freeze())));
-            }
-            if is_end {
-                return Poll::Ready(Ok(None));
+            let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
+            match (piece, &self.decoder) {
+                (Some(piece), Some(_)) => self.encoded = piece,
+                (Some(piece), None) => {
+                    self.length += piece.len() as u64;
+                    let is_within = self.length <= self.limit;
+                    return Poll::Ready(
+                        is_within
+                            .then_some(Some(piece))
+                            .ok_or_else(|| self.too_large()),
+                    );
+                }
+                (None, decoder) => {
+                    let finished = decoder.as_ref().map_or(Ok(()), BodyDecoder::finish);
+                    return Poll::Ready(finished.map(|()| None));
+                }
             }
         }
+    }
+
+    /// Decodes a part of the received bytes, so that a small compressed piece does not become a large one in memory.
+    fn decode_piece(&mut self) -> Result<Option<Bytes>, Failure> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(None);
+        };
+        if self.encoded.is_empty() && !self.is_full {
+            return Ok(None);
+        }
+        let mut input = &self.encoded[..];
+        let left = self.limit - self.length;
+        let progress = decoder.decode(&mut input, &mut self.decoded, DECODED_PIECE, left)?;
+        self.is_full = progress == DecodeProgress::Full;
+        let taken = self.encoded.len() - input.len();
+        self.encoded.advance(taken);
+        self.length += self.decoded.len() as u64;
+        Ok((!self.decoded.is_empty()).then(|| self.decoded.split().freeze()))
     }
 
     fn too_large(&self) -> Failure {
@@ -179,20 +198,20 @@ impl ResponseBody {
     }
 
     fn poll_decoded(&mut self, context: &mut Context<'_>) -> Poll<Result<Bytes, Failure>> {
+        let Some(decoder) = &mut self.decoder else {
+            return Poll::Ready(Ok(Bytes::new()));
+        };
+        let left = self.limit - self.length;
         loop {
-            let piece = ready!(self.running.exchange.poll_body(context)).transpose()?;
-            let left = self.limit;
-            let Some(decoder) = &mut self.decoder else {
-                return Poll::Ready(Ok(self.decoded.split().freeze()));
-            };
-            match piece {
-                Some(piece) => decoder.push(&piece, &mut self.decoded, left)?,
+            let encoded = std::mem::take(&mut self.encoded);
+            decoder.push(&encoded, &mut self.decoded, left)?;
+            self.encoded = match ready!(self.running.exchange.poll_body(context)).transpose()? {
+                Some(piece) => piece,
                 None => {
                     decoder.finish()?;
-                    self.decoder = None;
                     return Poll::Ready(Ok(self.decoded.split().freeze()));
                 }
-            }
+            };
         }
     }
 }

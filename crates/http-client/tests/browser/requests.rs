@@ -225,3 +225,77 @@ fn invalid_parts_fail_before_anything_is_sent() {
         assert_eq!(browser.stats().created, 0);
     });
 }
+
+#[test]
+fn a_compressed_body_is_decoded_in_pieces_of_bounded_size() {
+    use std::io::Write as _;
+
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&vec![b'x'; 10_000_000]).unwrap();
+    let compressed = Bytes::from(encoder.finish().unwrap());
+    assert!(compressed.len() < 20_000);
+    run(async {
+        let http = HttpServer::new();
+        http.get("/", move |_: Request| {
+            ServerResponse::binary(compressed.clone()).header("content-encoding", "gzip")
+        });
+        let (url, server) = serve(http);
+        let browser = Browser::new();
+        let mut response = browser.get(&url).streaming().await.unwrap();
+        let mut length = 0;
+        while let Some(chunk) = response.chunk().await.unwrap() {
+            assert!(chunk.len() <= 64 * 1024);
+            length += chunk.len();
+        }
+        assert_eq!(length, 10_000_000);
+        assert_eq!(browser.get(&url).await.unwrap().body().len(), 10_000_000);
+        let limited = browser
+            .with_response_buffer(1_000_000)
+            .with_max_body(1_000_000);
+        assert_eq!(
+            limited.get(&url).await.unwrap_err().kind(),
+            ErrorKind::TooLarge
+        );
+        let mut response = limited.get(&url).streaming().await.unwrap();
+        let mut length = 0;
+        let error = loop {
+            match response.chunk().await {
+                Ok(chunk) => length += chunk.unwrap().len(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert!(length <= 1_000_000);
+        server.close();
+    });
+}
+
+#[test]
+fn a_server_that_responds_first_receives_the_whole_body() {
+    run(async {
+        let http = HttpServer::new();
+        http.post("/echo", |req: Request| {
+            ServerResponse::stream(req.body_stream())
+        });
+        let (url, server) = serve(http);
+        let browser = Browser::new();
+        // Each piece is sent after the previous one has come back.
+        let (sender, receiver) =
+            futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
+        sender.unbounded_send(Ok("0".into())).unwrap();
+        let request = browser
+            .post(format!("{url}/echo"))
+            .body(RequestBody::stream(receiver));
+        let mut response = request.streaming().await.unwrap();
+        for i in 1..5 {
+            let piece = response.chunk().await.unwrap().unwrap();
+            assert_eq!(piece, (i - 1).to_string());
+            sender.unbounded_send(Ok(i.to_string().into())).unwrap();
+        }
+        drop(sender);
+        assert_eq!(response.chunk().await.unwrap().unwrap(), "4");
+        assert_eq!(response.chunk().await.unwrap(), None);
+        assert_eq!(browser.stats().idle, 1);
+        server.close();
+    });
+}
