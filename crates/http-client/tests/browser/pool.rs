@@ -2,7 +2,10 @@
 
 use std::cell::Cell;
 use std::future::IntoFuture;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::rc::Rc;
+use std::thread;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -110,16 +113,25 @@ fn a_full_queue_refuses_requests() {
 
 #[test]
 fn idle_connections_do_not_keep_the_loop_running() {
-    let most = Rc::new(Cell::new(0));
-    let (url, server) = serve(slow(&most));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    // A server of this thread would keep the loop running.
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        stream.read(&mut request).unwrap();
+        let response = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+        stream.write_all(response.as_bytes()).unwrap();
+        stream.read(&mut request).unwrap()
+    });
     let browser = Browser::new();
-    let request = browser.clone();
-    browser.get(&url).then(move |response| {
+    browser.get(&url).then(|response| {
         assert_eq!(response.unwrap().text(), "done");
-        assert_eq!(request.stats().idle, 1);
-        server.close();
     });
     uptick_event_loop::run().unwrap();
+    assert_eq!((browser.stats().open, browser.stats().idle), (1, 1));
+    browser.close_idle();
+    assert_eq!(server.join().unwrap(), 0);
 }
 
 #[test]
