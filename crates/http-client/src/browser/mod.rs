@@ -297,10 +297,10 @@ impl Browser {
         self.with(|settings| settings.max_body = bytes.into())
     }
 
-    /// Sets the maximum size of the head of a response, and of its trailers, in bytes. At least 1 KiB. Default: 64 KiB.
+    /// Sets the maximum size of the head of a response, and of its trailers, in bytes. At least 64 bytes. Default: 64 KiB.
     #[must_use]
     pub fn with_max_head(&self, bytes: usize) -> Browser {
-        self.with(|settings| settings.exchange.max_head = bytes.max(1024))
+        self.with(|settings| settings.exchange.max_head = bytes.max(64))
     }
 
     /// Sets the number of bytes of a streamed body that are received before they are read. At least 16 KiB, at most 1 MiB. Default: 256 KiB.

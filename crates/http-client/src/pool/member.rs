@@ -91,12 +91,17 @@ impl Member {
         Ok((exchange, is_reused))
     }
 
+    /// Returns `true` if a stream of an HTTP/2 connection is free.
+    pub(super) fn has_room(&self) -> bool {
+        match &*self.session.borrow() {
+            Some(PooledSession::Http2(session)) => session.room() > self.reserved.get() as usize,
+            _ => false,
+        }
+    }
+
     /// Returns `true` if a stream of an HTTP/2 connection is free, and reserves it.
     pub(super) fn reserve(&self) -> bool {
-        let Some(PooledSession::Http2(session)) = self.session() else {
-            return false;
-        };
-        let has_room = session.room() > self.reserved.get() as usize;
+        let has_room = self.has_room();
         if has_room {
             self.reserved.set(self.reserved.get() + 1);
         }

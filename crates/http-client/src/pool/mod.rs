@@ -143,6 +143,13 @@ impl Pool {
         if !is_fresh && let Some(member) = self.find_connection(host) {
             return Some(Grant::Connection(Lease::new(self, member)));
         }
+        if is_fresh && host.state.borrow().open >= self.limits.per_host {
+            // The new connection takes the place of an idle one.
+            if let Some(oldest) = host.longest_idle() {
+                host.remove(&oldest);
+                oldest.close();
+            }
+        }
         if !host.may_connect(self.limits.per_host) || !self.make_room() {
             return None;
         }
@@ -160,6 +167,9 @@ impl Pool {
         }
         let http2 = host.state.borrow().http2.clone();
         for member in http2 {
+            if !member.has_room() {
+                continue;
+            }
             if !member.is_reusable() {
                 host.remove(&member);
                 if !member.is_busy() {

@@ -123,7 +123,11 @@ async fn try_twice(
                 }
                 was_reused
             }
-            _ if failure.unprocessed => progress.attempts() <= 1 && retries < MAX_UNSENT,
+            _ if failure.unprocessed => {
+                (browser.settings.retries || progress.attempts() == 0)
+                    && progress.attempts() <= 1
+                    && retries < MAX_UNSENT
+            }
             ErrorKind::ClosedBeforeResponse => {
                 browser.settings.retries
                     && progress.is_reused()
