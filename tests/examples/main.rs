@@ -10,6 +10,7 @@
 mod chat;
 mod chat_page;
 mod chat_wire;
+mod client;
 mod clients;
 mod conformance;
 mod conformance_websocket;
