@@ -69,7 +69,7 @@ fn has_dot_segment(path: &str) -> bool {
                 (b'2', b'e') => (b'.', 3),
                 (b'2', b'f') => (b'/', 3),
                 (b'5', b'c') => (b'\\', 3),
-                _ => (b'%', 3),
+                _ => (b'%', 1),
             },
             _ => (first, 1),
         };
@@ -90,6 +90,8 @@ fn has_dot_segment(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -150,6 +152,26 @@ mod tests {
             "",
         ] {
             assert!(!has_dot_segment(path), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn dot_segments_are_found_after_decoding(
+            path in "/(\\.|/|%2[eEfF5]|%5[cC]|\\\\|a|%){0,8}",
+            strips in any::<bool>(),
+        ) {
+            let mut decoded = path.to_ascii_lowercase();
+            // An escape is decoded once, from left to right.
+            decoded = decoded.replace("%25", "a");
+            for (escape, byte) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")] {
+                decoded = decoded.replace(escape, byte);
+            }
+            let expected = decoded.split('/').any(|segment| matches!(segment, "." | ".."));
+            prop_assert_eq!(has_dot_segment(&path), expected, "{}", decoded);
+            if let Ok(url) = PathMapping::new("/a/", strips).url("http://b", &path, None) {
+                prop_assert!(url.starts_with("http://b/"), "{}", url);
+            }
         }
     }
 }
