@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Parts that no public item uses yet.
-#![allow(dead_code, unused_imports)]
 
 mod authorization;
 mod body;

@@ -119,7 +119,7 @@ fn idle_connections_do_not_keep_the_loop_running() {
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 1024];
-        stream.read(&mut request).unwrap();
+        assert!(stream.read(&mut request).unwrap() > 0);
         let response = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
         stream.write_all(response.as_bytes()).unwrap();
         stream.read(&mut request).unwrap()

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell, RefMut};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use uptick_event_loop::driver::{self, Driver, LazyDeadline, Timestamp};
 use uptick_event_loop::{DriverId, Readiness, Token};
@@ -23,7 +23,6 @@ pub(crate) struct Http2Session {
     pub(super) conn: Connection,
     /// The owner, until the connection has closed.
     pub(super) owner: RefCell<Option<Rc<dyn SessionOwner>>>,
-    this: Weak<Http2Session>,
     state: RefCell<SessionState>,
 }
 
@@ -70,10 +69,9 @@ impl Http2Session {
         driver: &'static dyn Driver,
     ) -> Rc<Self> {
         register(driver);
-        Rc::new_cyclic(|this| Http2Session {
+        Rc::new(Http2Session {
             conn,
             owner: RefCell::new(Some(owner)),
-            this: Weak::clone(this),
             state: RefCell::new(SessionState {
                 codec: h2::Connection::client(limits),
                 deadline: LazyDeadline::default(),
@@ -103,11 +101,6 @@ impl Http2Session {
     /// Returns the owner, unless the connection has closed.
     pub(super) fn owner(&self) -> Option<Rc<dyn SessionOwner>> {
         self.owner.borrow().clone()
-    }
-
-    /// Returns the session for a new stream.
-    pub(super) fn shared(&self) -> Option<Rc<Http2Session>> {
-        self.this.upgrade()
     }
 
     /// Returns the stream, unless it was removed.
