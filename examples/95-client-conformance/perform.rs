@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
@@ -34,6 +34,7 @@ pub(crate) async fn perform(
     mut line: ClientRequestLine,
     attempts: Rc<Attempts>,
 ) -> Result<Completed, Error> {
+    let start = Instant::now();
     let browser = configure(browser, cookies, &line)?;
     let mut request = browser.request(line.method.as_str(), &line.url);
     for (name, value) in &line.headers {
@@ -50,7 +51,9 @@ pub(crate) async fn perform(
     attempts.attempts.set(response.attempts());
     attempts.is_reused.set(response.is_reused());
     if line.pause_ms > 0 {
-        uptick::sleep(millis(line.pause_ms)).await;
+        // The end of the total time is reported by the body.
+        let left = millis(line.total_timeout_ms).saturating_sub(start.elapsed());
+        uptick::sleep(millis(line.pause_ms).min(left)).await;
     }
     let (mut length, mut digest) = (0, Sha256::new());
     while let Some(piece) = response.chunk().await? {

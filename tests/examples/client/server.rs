@@ -260,7 +260,8 @@ impl Peer {
                 return None;
             }
         }
-        Some(self.buffer.drain(..count).collect())
+        let rest = self.buffer.split_off(count);
+        Some(std::mem::replace(&mut self.buffer, rest))
     }
 
     /// Returns `true` if the client's next bytes are these. They are not consumed.

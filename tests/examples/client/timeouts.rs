@@ -337,3 +337,17 @@ fn timeouts_leave_later_requests_alone() {
         client.get(&server.url("/fast")).assert_ok();
     }
 }
+
+#[test]
+fn the_total_timeout_covers_a_pause() {
+    let server = ScriptedServer::start(|peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n123");
+        peer.rest();
+    });
+    let mut client = ClientProgram::start();
+    let watch = Stopwatch::start();
+    let request = json!({"url": server.url("/"), "digest": true, "pause_ms": 60_000, "total_timeout_ms": 500});
+    client.run(request).assert_kind("total_timeout");
+    watch.assert_about(500);
+}
