@@ -80,6 +80,7 @@ impl Member {
         request: OutgoingRequest<'_>,
     ) -> Result<(Rc<Exchange>, bool), Failure> {
         let is_reused = self.is_used.replace(true);
+        self.idle_until.set(None);
         let exchange = match self.session() {
             Some(PooledSession::Http1(session)) => session.begin(request)?,
             Some(PooledSession::Http2(session)) => session.begin(request)?,

@@ -139,7 +139,8 @@ async fn try_twice(
         if !may_retry || !body.is_repeatable() {
             return Err(failure);
         }
-        is_fresh = true;
+        // A server that has refused a stream keeps the connection for others.
+        is_fresh = failure.kind != ErrorKind::Http2;
     }
     Err(Failure::closed_before_response())
 }

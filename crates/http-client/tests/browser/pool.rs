@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use uptick_event_loop::sleep;
-use uptick_http::{HttpServer, Request};
-use uptick_http_client::{Browser, ErrorKind, PoolLimits};
+use uptick_http::{HttpServer, Request, h2};
+use uptick_http_client::{Browser, ErrorKind, Http2Mode, PoolLimits};
 
 use crate::{run, serve};
 
@@ -144,6 +144,58 @@ fn a_dropped_browser_closes_its_idle_connections() {
         drop(browser);
         sleep(Duration::from_millis(50)).await;
         assert_eq!(server.connections().len(), 0);
+        server.close();
+    });
+}
+
+#[test]
+fn requests_share_an_http2_connection_and_wait_for_its_streams() {
+    run(async {
+        let most = Rc::new(Cell::new(0));
+        let http = slow(&most);
+        http.http2_limits(h2::Limits::default().concurrent_streams(2));
+        let (url, server) = serve(http);
+        let browser = with_limits(PoolLimits::new().max_per_host(1)).with_http2(Http2Mode::Only);
+        for _ in 0..2 {
+            let requests = (0..7).map(|i| browser.get(format!("{url}/{i}")).into_future());
+            let responses = join_all(requests.collect::<Vec<_>>()).await;
+            let texts = responses
+                .iter()
+                .map(|response| response.as_ref().map(|r| r.text()));
+            assert!(
+                texts.clone().all(|text| text.is_ok()),
+                "{:?}",
+                texts.collect::<Vec<_>>()
+            );
+        }
+        let stats = browser.stats();
+        assert_eq!(
+            (most.get(), stats.created, stats.open, stats.idle),
+            (2, 1, 1, 1)
+        );
+        server.close();
+    });
+}
+
+#[test]
+fn an_http2_connection_that_was_idle_is_shared_while_it_is_busy() {
+    run(async {
+        let http = HttpServer::new();
+        http.get("/{time}", |req: Request| async move {
+            let time = req.param("time").and_then(|time| time.parse().ok());
+            sleep(Duration::from_millis(time.unwrap_or(0))).await;
+            "done"
+        });
+        let (url, server) = serve(http);
+        let limits = PoolLimits::new().idle_timeout(Duration::from_millis(100));
+        let browser = with_limits(limits).with_http2(Http2Mode::Only);
+        browser.get(format!("{url}/0")).await.unwrap();
+        // It is longer than the idle timeout, which does not count in the meantime.
+        let long = browser.get(format!("{url}/600")).send();
+        sleep(Duration::from_millis(300)).await;
+        assert!(browser.get(format!("{url}/0")).await.unwrap().is_reused());
+        assert_eq!(browser.stats().created, 1);
+        long.cancel();
         server.close();
     });
 }
