@@ -7,7 +7,7 @@ use super::server::{OK, Peer, ScriptedServer, response};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// How a server ends a connection after it has sent something.
+/// The end of a connection after the server has sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Close,

@@ -305,7 +305,7 @@ fn the_total_timeout_covers_every_phase() {
     client.run(body).assert_kind("total_timeout");
 }
 
-/// What waits for the reader of a paused stream does not count as silence of the server.
+/// The server has sent bytes; they wait for the reader of the paused stream.
 #[test]
 fn the_read_timeout_does_not_run_while_the_body_is_not_read() {
     let server = ScriptedServer::start(|peer| {
