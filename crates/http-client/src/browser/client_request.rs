@@ -90,6 +90,9 @@ impl ClientRequest {
     fn finish(self, result: Result<Response, Error>) {
         // A panic of a listener must not keep the entry.
         let _removed = RemoveOnDrop(self);
+        // A request that has ended cannot be cancelled by its listeners.
+        let task = self.with_entry(|entry| entry.task.take());
+        drop(task);
         match result {
             Ok(response) => emit(&self, ClientRequest::RESPONSE, response),
             Err(error) => emit(&self, ClientRequest::ERROR, error),

@@ -356,7 +356,7 @@ impl Browser {
     #[must_use]
     pub fn with_resolver(&self, resolver: Resolver) -> Browser {
         let mut browser = self.clone();
-        browser.pool = Rc::new(Pool::with_resolver(self.pool.limits(), resolver));
+        browser.pool = Rc::new(self.pool.with_resolver(resolver));
         browser
     }
 
@@ -377,7 +377,7 @@ impl Browser {
     #[must_use]
     pub fn with_connector(&self, connector: impl ConnectorInterface + 'static) -> Browser {
         let mut browser = self.with(|settings| settings.connector = Some(Rc::new(connector)));
-        browser.pool = Rc::new(Pool::new(self.pool.limits()));
+        browser.pool = Rc::new(self.pool.with_limits(self.pool.limits()));
         browser
     }
 
@@ -385,7 +385,7 @@ impl Browser {
     #[must_use]
     pub fn with_limits(&self, limits: PoolLimits) -> Browser {
         let mut browser = self.clone();
-        browser.pool = Rc::new(Pool::new(limits));
+        browser.pool = Rc::new(self.pool.with_limits(limits));
         browser
     }
 }

@@ -101,7 +101,6 @@ impl Settings {
             tls: self.tls.clone(),
             http2: self.http2,
             unix: self.unix.clone(),
-            connector: 0,
         })
     }
 }

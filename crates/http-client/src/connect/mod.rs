@@ -105,6 +105,11 @@ impl Connectors {
             ..Connectors::default()
         }
     }
+
+    /// Returns the resolver of host names.
+    pub(crate) fn resolver(&self) -> Resolver {
+        self.names.resolver()
+    }
 }
 
 /// Connects to a destination. Dropping the future closes its sockets and cancels its timers.

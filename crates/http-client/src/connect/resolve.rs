@@ -92,6 +92,10 @@ impl ResolveCache {
         }
     }
 
+    pub(super) fn resolver(&self) -> Resolver {
+        self.resolver.clone()
+    }
+
     /// Returns the addresses of a name, with port 0.
     pub(super) async fn lookup(&self, name: &str) -> Result<Rc<[SocketAddr]>, SocketError> {
         let name = key(name);

@@ -19,6 +19,10 @@ pub(super) struct HostState {
     pub(super) open: usize,
     /// Number of connections being opened.
     pub(super) connecting: usize,
+    /// Number of requests in the queue of the pool.
+    pub(super) waiting: usize,
+    /// `true` if the last attempt to open a connection has failed.
+    pub(super) has_failed: bool,
     /// Idle HTTP/1 connections; the most recently used one is the last.
     pub(super) idle: Vec<Rc<Member>>,
     /// HTTP/2 connections that accept requests.
@@ -35,7 +39,22 @@ impl Host {
         }
     }
 
-    /// Returns `true` if another connection may be opened: HTTP/2 needs only one, and a server that may support it is asked first.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.waiting_count() > 0
+    }
+
+    pub(super) fn waiting_count(&self) -> usize {
+        self.state.borrow().waiting
+    }
+
+    /// Returns `true` if there are neither connections nor waiting requests.
+    pub(super) fn is_unused(&self) -> bool {
+        let state = self.state.borrow();
+        state.open == 0 && state.waiting == 0
+    }
+
+    /// Returns `true` if another connection may be opened: HTTP/2 needs only one, and a server that may support it is asked first. After a failed
+    /// attempt, requests do not wait for each other's attempts.
     pub(super) fn may_connect(&self, per_host: usize) -> bool {
         let state = self.state.borrow();
         let shares = match (&self.destination.http2, state.protocol) {
@@ -44,7 +63,7 @@ impl Host {
             (Http2Mode::Only, None) => true,
             (Http2Mode::Auto, None) => self.destination.scheme == Scheme::Https,
         };
-        state.open < per_host && !(shares && state.connecting > 0)
+        state.open < per_host && !(shares && state.connecting > 0 && !state.has_failed)
     }
 
     /// Removes a connection from the lists of those that accept requests.

@@ -33,13 +33,23 @@ impl Lease {
         mut self,
         request: OutgoingRequest<'_>,
     ) -> Result<(Rc<Exchange>, bool), Failure> {
-        let Some(member) = &self.member else {
+        let Some(member) = self.member.take() else {
             return Err(Failure::closed_before_response());
         };
         member.unreserve();
-        let exchange = member.begin(request)?;
-        self.member = None;
-        Ok(exchange)
+        let begun = member.begin(request);
+        if begun.is_err() {
+            // Nothing was sent.
+            drop(Lease::new(&self.pool, member));
+        }
+        begun
+    }
+
+    /// Returns `true` if the connection can still carry the request.
+    pub(super) fn is_usable(&self) -> bool {
+        self.member
+            .as_ref()
+            .is_some_and(|member| member.can_begin())
     }
 }
 
@@ -47,7 +57,10 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(member) = self.member.take() {
             member.unreserve();
-            self.pool.available(&member, None);
+            match member.is_alive() {
+                true => self.pool.available(&member, None),
+                false => self.pool.discard(&member),
+            }
         }
     }
 }
@@ -72,6 +85,11 @@ impl Place {
         }
     }
 
+    /// Records that the attempt has failed.
+    pub(super) fn fail(self) {
+        self.host.state.borrow_mut().has_failed = true;
+    }
+
     /// Adds a connection to the pool.
     pub(super) fn fill(mut self, connected: Connected, max_head: usize) -> Lease {
         let Connected { conn, protocol } = connected;
@@ -82,6 +100,7 @@ impl Place {
             let mut state = self.host.state.borrow_mut();
             state.connecting -= 1;
             state.protocol = Some(protocol);
+            state.has_failed = false;
         }
         if protocol == Protocol::Http2 {
             member.reserve();

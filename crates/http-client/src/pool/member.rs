@@ -135,6 +135,20 @@ impl Member {
         if self.idle_until.get().is_some_and(is_over) || self.is_too_old() {
             return false;
         }
+        self.is_alive()
+    }
+
+    /// Checks that the connection can carry a request now.
+    pub(super) fn can_begin(&self) -> bool {
+        let has_room = match &*self.session.borrow() {
+            Some(PooledSession::Http2(session)) => session.room() > 0,
+            _ => true,
+        };
+        has_room && self.is_alive()
+    }
+
+    /// Checks that the server has neither closed the connection nor, over HTTP/1, sent anything.
+    pub(super) fn is_alive(&self) -> bool {
         match self.session() {
             Some(PooledSession::Http1(session)) => session.is_reusable(),
             Some(PooledSession::Http2(session)) => session.is_reusable(),

@@ -53,13 +53,19 @@ impl Pool {
         Pool::with_connectors(limits, Connectors::default())
     }
 
-    /// Creates a pool whose connections use a resolver of host names.
-    pub(crate) fn with_resolver(limits: PoolLimits, resolver: Resolver) -> Pool {
-        Pool::with_connectors(limits, Connectors::with_resolver(resolver))
-    }
-
     pub(crate) fn limits(&self) -> PoolLimits {
         self.limits
+    }
+
+    /// Creates a pool with the same limits and another resolver of host names.
+    pub(crate) fn with_resolver(&self, resolver: Resolver) -> Pool {
+        Pool::with_connectors(self.limits, Connectors::with_resolver(resolver))
+    }
+
+    /// Creates a pool with the same resolver of host names and other limits.
+    pub(crate) fn with_limits(&self, limits: PoolLimits) -> Pool {
+        let resolver = self.connectors.resolver();
+        Pool::with_connectors(limits, Connectors::with_resolver(resolver))
     }
 
     fn with_connectors(limits: PoolLimits, connectors: Connectors) -> Pool {
@@ -86,17 +92,36 @@ impl Pool {
         max_head: usize,
     ) -> Result<Lease, Failure> {
         let host = self.host(destination);
-        let grant = match self.try_grant(&host, is_fresh) {
-            Some(grant) => grant,
-            None => self.wait(&host, is_fresh)?.await,
-        };
-        match grant {
-            Grant::Connection(lease) => Ok(lease),
-            Grant::Place(place) => {
-                let connected =
-                    connect::connect(&self.connectors, &host.destination, options).await?;
-                Ok(place.fill(connected, max_head))
-            }
+        let mut found = self.try_grant(&host, is_fresh);
+        let mut has_waited = false;
+        loop {
+            let grant = match found.take() {
+                Some(grant) => grant,
+                None => {
+                    let grant = self.wait(&host, is_fresh, has_waited)?.await;
+                    has_waited = true;
+                    // The server may have closed the connection before the request continued.
+                    if let Grant::Connection(lease) = &grant
+                        && !lease.is_usable()
+                    {
+                        drop(grant);
+                        found = self.find(&host, is_fresh);
+                        continue;
+                    }
+                    grant
+                }
+            };
+            let place = match grant {
+                Grant::Connection(lease) => return Ok(lease),
+                Grant::Place(place) => place,
+            };
+            return match connect::connect(&self.connectors, &host.destination, options).await {
+                Ok(connected) => Ok(place.fill(connected, max_head)),
+                Err(failure) => {
+                    place.fail();
+                    Err(failure)
+                }
+            };
         }
     }
 
@@ -112,29 +137,34 @@ impl Pool {
 
     /// Returns a connection or a place for a new request, unless others wait for the same destination.
     fn try_grant(self: &Rc<Self>, host: &Rc<Host>, is_fresh: bool) -> Option<Grant> {
-        let others_wait = !is_fresh
-            && self
-                .waiting
-                .borrow()
-                .iter()
-                .any(|other| Rc::ptr_eq(&other.host, host));
-        match others_wait {
+        match !is_fresh && host.has_waiting() {
             true => None,
             false => self.find(host, is_fresh),
         }
     }
 
-    fn wait(self: &Rc<Self>, host: &Rc<Host>, is_fresh: bool) -> Result<Wait, Failure> {
+    /// Enters the queue: at its front if only a new connection will do, or if the request has waited before.
+    fn wait(
+        self: &Rc<Self>,
+        host: &Rc<Host>,
+        is_fresh: bool,
+        has_waited: bool,
+    ) -> Result<Wait, Failure> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.limits.waiting {
             let reason = format!("{} requests wait for a connection already", waiting.len());
+            drop(waiting);
+            self.forget_unused(host);
             return Err(Failure::new(ErrorKind::Other, reason));
         }
         let waiter = Waiter::new(Rc::clone(host), is_fresh);
-        match is_fresh {
+        match is_fresh || has_waited {
             true => waiting.push_front(Rc::clone(&waiter)),
             false => waiting.push_back(Rc::clone(&waiter)),
         }
+        host.state.borrow_mut().waiting += 1;
+        drop(waiting);
+        self.keep(host);
         Ok(Wait::new(Rc::clone(self), waiter))
     }
 
@@ -153,7 +183,9 @@ impl Pool {
         if !host.may_connect(self.limits.per_host) || !self.make_room() {
             return None;
         }
-        Some(Grant::Place(Place::new(self, host)))
+        let place = Place::new(self, host);
+        self.keep(host);
+        Some(Grant::Place(place))
     }
 
     fn find_connection(&self, host: &Rc<Host>) -> Option<Rc<Member>> {
@@ -171,15 +203,20 @@ impl Pool {
                 continue;
             }
             if !member.is_reusable() {
-                host.remove(&member);
-                if !member.is_busy() {
-                    member.close();
-                }
+                self.discard(&member);
             } else if member.reserve() {
                 return Some(member);
             }
         }
         None
+    }
+
+    /// Removes a connection that accepts no further request, and closes it unless it carries others.
+    fn discard(&self, member: &Rc<Member>) {
+        member.host.remove(member);
+        if !member.is_busy() {
+            member.close();
+        }
     }
 
     /// Closes the connection that has been idle longest if the pool is full. Returns `false` if none is idle.
@@ -221,8 +258,12 @@ impl Pool {
         self.open.set(self.open.get() - 1);
         host.state.borrow_mut().open -= 1;
         self.dispatch();
-        let is_unused = host.state.borrow().open == 0;
-        if is_unused && !self.waits_for(host) {
+        self.forget_unused(host);
+    }
+
+    /// Removes a destination without connections and requests.
+    fn forget_unused(&self, host: &Rc<Host>) {
+        if host.is_unused() {
             let mut hosts = self.hosts.borrow_mut();
             if hosts
                 .get(&host.destination)
@@ -233,9 +274,12 @@ impl Pool {
         }
     }
 
-    fn waits_for(&self, host: &Rc<Host>) -> bool {
-        let waiting = self.waiting.borrow();
-        waiting.iter().any(|other| Rc::ptr_eq(&other.host, host))
+    /// Adds a destination that is used, as the end of its last connection may have removed it.
+    fn keep(&self, host: &Rc<Host>) {
+        let mut hosts = self.hosts.borrow_mut();
+        if !hosts.contains_key(&host.destination) {
+            hosts.insert(host.destination.clone(), Rc::clone(host));
+        }
     }
 
     /// Serves the waiting requests that can be served now, in order.
@@ -259,6 +303,8 @@ impl Pool {
     fn dispatch_once(self: &Rc<Self>) {
         // Destinations that cannot serve a request now.
         let mut exhausted: Vec<Rc<Host>> = Vec::new();
+        // Number of requests for these destinations.
+        let mut stuck = 0;
         let mut place = 0;
         loop {
             let waiter = self.waiting.borrow().get(place).cloned();
@@ -273,9 +319,15 @@ impl Pool {
                     self.leave(&waiter);
                     waiter.grant(grant);
                 }
+                // Another request for this destination can use a connection that already exists.
+                None if waiter.is_fresh => place += 1,
                 None => {
                     if !is_exhausted {
                         exhausted.push(Rc::clone(&waiter.host));
+                        stuck += waiter.host.waiting_count();
+                        if stuck == self.waiting.borrow().len() {
+                            return;
+                        }
                     }
                     place += 1;
                 }
@@ -288,6 +340,7 @@ impl Pool {
         let mut waiting = self.waiting.borrow_mut();
         if let Some(place) = waiting.iter().position(|other| Rc::ptr_eq(other, waiter)) {
             waiting.remove(place);
+            waiter.host.state.borrow_mut().waiting -= 1;
         }
     }
 

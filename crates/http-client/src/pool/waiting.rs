@@ -78,5 +78,6 @@ impl Drop for Wait {
         // A grant that was not taken goes to the next request.
         let grant = self.waiter.grant.borrow_mut().take();
         drop(grant);
+        self.pool.forget_unused(&self.waiter.host);
     }
 }

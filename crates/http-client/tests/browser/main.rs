@@ -8,7 +8,9 @@
 
 mod memory;
 mod pool;
+mod pool_faults;
 mod requests;
+mod scripted;
 
 use std::future::Future;
 

@@ -79,12 +79,13 @@ impl Http2Session {
         self.state().codec.len()
     }
 
-    /// Returns `true` if a request can be sent: there is room, and the server has not closed the connection.
+    /// Returns `true` if requests can be sent, perhaps only when others have ended: the server has neither closed the connection nor sent GOAWAY.
     ///
     /// Cost: a system call, unless requests are running or the session became idle in this iteration of the loop.
     pub(crate) fn is_reusable(&self) -> bool {
         let state = self.state();
-        if state.room() == 0 || !self.conn.is_open() {
+        let ends = SessionFlags::CLOSING | SessionFlags::RETIRED;
+        if state.flags.intersects(ends) || !state.codec.opens_streams() || !self.conn.is_open() {
             return false;
         }
         let is_idle = state.flags.contains(SessionFlags::IDLE);
