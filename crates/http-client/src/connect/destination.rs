@@ -31,8 +31,6 @@ pub(crate) struct Destination {
     pub(crate) http2: Http2Mode,
     /// The Unix socket to connect to instead of the host. It takes precedence over the proxy.
     pub(crate) unix: Option<PathBuf>,
-    /// The identity of a custom connector; 0 for none.
-    pub(crate) connector: usize,
 }
 
 impl Destination {

@@ -32,7 +32,6 @@ pub(super) fn destination(host: &str, port: u16) -> Destination {
         tls: TlsOptions::new(),
         http2: Http2Mode::Auto,
         unix: None,
-        connector: 0,
     }
 }
 
