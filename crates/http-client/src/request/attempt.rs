@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use uptick_event_loop::Sleep;
 use uptick_event_loop::driver::timeout;
 use uptick_http::Channel;
@@ -25,6 +25,8 @@ pub(crate) struct Running {
     pub(super) exchange: Rc<Exchange>,
     /// The body of the request, until it was sent.
     sender: Option<BodySender>,
+    /// `true` if the response has switched protocols.
+    is_upgraded: bool,
 }
 
 impl Running {
@@ -39,13 +41,16 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn take_upgraded(&self) -> Option<Channel> {
-        self.exchange.take_upgraded()
+    pub(super) fn take_upgraded(&mut self) -> Option<Channel> {
+        std::mem::take(&mut self.is_upgraded).then(|| self.exchange.take_upgraded())?
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Some(channel) = self.take_upgraded() {
+            channel.close();
+        }
         self.exchange.cancel();
     }
 }
@@ -112,12 +117,17 @@ pub(super) async fn send(
         pieces,
         trailers: body.trailers(),
     });
-    let mut running = Running { exchange, sender };
+    let mut running = Running {
+        exchange,
+        sender,
+        is_upgraded: false,
+    };
     let head = poll_fn(|context| {
         running.poll_send(context)?;
         running.exchange.poll_head(context)
     })
     .await?;
+    running.is_upgraded = head.status() == StatusCode::SWITCHING_PROTOCOLS;
     if !head.status().is_success() {
         // A server that refuses the request does not need the rest of its body.
         running.sender = None;

@@ -1,6 +1,7 @@
 //! Retries and redirects.
 
 use std::future::poll_fn;
+use std::time::Duration;
 
 use http::Method;
 use http::header::CONTENT_LENGTH;
@@ -15,6 +16,7 @@ use crate::browser::Browser;
 use crate::decoding::BodyDecoder;
 use crate::error::{ErrorKind, Failure};
 use crate::redirect;
+use crate::timeout::within;
 use crate::url::Url;
 
 /// The final response, whose body follows.
@@ -29,6 +31,9 @@ pub(super) struct Answer {
 
 /// Maximum size of the body of a redirect that is read so that its connection can be used again, in bytes.
 const REDIRECT_BODY: usize = 64 * 1024;
+
+/// Maximum time for which the body of a redirect is read.
+const REDIRECT_TIME: Duration = Duration::from_secs(1);
 
 /// Sends a request, and follows redirects.
 pub(super) async fn follow(
@@ -62,7 +67,11 @@ pub(super) async fn follow(
                 let reason = format!("the server redirected more than {max} times");
                 return Err(Failure::new(ErrorKind::TooManyRedirects, reason));
             }
-            discard(running).await;
+            if head.keep_alive() {
+                within(Some(REDIRECT_TIME), discard(running)).await;
+            } else {
+                drop(running);
+            }
             plan.url = next.url;
             plan.method = next.method;
             if !next.keeps_body {

@@ -9,6 +9,7 @@
 mod memory;
 mod pool;
 mod pool_faults;
+mod raw_servers;
 mod requests;
 mod scripted;
 

@@ -1,0 +1,113 @@
+//! Requests to servers that misbehave.
+
+use std::cell::Cell;
+use std::future::IntoFuture;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use uptick_event_loop::sleep;
+use uptick_http_client::{Browser, PoolLimits};
+
+use crate::run;
+use crate::scripted::{OK, scripted};
+
+#[test]
+fn a_redirect_is_followed_although_its_body_does_not_arrive() {
+    let url = scripted(|_, peer| {
+        while let Some(request) = peer.request() {
+            match request.starts_with("GET /start") {
+                true => {
+                    let head = "HTTP/1.1 302 Found\r\nLocation: /end\r\nContent-Length: 10";
+                    peer.send(&format!("{head}\r\n\r\n"));
+                }
+                false => peer.send(OK),
+            }
+        }
+    });
+    run(async move {
+        let browser = Browser::new();
+        let started = Instant::now();
+        let response = browser.get(format!("{url}start")).await.unwrap();
+        assert_eq!((response.text(), response.redirects()), ("ok".into(), 1));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    });
+}
+
+#[test]
+fn a_response_without_its_reader_closes_an_upgraded_connection() {
+    let url = scripted(|number, peer| {
+        peer.request();
+        if number == 0 {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade";
+            peer.send(&format!("{head}\r\n\r\n"));
+        } else {
+            peer.send(OK);
+        }
+        peer.request();
+    });
+    run(async move {
+        let browser = Browser::new();
+        let response = browser.get(&url).upgrade("echo").streaming().await.unwrap();
+        assert_eq!(browser.stats().open, 1);
+        drop(response);
+        assert_eq!(browser.stats().open, 0);
+        // Another response has no channel.
+        let response = browser.get(&url).upgrade("echo").streaming().await.unwrap();
+        assert!(response.into_upgraded().is_none());
+    });
+}
+
+#[test]
+fn no_request_of_many_fails_because_a_server_closes_idle_connections() {
+    // A connection closes after 1 to 9 responses, at once or a little later.
+    let url = scripted(|number, peer| {
+        for _ in 0..number % 9 + 1 {
+            if peer.request().is_none() {
+                return;
+            }
+            peer.send(OK);
+        }
+        if number % 2 == 0 {
+            thread::sleep(Duration::from_micros(number as u64 % 300));
+        }
+    });
+    run(async move {
+        let limits = PoolLimits::new().max_per_host(10);
+        let browser = Browser::new().with_limits(limits);
+        let failed = Rc::new(Cell::new(0));
+        let requests = (0..10_000).map(|_| {
+            let (request, failed) = (browser.get(&url).into_future(), Rc::clone(&failed));
+            async move {
+                if let Err(error) = request.await {
+                    eprintln!("{error}");
+                    failed.set(failed.get() + 1);
+                }
+            }
+        });
+        join_all(requests.collect::<Vec<_>>()).await;
+        assert_eq!(failed.get(), 0);
+        assert!(browser.stats().open <= 10);
+    });
+}
+
+#[test]
+fn a_body_is_complete_although_the_server_has_closed_before_it_was_read() {
+    let url = scripted(|_, peer| {
+        peer.request();
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n";
+        peer.send(head);
+        peer.send(&"x".repeat(1_000_000));
+    });
+    run(async move {
+        let mut response = Browser::new().request_streaming("GET", &url).await.unwrap();
+        sleep(Duration::from_millis(200)).await;
+        let mut length = 0;
+        while let Some(piece) = response.chunk().await.unwrap() {
+            length += piece.len();
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(length, 1_000_000);
+    });
+}
