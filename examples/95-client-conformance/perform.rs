@@ -100,8 +100,10 @@ fn configure(
             Http2::Only => Http2Mode::Only,
         })
         .with_decompression(line.decompress)
-        .with_retry(line.retry)
-        .with_unix_socket(line.unix.clone());
+        .with_retry(line.retry);
+    if let Some(path) = &line.unix {
+        browser = browser.with_unix_socket(path);
+    }
     if line.cookies {
         browser = browser.with_cookies(cookies.clone());
     }

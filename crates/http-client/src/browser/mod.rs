@@ -362,8 +362,8 @@ impl Browser {
 
     /// Sets the path of a Unix socket to connect to, in place of the host of the URL. Default: none.
     #[must_use]
-    pub fn with_unix_socket(&self, path: impl Into<Option<PathBuf>>) -> Browser {
-        self.with(|settings| settings.unix = path.into())
+    pub fn with_unix_socket(&self, path: impl Into<PathBuf>) -> Browser {
+        self.with(|settings| settings.unix = Some(path.into()))
     }
 
     /// Sets the options of TLS. Default: the certificate of the server must be valid and issued by a CA that the system trusts.
