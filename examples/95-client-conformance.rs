@@ -2,8 +2,8 @@
 //!
 //! It reads requests from its standard input and prints their results, one JSON object on each line. Run it:
 //! ```text
-//! $ cargo run --example 95-client-conformance --features brotli,http-client,idna,tls,zstd
-//! $ cargo run --example 95-client-conformance --features brotli,http-client,idna,tls,zstd -- --max-per-host 4 --idle-timeout-ms 1000
+//! $ cargo run --example 95-client-conformance --features full
+//! $ cargo run --example 95-client-conformance --features full -- --max-per-host 4 --idle-timeout-ms 1000
 //! ```
 //! Try it: enter requests and commands, and Ctrl-D to end it; [`request`] has all members.
 //! ```text
