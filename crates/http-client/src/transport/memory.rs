@@ -21,6 +21,9 @@ use crate::timeout::within;
 /// Number of unread bytes of a request body from which the request waits.
 const SOFT_LIMIT: usize = 64 * 1024;
 
+/// Maximum number of unread bytes of a request body that the server accepts.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
+
 /// Sends a request to a server.
 pub(crate) fn begin(
     server: &TestClient,
@@ -36,6 +39,10 @@ pub(crate) fn begin(
     for (name, value) in request.fields {
         test = test.header(name.clone(), value.clone());
     }
+    let left = match request.body {
+        OutgoingBody::Sized(length) => Some(length),
+        _ => None,
+    };
     let started = match request.body {
         OutgoingBody::Empty => test.start(),
         OutgoingBody::Bytes(bytes) => test.body(bytes).start(),
@@ -49,6 +56,7 @@ pub(crate) fn begin(
     let transport = Rc::new(MemoryTransport {
         exchange: Rc::clone(&exchange),
         test: Rc::clone(&test),
+        left: Cell::new(left),
         is_paused: Cell::new(false),
         reader: Cell::new(None),
         task: RefCell::new(None),
@@ -65,6 +73,8 @@ pub(crate) fn begin(
 struct MemoryTransport {
     exchange: Rc<Exchange>,
     test: Rc<TestExchange>,
+    /// Number of bytes of the request body that must follow, for a body with a length.
+    left: Cell<Option<u64>>,
     is_paused: Cell<bool>,
     /// The waker of the task that reads the response, while it is paused.
     reader: Cell<Option<Waker>>,
@@ -121,6 +131,14 @@ impl MemoryTransport {
         self.exchange.fail(failure);
     }
 
+    /// Fails the request because of its body.
+    fn refuse_body(&self, reason: &'static str) {
+        if let Some(task) = self.task.borrow_mut().take() {
+            task.cancel();
+        }
+        self.fail(Failure::new(ErrorKind::InvalidRequest, reason));
+    }
+
     /// Waits until the response is to be read further.
     async fn resumed(&self) {
         self.is_paused.set(true);
@@ -137,7 +155,19 @@ impl MemoryTransport {
 
 impl ExchangeTransport for MemoryTransport {
     fn write(&self, piece: Bytes) -> bool {
+        if let Some(left) = self.left.get() {
+            let Some(rest) = left.checked_sub(piece.len() as u64) else {
+                self.refuse_body("the body of the request is longer than its Content-Length");
+                return true;
+            };
+            self.left.set(Some(rest));
+        }
+        if piece.len() > MAX_UNREAD - self.test.unread().min(MAX_UNREAD) {
+            self.refuse_body("a piece of the body of the request is longer than 16 MiB");
+            return true;
+        }
         if !self.test.push(piece) {
+            // The server has ended the exchange.
             return true;
         }
         if self.test.unread() < SOFT_LIMIT {
@@ -152,6 +182,9 @@ impl ExchangeTransport for MemoryTransport {
     }
 
     fn end(&self, _trailers: Option<&HeaderMap>) {
+        if self.left.get().is_some_and(|left| left > 0) {
+            return self.refuse_body("the body of the request is shorter than its Content-Length");
+        }
         self.test.end();
     }
 

@@ -103,3 +103,31 @@ fn a_large_body_arrives_at_the_speed_of_its_reader_with_trailers() {
         assert_eq!(trailers.field("x-sum"), Some(&b"7"[..]));
     });
 }
+
+#[test]
+fn a_body_in_memory_must_have_its_length() {
+    let http = HttpServer::new();
+    http.post("/length", |req: Request| async move {
+        let body = req.bytes(32 << 20).await?;
+        Ok::<_, uptick_http::HttpError>(body.len().to_string())
+    });
+    run(async move {
+        let browser = Browser::for_server(&http).with_timeout(Duration::from_secs(5));
+        let url = "http://example.com/length";
+        for (size, length, expected) in [
+            (4, Some(4), None),
+            (4, Some(3), Some(ErrorKind::InvalidRequest)),
+            (4, Some(5), Some(ErrorKind::InvalidRequest)),
+            (17 << 20, None, Some(ErrorKind::InvalidRequest)),
+        ] {
+            let piece = Ok::<_, std::io::Error>(vec![b'x'; size]);
+            let body = RequestBody::stream(stream::iter([piece]));
+            let body = match length {
+                Some(length) => body.with_length(length),
+                None => body,
+            };
+            let result = browser.post(url).body(body).await;
+            assert_eq!(result.err().map(|error| error.kind()), expected, "{size}");
+        }
+    });
+}
