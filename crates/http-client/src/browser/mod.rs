@@ -99,7 +99,8 @@ impl Browser {
     }
 
     /// Creates a browser whose requests are served by an [`HttpServer`] of the same thread, in memory: without a port, sockets or name lookups, whatever
-    /// the host of the URL is. It is for tests; see [`uptick_http::test`] for the differences to connections. Timeouts follow a manual clock.
+    /// the host of the URL is. It is for tests; see [`uptick_http::test`] for the differences to connections. Trailers of requests are not passed. Timeouts
+    /// follow a manual clock.
     ///
     /// # Examples
     /// ```

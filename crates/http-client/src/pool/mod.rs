@@ -6,6 +6,8 @@ mod host;
 mod lease;
 mod limits;
 mod member;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::cell::{Cell, RefCell};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use uptick_event_loop::sleep;
-use uptick_http_client::{Browser, PoolLimits};
+use uptick_http_client::{Browser, ErrorKind, PoolLimits};
 
 use crate::run;
 use crate::scripted::{OK, scripted};
@@ -109,5 +109,53 @@ fn a_body_is_complete_although_the_server_has_closed_before_it_was_read() {
             sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(length, 1_000_000);
+    });
+}
+
+#[test]
+fn failed_attempts_to_connect_do_not_delay_all_others() {
+    // The server does not respond to the TLS handshake.
+    let url = scripted(|_, _| thread::sleep(Duration::from_secs(10)));
+    let url = url.replace("http://", "https://");
+    run(async move {
+        let browser = Browser::new().with_tls_timeout(Duration::from_millis(200));
+        let started = Instant::now();
+        let requests = (0..10).map(|_| browser.get(&url).into_future());
+        for result in join_all(requests.collect::<Vec<_>>()).await {
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::TlsTimeout);
+        }
+        assert!(started.elapsed() < Duration::from_secs(1));
+        assert_eq!(browser.stats().open, 0);
+    });
+}
+
+#[test]
+fn a_listener_may_use_the_pool() {
+    let url = scripted(|_, peer| peer.serve());
+    run(async move {
+        let browser = Browser::new().with_limits(PoolLimits::new().max_total(2));
+        let finished = Rc::new(Cell::new(0));
+        for _ in 0..20 {
+            let (other, url, finished) = (browser.clone(), url.clone(), Rc::clone(&finished));
+            browser.get(&url).then(move |response| {
+                response.unwrap();
+                other.close_idle();
+                other.get(&url).send().cancel();
+                let finished = Rc::clone(&finished);
+                other.get(&url).then(move |response| {
+                    response.unwrap();
+                    finished.set(finished.get() + 1);
+                });
+            });
+        }
+        let stats = browser.clone();
+        drop(browser);
+        let started = Instant::now();
+        while finished.get() < 20 && started.elapsed() < Duration::from_secs(5) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(finished.get(), 20);
+        stats.close_idle();
+        assert_eq!((stats.stats().open, stats.stats().waiting), (0, 0));
     });
 }
