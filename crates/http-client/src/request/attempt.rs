@@ -153,7 +153,7 @@ impl BodySender {
         if let Some(wait) = &mut self.wait {
             if exchange.poll_continue(context).is_pending() {
                 ready!(wait.as_mut().poll(context));
-            } else if exchange.is_answered() {
+            } else if !exchange.is_continued() {
                 return Poll::Ready(Ok(()));
             }
             self.wait = None;

@@ -214,9 +214,14 @@ impl Exchange {
         self.max_body.set(bytes);
     }
 
+    /// Returns `true` if an interim response with status 100 has arrived.
+    pub(crate) fn is_continued(&self) -> bool {
+        self.state.borrow().informational.contains(&100)
+    }
+
     /// Waits for an interim response with status 100, the final response or a failure.
     pub(crate) fn poll_continue(&self, context: &Context<'_>) -> Poll<()> {
-        if self.is_answered() || self.state.borrow().informational.contains(&100) {
+        if self.is_answered() || self.is_continued() {
             return Poll::Ready(());
         }
         self.register(context);
