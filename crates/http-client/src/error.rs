@@ -123,6 +123,15 @@ impl Failure {
         }
     }
 
+    /// Returns the failure of a request whose connection was closed before.
+    pub(crate) fn not_sent() -> Failure {
+        let reason = "the connection was closed before the request was sent";
+        Failure {
+            unprocessed: true,
+            ..Failure::new(ErrorKind::ClosedBeforeResponse, reason)
+        }
+    }
+
     pub(crate) fn closed_before_response() -> Failure {
         Failure::new(
             ErrorKind::ClosedBeforeResponse,

@@ -84,7 +84,13 @@ impl Member {
         let exchange = match self.session() {
             Some(PooledSession::Http1(session)) => session.begin(request)?,
             Some(PooledSession::Http2(session)) => session.begin(request)?,
-            None => return Err(Failure::closed_before_response()),
+            // It was closed after the pool had chosen it.
+            None => {
+                let settings = request.settings;
+                let exchange = Exchange::new(settings.read_ahead, settings.max_body);
+                exchange.fail(Failure::not_sent());
+                return Ok((Rc::new(exchange), is_reused));
+            }
         };
         if is_reused && let Some(pool) = self.pool.upgrade() {
             pool.count_reuse();

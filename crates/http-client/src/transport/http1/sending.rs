@@ -66,13 +66,13 @@ impl Http1Session {
             request.settings.max_body,
         ));
         if accepted.is_none() {
-            exchange.fail(not_sent());
+            exchange.fail(Failure::not_sent());
             return Ok(exchange);
         }
         let encoder = encoded.map_err(|error| invalid(&error))?;
         let mut state = self.state.borrow_mut();
         if state.flags.contains(SessionFlags::CLOSED) {
-            exchange.fail(not_sent());
+            exchange.fail(Failure::not_sent());
             return Ok(exchange);
         }
         exchange.set_transport(Rc::<Http1Session>::clone(self));
@@ -267,16 +267,6 @@ impl ExchangeTransport for Http1Session {
     fn cancel(&self) {
         drop(self.take_and_close());
     }
-}
-
-/// Returns the failure of a request whose connection was closed before.
-fn not_sent() -> Failure {
-    let mut failure = Failure::new(
-        ErrorKind::ClosedBeforeResponse,
-        "the connection was closed before the request was sent",
-    );
-    failure.unprocessed = true;
-    failure
 }
 
 /// Returns the failure of a request that cannot be encoded.
