@@ -324,6 +324,7 @@ impl Browser {
     }
 
     /// Sets whether `Accept-Encoding` is sent and compressed bodies are decompressed. Requests that have the header themselves are decompressed too.
+    /// With a `Range` header it is `identity`, because a part of a compressed body cannot be decompressed.
     /// Default: true.
     #[must_use]
     pub fn with_decompression(&self, decompresses: bool) -> Browser {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
-    PROXY_AUTHORIZATION, TRANSFER_ENCODING,
+    PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING,
 };
 use http::{HeaderName, HeaderValue, Method};
 
@@ -96,7 +96,12 @@ pub(super) fn complete(settings: &Settings, plan: &mut Plan) -> Result<(), Failu
         }
     }
     if settings.decompresses && !CODINGS.is_empty() && !has(&own, &ACCEPT_ENCODING) {
-        headers.push((ACCEPT_ENCODING, HeaderValue::from_static(CODINGS)));
+        // A part of a compressed body cannot be decompressed.
+        let codings = match has(&own, &RANGE) {
+            true => "identity",
+            false => CODINGS,
+        };
+        headers.push((ACCEPT_ENCODING, HeaderValue::from_static(codings)));
     }
     if let Some(value) = plan.body.content_type()
         && !has(&own, &CONTENT_TYPE)

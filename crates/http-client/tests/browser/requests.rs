@@ -1,7 +1,11 @@
 //! Requests and responses.
 
 use std::cell::RefCell;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -268,6 +272,55 @@ fn a_compressed_body_is_decoded_in_pieces_of_bounded_size() {
         assert!(length <= 1_000_000);
         server.close();
     });
+}
+
+#[test]
+fn a_request_for_a_range_accepts_no_compressed_body() {
+    run(async {
+        let http = HttpServer::new();
+        http.get("/", |req: Request| {
+            req.header("accept-encoding").unwrap_or_default().to_owned()
+        });
+        let (url, server) = serve(http);
+        let browser = Browser::new().with_base(&url).unwrap();
+        assert!(browser.get("/").await.unwrap().text().contains("gzip"));
+        let range = browser.get("/").header("range", "bytes=0-1");
+        assert_eq!(range.await.unwrap().text(), "identity");
+        let own = browser.get("/").header("range", "bytes=0-1");
+        let own = own.header("accept-encoding", "br").await.unwrap();
+        assert_eq!(own.text(), "br");
+        server.close();
+    });
+}
+
+#[test]
+fn the_body_follows_a_continue_that_arrives_with_the_response() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut conn, _) = listener.accept().unwrap();
+        conn.set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            conn.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let response = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+        conn.write_all(response).unwrap();
+        let mut body = [0; 4];
+        conn.read_exact(&mut body).unwrap();
+        conn.write_all(&body).unwrap();
+    });
+    run(async move {
+        let request = Browser::new().post(url).body("body");
+        let response = request.expect_continue(Duration::from_secs(60)).await;
+        let response = response.unwrap();
+        assert_eq!(response.informational(), [100]);
+        assert_eq!(response.text(), "body");
+    });
+    server.join().unwrap();
 }
 
 #[test]
