@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::{StreamExt, stream};
 use uptick_event_loop::sleep;
-use uptick_http_client::{Browser, ErrorKind, PoolLimits};
+use uptick_http_client::{Browser, ErrorKind, PoolLimits, RequestBody};
 
 use crate::run;
 use crate::scripted::{OK, scripted};
@@ -158,4 +159,58 @@ fn a_listener_may_use_the_pool() {
         stats.close_idle();
         assert_eq!((stats.stats().open, stats.stats().waiting), (0, 0));
     });
+}
+
+#[test]
+fn a_response_before_the_end_of_the_body_is_delivered() {
+    let responses = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nok",
+    ];
+    for response in responses {
+        // Closing with unread bytes resets the connection.
+        let url = scripted(move |_, peer| {
+            peer.request();
+            peer.send(response);
+        });
+        run(async move {
+            let browser = Browser::new().with_reject_error_response(false);
+            let pieces = || {
+                let piece = vec![b'0'; 64 * 1024];
+                stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone())).take(2000)
+            };
+            let streamed = RequestBody::repeatable(pieces).with_length(2000 * 64 * 1024);
+            let in_memory = RequestBody::from(vec![b'0'; 50 << 20]);
+            for body in [streamed, in_memory] {
+                let received = browser.post(&url).body(body).await.unwrap();
+                assert_eq!((received.text(), received.attempts()), ("ok".into(), 1));
+                assert!(!received.is_reused(), "{response}");
+            }
+            sleep(Duration::ZERO).await;
+            assert_eq!(browser.stats().open, 0);
+        });
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_instead_of_continued_sends_no_body() {
+    let (heads, received) = std::sync::mpsc::channel();
+    let url = scripted(move |_, peer| {
+        heads.send(peer.request()).unwrap();
+        peer.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
+        heads.send(peer.request()).unwrap();
+    });
+    run(async move {
+        let browser = Browser::new().with_reject_error_response(false);
+        let request = browser.put(&url).body("body\r\n\r\n");
+        let response = request.expect_continue(Duration::from_secs(5)).await;
+        assert_eq!(response.unwrap().status(), 417);
+        assert_eq!(browser.stats().open, 0);
+    });
+    let head = received.recv().unwrap().unwrap();
+    assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+    assert!(head.contains("content-length: 8\r\n"), "{head}");
+    assert_eq!(received.recv().unwrap(), None);
 }
