@@ -72,7 +72,7 @@ fn the_next_address_is_tried_at_once_after_a_failure() {
     client
         .run(json!({"url": url, "resolve": resolve}))
         .assert_ok();
-    watch.assert_below(600);
+    watch.assert_below(740);
     assert_eq!(client.stats().created, 1);
 }
 

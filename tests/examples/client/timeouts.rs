@@ -171,7 +171,7 @@ fn interim_responses_do_not_end_the_first_byte_timeout() {
     );
     result.assert_kind("first_byte_timeout");
     watch.assert_about(500);
-    watch.assert_below(1400);
+    watch.assert_below(4000);
 }
 
 #[test]
