@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use anyhow::{Context as _, Result, bail};
 use lexopt::prelude::*;
 
+use crate::client;
 use crate::echo;
 use crate::http;
 use crate::http2;
@@ -22,13 +23,16 @@ const USAGE: &str = "\
 usage: uptick-bench COMMAND [OPTIONS]
 
 commands:
+  client [requests|idle]
+                 CPU time and system calls of the HTTP clients, and the memory
+                 of their idle connections
   echo           CPU time, system calls and memory of the echo servers
   http           CPU time, system calls and memory of the HTTP servers
   http2 [requests|idle|websocket]
                  CPU time, system calls and memory of the HTTP/2 servers, and
                  WebSockets over HTTP/2
-  instructions [echo|http|http2|ws]
-                 user instructions per round trip, under callgrind
+  instructions [client|echo|http|http2|ws]
+                 user instructions per round trip or request, under callgrind
   redis [commands|socketio]
                  CPU time of the Redis clients, and of Socket.IO servers in a
                  cluster over Redis
@@ -83,14 +87,17 @@ pub(crate) fn run() -> Result<()> {
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
+        ["client"] => client::run(&options, None),
+        ["client", part] => client::run(&options, Some(part)),
         ["echo"] => echo::run(&options),
         ["http"] => http::run(&options),
         ["http2"] => http2::run(&options, None),
         ["http2", part] => http2::run(&options, Some(part)),
         ["instructions"] => instructions::run(&options, None),
-        ["instructions", table @ ("echo" | "http" | "http2" | "ws")] => {
-            instructions::run(&options, Some(table))
-        }
+        [
+            "instructions",
+            table @ ("client" | "echo" | "http" | "http2" | "ws"),
+        ] => instructions::run(&options, Some(table)),
         ["redis"] => redis::run(&options, None),
         ["redis", part] => redis::run(&options, Some(part)),
         ["socketio"] => socketio::run(&options),

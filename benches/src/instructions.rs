@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use uptick::prelude::*;
 
 use crate::cli::Options;
+use crate::client;
 use crate::http;
 use crate::http2::{self, Availability};
 use crate::identity::Identity;
@@ -74,7 +75,7 @@ fn websocket_servers() -> impl Iterator<Item = Server> {
         .filter(|server| server.is_native())
 }
 
-/// Prints all tables, or only one of them: `echo`, `http`, `http2` or `ws`.
+/// Prints all tables, or only one of them: `client`, `echo`, `http`, `http2` or `ws`.
 pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     if !callgrind::is_available() {
         println!("not measured: valgrind is not installed");
@@ -135,6 +136,9 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
         );
         measured.extend(websocket_servers());
     }
+    if wanted("client") {
+        println!("{}", client::instructions(trips)?);
+    }
     println!(
         "Difference between {} and {trips} units under valgrind --tool=callgrind.",
         2 * trips
@@ -142,6 +146,7 @@ pub(crate) fn run(options: &Options, only: Option<&str>) -> Result<()> {
     let packages = measured.into_iter().filter_map(Server::package);
     let description = match only {
         Some("http2") => http2::versions(),
+        Some("client") => client::versions(),
         _ => machine::describe(packages),
     };
     println!("\nMachine: {description}");

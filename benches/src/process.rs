@@ -143,9 +143,19 @@ impl ServerProcess {
         Self::start_under(&[], server, identity)
     }
 
-    /// Starts a server that needs the URL of a Redis server.
-    pub(crate) fn start_with_redis(server: Server, url: &str) -> Result<Self> {
-        Self::spawn(&[], server, Some(url.as_ref()), None, None)
+    /// Starts a client that needs the URL of its server.
+    pub(crate) fn start_with_url(server: Server, url: &str) -> Result<Self> {
+        Self::start_with_url_under(&[], server, url)
+    }
+
+    /// Starts a client that needs the URL of its server under the command `wrapper`, which must execute the client in the
+    /// same process.
+    pub(crate) fn start_with_url_under(
+        wrapper: &[OsString],
+        server: Server,
+        url: &str,
+    ) -> Result<Self> {
+        Self::spawn(wrapper, server, Some(url.as_ref()), None, None)
     }
 
     /// Starts `server` under the command `wrapper`, which must execute the server in the same

@@ -31,22 +31,34 @@ pub(crate) fn instructions(
     units: u64,
     open: impl FnOnce(&ServerProcess) -> Result<Box<dyn Load>>,
 ) -> Result<u64> {
+    let start = |mut wrapper: Vec<OsString>| {
+        if server.needs_directory() {
+            // The process becomes the program of the server. Its children, which are other programs, are not counted.
+            let options = ["--trace-children=yes", "--trace-children-skip=*/perl"];
+            wrapper.extend(options.map(OsString::from));
+        }
+        ServerProcess::start_under(&wrapper, server, identity)
+    };
+    instructions_of(start, |process| open(process)?.run(units))
+}
+
+/// Returns the number of user instructions that a process executes from its start to its end, with `work` in between.
+/// `start` starts it under the command that it is passed.
+pub(crate) fn instructions_of(
+    start: impl FnOnce(Vec<OsString>) -> Result<ServerProcess>,
+    work: impl FnOnce(&ServerProcess) -> Result<()>,
+) -> Result<u64> {
     let profile = Profile::new();
     let mut out = OsString::from("--callgrind-out-file=");
     out.push(&profile.0);
-    let mut wrapper = vec![
+    let wrapper = vec![
         "valgrind".into(),
         "--quiet".into(),
         "--tool=callgrind".into(),
         out,
     ];
-    if server.needs_directory() {
-        // The process becomes the program of the server. Its children, which are other programs, are not counted.
-        wrapper
-            .extend(["--trace-children=yes", "--trace-children-skip=*/perl"].map(OsString::from));
-    }
-    let process = ServerProcess::start_under(&wrapper, server, identity)?;
-    open(&process)?.run(units)?;
+    let process = start(wrapper)?;
+    work(&process)?;
     process.terminate()?;
     let text = fs::read_to_string(&profile.0).context("reading callgrind's profile failed")?;
     total(&text).context("callgrind's profile has no total")

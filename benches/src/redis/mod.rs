@@ -112,7 +112,7 @@ impl WithRedis {
             wait_for(|| Ok(TcpStream::connect(redis.target().address).is_ok()))
                 .context("connecting to Redis failed")?;
             let url = format!("redis://{}", redis.target().address);
-            let start = |server: &Server| ServerProcess::start_with_redis(*server, &url);
+            let start = |server: &Server| ServerProcess::start_with_url(*server, &url);
             let servers = servers.iter().map(start).collect::<Result<_>>()?;
             Ok(Self { servers, redis })
         })

@@ -2,6 +2,7 @@
 //! separately.
 
 mod async_std;
+mod client;
 mod connection;
 mod floor;
 mod http;
@@ -27,6 +28,9 @@ use rustls::crypto::{aws_lc_rs, ring};
 
 use crate::identity::Identity;
 
+pub(crate) use self::client::{
+    Case as ClientCase, DONE as REQUESTS_DONE, OPEN as OPEN_CONNECTIONS,
+};
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;
 pub(crate) use self::http2::ServerDirectory;
@@ -91,6 +95,10 @@ pub(crate) enum Server {
     UptickRedis,
     UptickSocketIoRedis,
     NodeSocketIoRedis,
+    HttpUpstream,
+    HyperUtil,
+    Reqwest,
+    UptickHttpClient,
 }
 
 impl Server {
@@ -157,6 +165,10 @@ impl Server {
     pub(crate) const SOCKETIO_REDIS: &[Self] =
         &[Self::NodeSocketIoRedis, Self::UptickSocketIoRedis];
 
+    /// The HTTP clients, in the order of the table; the one with which ours is compared first.
+    pub(crate) const HTTP_CLIENTS: &[Self] =
+        &[Self::HyperUtil, Self::Reqwest, Self::UptickHttpClient];
+
     /// Returns the name in tables and on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -201,6 +213,10 @@ impl Server {
             Self::UptickRedis => "uptick-redis",
             Self::UptickSocketIoRedis => "uptick-socketio-redis",
             Self::NodeSocketIoRedis => "node-socketio-redis",
+            Self::HttpUpstream => "http-upstream",
+            Self::HyperUtil => "hyper-util",
+            Self::Reqwest => "reqwest",
+            Self::UptickHttpClient => "uptick-http-client",
         }
     }
 
@@ -218,7 +234,8 @@ impl Server {
             Self::SOCKETIO,
             Self::REDIS_CLIENTS,
             Self::SOCKETIO_REDIS,
-            &[Self::RedisBus, Self::Redis],
+            Self::HTTP_CLIENTS,
+            &[Self::RedisBus, Self::Redis, Self::HttpUpstream],
         ];
         let workers = WorkersSetup::ALL.iter().map(|setup| Self::Workers(*setup));
         let mut servers = tables.into_iter().flatten().copied().chain(workers);
@@ -241,6 +258,7 @@ impl Server {
             Self::RedisBus | Self::Redis | Self::NodeSocketIoRedis => None,
             Self::RedisRs => Some("redis"),
             Self::UptickSocketIoRedis => Some("uptick-socketio"),
+            Self::HttpUpstream => Some("uptick-http"),
             // These servers have their own dependencies.
             Self::Socketioxide | Self::NodeSocketIo => None,
             _ => Some(self.name()),
@@ -306,7 +324,7 @@ impl Server {
     }
 
     /// Serves until the process is killed. Servers with TLS need a PEM file with a certificate and its key, h2o, nghttpd and nginx a directory,
-    /// Redis clients the URL of the server.
+    /// Redis and HTTP clients the URL of the server.
     pub(crate) fn serve(self, argument: Option<&OsStr>) -> Result<()> {
         let identity = || {
             let file = argument.map(Path::new);
@@ -358,6 +376,10 @@ impl Server {
             Self::UptickRedis => redis::client::serve(argument),
             Self::UptickSocketIoRedis => redis::uptick_socketio::serve(argument),
             Self::NodeSocketIoRedis => redis::node_socketio::serve(argument),
+            Self::HttpUpstream => client::upstream::serve(),
+            Self::HyperUtil => client::hyper_util::serve(argument),
+            Self::Reqwest => client::reqwest::serve(argument),
+            Self::UptickHttpClient => client::uptick::serve(argument),
         }
     }
 }
