@@ -302,7 +302,10 @@ pub fn nanoseconds() -> u64 {
     with(|event_loop| event_loop.time()).unwrap_or_default()
 }
 
-/// Returns the number of the current iteration, for budgets per iteration. It wraps.
+/// Returns the number of the current iteration, for budgets per iteration and for knowledge that is as recent as the last wait. It wraps.
+///
+/// It changes before each wait for events, so that the ticks and timers before the wait belong to the events that were handled last. It also changes
+/// when the loop returns.
 pub fn iteration() -> u64 {
     with(|event_loop| event_loop.iterations.get()).unwrap_or_default()
 }

@@ -71,7 +71,7 @@ pub(crate) struct LoopState {
     pub(crate) jobs: Cell<usize>,
     /// The futures of all tasks. They are dropped when the thread ends.
     pub(crate) tasks: RefCell<Table<Weak<dyn AbandonFuture>>>,
-    /// The number of iterations that have begun.
+    /// The number of waits for events that have begun, and of returns from the loop.
     pub(crate) iterations: Cell<u64>,
     stopping: Cell<bool>,
     running: Cell<bool>,
@@ -316,15 +316,15 @@ pub fn handle() -> LoopHandle {
 }
 
 /// A guard that resets the flags on drop, including after an error or a panic.
-struct RunGuard<'a> {
-    running: &'a Cell<bool>,
-    stopping: &'a Cell<bool>,
-}
+struct RunGuard<'a>(&'a LoopState);
 
 impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
-        self.running.set(false);
-        self.stopping.set(false);
+        let RunGuard(event_loop) = self;
+        event_loop.running.set(false);
+        event_loop.stopping.set(false);
+        // Any time may pass before the next iteration.
+        event_loop.count_iteration();
     }
 }
 
@@ -425,10 +425,11 @@ impl LoopState {
             return Err(Error::AlreadyRunning);
         }
         self.read_clock();
-        Ok(RunGuard {
-            running: &self.running,
-            stopping: &self.stopping,
-        })
+        Ok(RunGuard(self))
+    }
+
+    fn count_iteration(&self) {
+        self.iterations.set(self.iterations.get().wrapping_add(1));
     }
 
     fn is_alive(&self) -> bool {

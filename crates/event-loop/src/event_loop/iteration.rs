@@ -25,7 +25,6 @@ const FULL_WAITS: u32 = 256;
 impl LoopState {
     /// Runs one iteration, which waits for at most `limit`.
     pub(super) fn iterate(&self, limit: Option<Duration>) -> Result<(), Error> {
-        self.iterations.set(self.iterations.get().wrapping_add(1));
         self.run_ticks();
         self.run_timers();
         self.run_flush();
@@ -87,6 +86,7 @@ impl LoopState {
     fn wait(&self, limit: Option<Duration>) -> Result<(), Error> {
         self.record_lag();
         self.count_lag();
+        self.count_iteration();
         let began = self.elapsed.get();
         let timeout = self.timeout(limit);
         let mut poller = self.poller.borrow_mut();

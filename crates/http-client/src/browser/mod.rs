@@ -357,7 +357,7 @@ impl Browser {
     /// Sets the resolver of host names, whose results are kept for 30 s. The returned browser has a new pool. Default: the system's resolver.
     #[must_use]
     pub fn with_resolver(&self, resolver: Resolver) -> Browser {
-        let mut browser = self.clone();
+        let mut browser = self.with(|_| ());
         browser.pool = Rc::new(self.pool.with_resolver(resolver));
         browser
     }
@@ -386,7 +386,7 @@ impl Browser {
     /// Sets the limits of the pool of connections. The returned browser has a new pool. Default: see [`PoolLimits`].
     #[must_use]
     pub fn with_limits(&self, limits: PoolLimits) -> Browser {
-        let mut browser = self.clone();
+        let mut browser = self.with(|_| ());
         browser.pool = Rc::new(self.pool.with_limits(limits));
         browser
     }

@@ -1,5 +1,6 @@
 //! The settings of a browser.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use http::{HeaderName, HeaderValue};
 use uptick_http::test::TestClient;
 use uptick_socket::ConnectorInterface;
 
-use crate::connect::{Destination, Http2Mode, ProxyMode, Resolve, TlsOptions};
+use crate::connect::{ConnectOptions, Destination, Http2Mode, ProxyMode, Resolve, TlsOptions};
 #[cfg(feature = "cookies")]
 use crate::cookies::CookieStore;
 use crate::error::Failure;
+use crate::pool::{Host, Pool};
 use crate::transport::ExchangeSettings;
 use crate::url::Url;
 
@@ -45,6 +47,17 @@ pub(crate) struct Settings {
     pub(crate) server: Option<TestClient>,
     #[cfg(feature = "cookies")]
     pub(crate) cookies: Option<CookieStore>,
+    last_host: LastHost,
+}
+
+/// The host of the last request, in the pool of the browser. A copy of the settings is for other destinations or another pool, and begins empty.
+#[derive(Default)]
+struct LastHost(RefCell<Option<Rc<Host>>>);
+
+impl Clone for LastHost {
+    fn clone(&self) -> Self {
+        LastHost::default()
+    }
 }
 
 const AGENT: &str = concat!("uptick/", env!("CARGO_PKG_VERSION"));
@@ -83,13 +96,44 @@ impl Default for Settings {
             server: None,
             #[cfg(feature = "cookies")]
             cookies: None,
+            last_host: LastHost::default(),
         }
     }
 }
 
 impl Settings {
+    /// Returns the host of a URL in the pool of the browser, whose requests mostly have the same. A request that upgrades uses HTTP/1.
+    pub(crate) fn host(&self, pool: &Pool, url: &Url, upgrades: bool) -> Result<Rc<Host>, Failure> {
+        if upgrades {
+            let mut destination = self.destination(url)?;
+            if destination.http2 == Http2Mode::Auto {
+                destination.http2 = Http2Mode::Never;
+            }
+            return Ok(pool.host(destination));
+        }
+        let mut last = self.last_host.0.borrow_mut();
+        if let Some(host) = &*last
+            && host.is_listed()
+            && host.destination().is_of(url)
+        {
+            return Ok(Rc::clone(host));
+        }
+        let host = pool.host(self.destination(url)?);
+        *last = Some(Rc::clone(&host));
+        Ok(host)
+    }
+
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        ConnectOptions {
+            connect_timeout: self.connect_timeout,
+            tls_timeout: self.tls_timeout,
+            resolve: self.resolve.clone(),
+            connector: self.connector.clone(),
+        }
+    }
+
     /// Returns the destination of a URL.
-    pub(crate) fn destination(&self, url: &Url) -> Result<Destination, Failure> {
+    fn destination(&self, url: &Url) -> Result<Destination, Failure> {
         Ok(Destination {
             scheme: url.scheme(),
             host: url.host().into(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{Proxy, TlsOptions};
-use crate::url::Scheme;
+use crate::url::{Scheme, Url};
 
 /// The use of HTTP/2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +34,11 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
+    /// Returns `true` if scheme, host and port are those of a URL.
+    pub(crate) fn is_of(&self, url: &Url) -> bool {
+        self.port == url.port() && self.scheme == url.scheme() && *self.host == *url.host()
+    }
+
     /// Returns the proxy to which requests are sent in absolute form: an HTTP proxy without a tunnel.
     pub(crate) fn forward_proxy(&self) -> Option<&Proxy> {
         let is_forwarded = self.scheme == Scheme::Http && self.http2 != Http2Mode::Only;

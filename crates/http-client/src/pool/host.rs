@@ -1,6 +1,6 @@
 //! The connections to one destination.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::member::Member;
@@ -8,8 +8,10 @@ use crate::connect::{Destination, Http2Mode, Protocol};
 use crate::url::Scheme;
 
 /// A destination with its connections.
-pub(super) struct Host {
+pub(crate) struct Host {
     pub(super) destination: Destination,
+    /// `true` while the pool has this host in its table.
+    pub(super) is_listed: Cell<bool>,
     pub(super) state: RefCell<HostState>,
 }
 
@@ -35,8 +37,18 @@ impl Host {
     pub(super) fn new(destination: Destination) -> Host {
         Host {
             destination,
+            is_listed: Cell::new(false),
             state: RefCell::default(),
         }
+    }
+
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Returns `true` while the pool has this host in its table.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.is_listed.get()
     }
 
     pub(super) fn has_waiting(&self) -> bool {

@@ -19,11 +19,11 @@ use uptick_socket::Resolver;
 
 use crate::connect::{self, ConnectOptions, Connectors, Destination};
 use crate::error::{ErrorKind, Failure};
-use host::Host;
 use lease::Place;
 use member::Member;
 use waiting::{Grant, Wait, Waiter};
 
+pub(crate) use host::Host;
 pub(crate) use lease::Lease;
 pub use limits::{PoolLimits, PoolStats};
 
@@ -85,15 +85,15 @@ impl Pool {
     }
 
     /// Waits for a connection to a destination, and opens one if necessary. If `is_fresh` is set, only a new connection will do, and the request
-    /// does not wait behind others. `max_head` is the limit of a new HTTP/2 connection.
+    /// does not wait behind others. `max_head` is the limit of a new HTTP/2 connection, and `options` returns the options of a new connection.
     pub(crate) async fn acquire(
         self: &Rc<Self>,
-        destination: &Destination,
-        options: &ConnectOptions,
+        host: &Rc<Host>,
+        options: impl FnOnce() -> ConnectOptions,
         is_fresh: bool,
         max_head: usize,
     ) -> Result<Lease, Failure> {
-        let host = self.host(destination);
+        let host = self.listed(host);
         let mut found = self.try_grant(&host, is_fresh);
         let mut has_waited = false;
         loop {
@@ -117,7 +117,10 @@ impl Pool {
                 Grant::Connection(lease) => return Ok(lease),
                 Grant::Place(place) => place,
             };
-            return match connect::connect(&self.connectors, &host.destination, options).await {
+            let options = options();
+            // The state of a connection attempt is large, and most requests need none.
+            let connecting = connect::connect(&self.connectors, &host.destination, &options);
+            return match Box::pin(connecting).await {
                 Ok(connected) => Ok(place.fill(connected, max_head)),
                 Err(failure) => {
                     place.fail();
@@ -127,14 +130,23 @@ impl Pool {
         }
     }
 
-    fn host(&self, destination: &Destination) -> Rc<Host> {
-        let mut hosts = self.hosts.borrow_mut();
-        if let Some(host) = hosts.get(destination) {
+    /// Returns the host of a destination.
+    pub(crate) fn host(&self, destination: Destination) -> Rc<Host> {
+        let host = self.hosts.borrow().get(&destination).cloned();
+        host.unwrap_or_else(|| Rc::new(Host::new(destination)))
+    }
+
+    /// Adds a host to the table, or returns the host in the table with the same destination.
+    fn listed(&self, host: &Rc<Host>) -> Rc<Host> {
+        if host.is_listed.get() {
             return Rc::clone(host);
         }
-        let host = Rc::new(Host::new(destination.clone()));
-        hosts.insert(destination.clone(), Rc::clone(&host));
-        host
+        let mut hosts = self.hosts.borrow_mut();
+        let listed = hosts
+            .entry(host.destination.clone())
+            .or_insert_with(|| Rc::clone(host));
+        listed.is_listed.set(true);
+        Rc::clone(listed)
     }
 
     /// Returns a connection or a place for a new request, unless others wait for the same destination.
@@ -265,23 +277,15 @@ impl Pool {
 
     /// Removes a destination without connections and requests.
     fn forget_unused(&self, host: &Rc<Host>) {
-        if host.is_unused() {
-            let mut hosts = self.hosts.borrow_mut();
-            if hosts
-                .get(&host.destination)
-                .is_some_and(|other| Rc::ptr_eq(other, host))
-            {
-                hosts.remove(&host.destination);
-            }
+        if host.is_listed.get() && host.is_unused() {
+            host.is_listed.set(false);
+            self.hosts.borrow_mut().remove(&host.destination);
         }
     }
 
     /// Adds a destination that is used, as the end of its last connection may have removed it.
     fn keep(&self, host: &Rc<Host>) {
-        let mut hosts = self.hosts.borrow_mut();
-        if !hosts.contains_key(&host.destination) {
-            hosts.insert(host.destination.clone(), Rc::clone(host));
-        }
+        self.listed(host);
     }
 
     /// Serves the waiting requests that can be served now, in order.
@@ -339,6 +343,9 @@ impl Pool {
 
     /// Removes a request from the queue.
     fn leave(&self, waiter: &Rc<Waiter>) {
+        if !waiter.is_queued.replace(false) {
+            return;
+        }
         let mut waiting = self.waiting.borrow_mut();
         if let Some(place) = waiting.iter().position(|other| Rc::ptr_eq(other, waiter)) {
             waiting.remove(place);

@@ -23,6 +23,8 @@ pub(super) struct Waiter {
     pub(super) host: Rc<Host>,
     /// `true` if only a new connection will do.
     pub(super) is_fresh: bool,
+    /// `true` while the request is in the queue.
+    pub(super) is_queued: Cell<bool>,
     grant: RefCell<Option<Grant>>,
     waker: Cell<Option<Waker>>,
 }
@@ -32,6 +34,7 @@ impl Waiter {
         Rc::new(Waiter {
             host,
             is_fresh,
+            is_queued: Cell::new(true),
             grant: RefCell::new(None),
             waker: Cell::new(None),
         })

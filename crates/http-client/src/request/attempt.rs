@@ -15,7 +15,6 @@ use super::headers::Hop;
 use super::progress::Progress;
 use crate::body::{Pieces, RequestBody};
 use crate::browser::Browser;
-use crate::connect::ConnectOptions;
 use crate::error::{ErrorKind, Failure};
 use crate::pool::Lease;
 use crate::transport::{Exchange, OutgoingBody, OutgoingRequest, begin_in_memory};
@@ -58,25 +57,18 @@ impl Drop for Running {
 /// Sends a request once, and waits for the head of the response.
 pub(super) async fn send(
     browser: &Browser,
-    hop: &Hop,
+    hop: &Hop<'_>,
     body: &mut RequestBody,
     is_fresh: bool,
     progress: &Progress,
 ) -> Result<(ResponseHead, Running), Failure> {
     let settings = &browser.settings;
-    let options = ConnectOptions {
-        connect_timeout: settings.connect_timeout,
-        tls_timeout: settings.tls_timeout,
-        resolve: settings.resolve.clone(),
-        connector: settings.connector.clone(),
-    };
     let lease = match &settings.server {
         Some(_) => None,
         None => {
             let max_head = settings.exchange.max_head;
-            let acquiring = browser
-                .pool
-                .acquire(&hop.destination, &options, is_fresh, max_head);
+            let options = || settings.connect_options();
+            let acquiring = browser.pool.acquire(&hop.host, options, is_fresh, max_head);
             Some(acquiring.await?)
         }
     };
@@ -96,10 +88,10 @@ pub(super) async fn send(
         ));
     }
     let request = OutgoingRequest {
-        method: &hop.method,
+        method: hop.method,
         scheme: hop.url.scheme().as_str(),
         target: hop.target(is_http2),
-        host: hop.host(),
+        host: hop.authority(),
         fields: &hop.headers,
         body: kind,
         close: false,

@@ -1,5 +1,7 @@
 //! The request of one hop.
 
+use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{
@@ -9,58 +11,64 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Method};
 
 use super::Plan;
-use crate::browser::Settings;
-use crate::connect::{Destination, Http2Mode};
+use crate::browser::{Browser, Settings};
 use crate::decoding::ACCEPT_ENCODING as CODINGS;
 use crate::error::{ErrorKind, Failure};
+use crate::pool::Host;
 use crate::url::Url;
 
 /// A request to one URL.
-pub(super) struct Hop {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) destination: Destination,
-    /// The headers, in order, without `Host`.
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+pub(super) struct Hop<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    pub(super) host: Rc<Host>,
+    /// The headers, in order, without `Host` and `Content-Length`.
+    pub(super) headers: Cow<'a, [(HeaderName, HeaderValue)]>,
     /// An own `Host`.
-    host: Option<String>,
+    own_host: Option<String>,
     pub(super) expect_continue: Option<Duration>,
     pub(super) upgrade: bool,
 }
 
-impl Hop {
+impl<'a> Hop<'a> {
     /// Creates the request to the current URL of a plan.
-    pub(super) fn new(settings: &Settings, plan: &Plan) -> Result<Hop, Failure> {
-        let mut destination = settings.destination(&plan.url)?;
-        if plan.upgrade && destination.http2 == Http2Mode::Auto {
-            destination.http2 = Http2Mode::Never;
-        }
-        let mut headers = plan.headers.clone();
-        let host = headers.iter().find(|(name, _)| name == HOST);
-        let host = host
+    pub(super) fn new(
+        browser: &Browser,
+        plan: &'a Plan,
+        has_body: bool,
+    ) -> Result<Hop<'a>, Failure> {
+        let settings = &browser.settings;
+        let host = settings.host(&browser.pool, &plan.url, plan.upgrade)?;
+        let mut headers = Cow::Borrowed(&plan.headers[..]);
+        let own_host = headers.iter().find(|(name, _)| name == HOST);
+        let own_host = own_host
             .and_then(|(_, value)| value.to_str().ok())
             .map(str::to_owned);
-        headers.retain(|(name, _)| name != HOST && name != CONTENT_LENGTH);
+        let is_kept = |name: &HeaderName| name != HOST && name != CONTENT_LENGTH;
+        if !headers.iter().all(|(name, _)| is_kept(name)) {
+            headers.to_mut().retain(|(name, _)| is_kept(name));
+        }
         #[cfg(feature = "cookies")]
         if let Some(store) = &settings.cookies {
             add_cookies(&mut headers, store, &plan.url);
         }
-        let expect_continue = plan.expect_continue.filter(|_| !plan.body.is_none());
+        let expect_continue = plan.expect_continue.filter(|_| has_body);
         if expect_continue.is_some() && !has(&headers, &EXPECT) {
-            headers.push((EXPECT, HeaderValue::from_static("100-continue")));
+            let value = HeaderValue::from_static("100-continue");
+            headers.to_mut().push((EXPECT, value));
         }
-        if let Some(proxy) = destination.forward_proxy()
+        if let Some(proxy) = host.destination().forward_proxy()
             && !has(&headers, &PROXY_AUTHORIZATION)
             && let Some(value) = proxy.authorization()
         {
-            headers.push((PROXY_AUTHORIZATION, value));
+            headers.to_mut().push((PROXY_AUTHORIZATION, value));
         }
         Ok(Hop {
-            method: plan.method.clone(),
-            url: plan.url.clone(),
-            destination,
-            headers,
+            method: &plan.method,
+            url: &plan.url,
             host,
+            headers,
+            own_host,
             expect_continue,
             upgrade: plan.upgrade,
         })
@@ -68,17 +76,18 @@ impl Hop {
 
     /// Returns the target: the complete URL for a proxy.
     pub(super) fn target(&self, is_http2: bool) -> &str {
-        if self.method == Method::OPTIONS && self.url.path_and_query() == "*" {
+        if *self.method == Method::OPTIONS && self.url.path_and_query() == "*" {
             return "*";
         }
-        match self.destination.forward_proxy().is_some() && !is_http2 {
+        match self.host.destination().forward_proxy().is_some() && !is_http2 {
             true => self.url.without_fragment(),
             false => self.url.path_and_query(),
         }
     }
 
-    pub(super) fn host(&self) -> &str {
-        match &self.host {
+    /// Returns the value of `Host`.
+    pub(super) fn authority(&self) -> &str {
+        match &self.own_host {
             Some(host) => host,
             None => self.url.authority(),
         }
@@ -152,7 +161,7 @@ pub(super) fn parse_length(text: &str) -> Option<u64> {
 /// Joins an own `Cookie` header with the cookies of the store.
 #[cfg(feature = "cookies")]
 fn add_cookies(
-    headers: &mut Vec<(HeaderName, HeaderValue)>,
+    headers: &mut Cow<'_, [(HeaderName, HeaderValue)]>,
     store: &crate::cookies::CookieStore,
     url: &Url,
 ) {
@@ -160,6 +169,7 @@ fn add_cookies(
     let Some(stored) = store.header(url) else {
         return;
     };
+    let headers = headers.to_mut();
     let Some((_, own)) = headers.iter_mut().find(|(name, _)| name == COOKIE) else {
         headers.push((COOKIE, stored));
         return;

@@ -44,10 +44,12 @@ pub(super) async fn follow(
     let settings = &browser.settings;
     complete(settings, &mut plan)?;
     set_length(&mut plan);
+    let mut body = std::mem::take(&mut plan.body);
     let mut redirects = 0;
     loop {
-        let hop = Hop::new(settings, &plan)?;
-        let (head, running) = try_twice(browser, &hop, &mut plan.body, progress).await?;
+        let hop = Hop::new(browser, &plan, !body.is_none())?;
+        let (head, running) = try_twice(browser, &hop, &mut body, progress).await?;
+        drop(hop);
         progress.set_status(head.status());
         #[cfg(feature = "cookies")]
         if let Some(store) = &settings.cookies {
@@ -59,7 +61,7 @@ pub(super) async fn follow(
                 head.field("location"),
                 &plan.url,
                 &plan.method,
-                plan.body.is_repeatable(),
+                body.is_repeatable(),
                 &mut plan.headers,
             )?
         {
@@ -75,7 +77,7 @@ pub(super) async fn follow(
             plan.url = next.url;
             plan.method = next.method;
             if !next.keeps_body {
-                plan.body = RequestBody::default();
+                body = RequestBody::default();
                 plan.expect_continue = None;
             }
             redirects += 1;
@@ -113,7 +115,7 @@ fn set_length(plan: &mut Plan) {
 /// Sends a request, and sends it once more on a new connection if that is safe.
 async fn try_twice(
     browser: &Browser,
-    hop: &Hop,
+    hop: &Hop<'_>,
     body: &mut RequestBody,
     progress: &Progress,
 ) -> Result<(ResponseHead, Running), Failure> {
@@ -141,7 +143,7 @@ async fn try_twice(
                 browser.settings.retries
                     && progress.is_reused()
                     && progress.attempts() == 1
-                    && is_idempotent(&hop.method)
+                    && is_idempotent(hop.method)
             }
             _ => false,
         };

@@ -8,6 +8,7 @@ mod deadline;
 mod headers;
 mod hops;
 mod progress;
+mod shared_deadlines;
 
 use std::sync::OnceLock;
 use std::time::Duration;

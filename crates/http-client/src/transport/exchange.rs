@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use uptick_http::Channel;
 use uptick_http::h1::Trailers;
-use uptick_http::h1::client::ResponseHead;
+use uptick_http::h1::client::{BodyLength, ResponseHead};
 
 use crate::error::{ErrorKind, Failure};
 
@@ -60,6 +60,8 @@ struct ExchangeState {
     informational: Vec<u16>,
     /// The head of the response, until it is taken.
     head: Option<ResponseHead>,
+    /// Number of bytes that the body has according to the head; 0 if it is not known.
+    announced: u64,
     body: BytesMut,
     /// Number of body bytes received.
     received: u64,
@@ -79,6 +81,7 @@ impl Exchange {
             state: RefCell::new(ExchangeState {
                 informational: Vec::new(),
                 head: None,
+                announced: 0,
                 body: BytesMut::new(),
                 received: 0,
                 trailers: None,
@@ -122,7 +125,13 @@ impl Exchange {
 
     /// Records the head of the final response.
     pub(crate) fn head(&self, head: ResponseHead) {
-        self.state.borrow_mut().head = Some(head);
+        {
+            let mut state = self.state.borrow_mut();
+            if let BodyLength::Bytes(length) = head.body() {
+                state.announced = length;
+            }
+            state.head = Some(head);
+        }
         self.wake();
     }
 
@@ -139,6 +148,13 @@ impl Exchange {
             drop(state);
             self.wake();
             return Flow::Stop;
+        }
+        if state.body.capacity() == 0 {
+            // A body of known length is in memory of that size, as far as it is not unusually large.
+            let rest = (state.announced + piece.len() as u64).saturating_sub(state.received);
+            let expected = usize::try_from(rest).unwrap_or(usize::MAX);
+            let size = piece.len().max(expected.min(self.read_ahead));
+            state.body = BytesMut::with_capacity(size);
         }
         state.body.extend_from_slice(piece);
         if state.collects {
