@@ -56,6 +56,7 @@ pub(super) async fn follow(
             store.store(&plan.url, set_cookies(&head));
         }
         if let Some(max) = settings.max_redirects
+            && head.status().is_redirection()
             && let Some(next) = redirect::next_hop(
                 head.status(),
                 head.field("location"),
