@@ -11,13 +11,16 @@ use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recv, recvmsg};
 /// Maximum number of bytes of one read: 64 KiB.
 pub const READ_SIZE: usize = 64 * 1024;
 
-/// Maximum number of bytes of one read for sessions and filters: room for a WebSocket frame of 64 KiB with its header, or
-/// for four TLS records of maximum length.
-pub(crate) const FRAME_SIZE: usize = READ_SIZE + 4 * 22;
+/// Maximum number of bytes of one read for filters: room for four TLS records of maximum length.
+pub(crate) const FILTER_SIZE: usize = READ_SIZE + 4 * 22;
+
+/// Maximum number of bytes of one read for sessions: room for a WebSocket frame of 64 KiB with its header, or for an HTTP
+/// message with a body of 64 KiB and its head.
+pub(crate) const MESSAGE_SIZE: usize = READ_SIZE + 1024;
 
 /// Size of the buffer. Listeners take parts of it; when there is no room for a full read after them, the buffer is reused
 /// from its beginning.
-const BUFFER_SIZE: usize = 2 * FRAME_SIZE;
+const BUFFER_SIZE: usize = 2 * MESSAGE_SIZE;
 
 /// Minimum room for a read. With less, and while listeners keep parts of the buffer, a new buffer is allocated.
 const MIN_READ_ROOM: usize = 16 * 1024;
@@ -108,7 +111,7 @@ fn failed(errno: Errno) -> NoBytes {
 fn read_unix(fd: BorrowedFd<'_>, limit: usize, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
     let read = INITIALIZED.try_with(|memory| {
         let memory = &mut *memory.borrow_mut();
-        memory.resize(FRAME_SIZE, 0);
+        memory.resize(MESSAGE_SIZE, 0);
         receive(fd, &mut memory[..limit], buffer)
     });
     // While the thread is ending, the shared memory is gone.
@@ -144,7 +147,7 @@ fn receive(
 /// Ensures that an empty buffer has room for a read.
 #[inline]
 pub(crate) fn make_room(buffer: &mut BytesMut) {
-    if buffer.capacity() < FRAME_SIZE {
+    if buffer.capacity() < MESSAGE_SIZE {
         reclaim(buffer);
     }
 }
@@ -159,7 +162,7 @@ fn reclaim(buffer: &mut BytesMut) {
 /// Reads once and discards the data; `Ok(0)` is the end of the stream.
 pub(crate) fn discard(fd: BorrowedFd<'_>, method: ReadMethod) -> io::Result<usize> {
     let mut buffer = take();
-    let read = read(fd, method, FRAME_SIZE, &mut buffer);
+    let read = read(fd, method, MESSAGE_SIZE, &mut buffer);
     let length = buffer.len();
     put_back(buffer);
     match read {

@@ -159,7 +159,7 @@ impl Browser {
             let reason = "the method has characters that are not allowed";
             Error::new(ErrorKind::InvalidRequest, reason)
         });
-        let url = Url::of_request(url.as_ref(), self.settings.base.as_ref());
+        let url = self.settings.url(url.as_ref());
         RequestBuilder::new(self.clone(), method, url)
     }
 
@@ -191,7 +191,8 @@ impl Browser {
         }
     }
 
-    /// Sets the total time of a request: waiting for a connection, all redirects, the body. Default: 60 s.
+    /// Sets the total time of a request: waiting for a connection, all redirects, the body. A time of 2 s or more may be exceeded by up to 0.2 s.
+    /// Default: 60 s.
     #[must_use]
     pub fn with_timeout(&self, time: impl Into<Option<Duration>>) -> Browser {
         self.with(|settings| settings.total_timeout = time.into())

@@ -13,7 +13,7 @@ use uptick_socket::ConnectorInterface;
 use crate::connect::{ConnectOptions, Destination, Http2Mode, ProxyMode, Resolve, TlsOptions};
 #[cfg(feature = "cookies")]
 use crate::cookies::CookieStore;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 use crate::pool::{Host, Pool};
 use crate::transport::ExchangeSettings;
 use crate::url::Url;
@@ -47,16 +47,21 @@ pub(crate) struct Settings {
     pub(crate) server: Option<TestClient>,
     #[cfg(feature = "cookies")]
     pub(crate) cookies: Option<CookieStore>,
-    last_host: LastHost,
+    last: LastRequest,
 }
 
-/// The host of the last request, in the pool of the browser. A copy of the settings is for other destinations or another pool, and begins empty.
+/// Properties of the last request, which the next one mostly shares. A copy of the settings is for other destinations or another pool, and begins
+/// empty.
 #[derive(Default)]
-struct LastHost(RefCell<Option<Rc<Host>>>);
+struct LastRequest {
+    url: RefCell<Option<Url>>,
+    /// The host in the pool of the browser.
+    host: RefCell<Option<Rc<Host>>>,
+}
 
-impl Clone for LastHost {
+impl Clone for LastRequest {
     fn clone(&self) -> Self {
-        LastHost::default()
+        LastRequest::default()
     }
 }
 
@@ -96,7 +101,7 @@ impl Default for Settings {
             server: None,
             #[cfg(feature = "cookies")]
             cookies: None,
-            last_host: LastHost::default(),
+            last: LastRequest::default(),
         }
     }
 }
@@ -111,7 +116,7 @@ impl Settings {
             }
             return Ok(pool.host(destination));
         }
-        let mut last = self.last_host.0.borrow_mut();
+        let mut last = self.last.host.borrow_mut();
         if let Some(host) = &*last
             && host.is_listed()
             && host.destination().is_of(url)
@@ -121,6 +126,19 @@ impl Settings {
         let host = pool.host(self.destination(url)?);
         *last = Some(Rc::clone(&host));
         Ok(host)
+    }
+
+    /// Parses the URL of a request: an absolute URL, or a reference that is resolved against the base.
+    pub(crate) fn url(&self, text: &str) -> Result<Url, Error> {
+        let mut last = self.last.url.borrow_mut();
+        let sibling = last.as_ref().and_then(|last| last.parse_sibling(text));
+        if let Some(url) = sibling {
+            return Ok(url);
+        }
+        let url = Url::of_request(text, self.base.as_ref())?;
+        // Credentials are not kept.
+        *last = url.user_info().is_none().then(|| url.clone());
+        Ok(url)
     }
 
     pub(crate) fn connect_options(&self) -> ConnectOptions {

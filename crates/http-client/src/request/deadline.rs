@@ -1,7 +1,7 @@
 //! The total time of a request.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future as _;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,18 +36,6 @@ impl Deadline {
             Some(limit) => DeadlineTimer::Exact(Box::pin(timeout(limit))),
         };
         Deadline { limit, timer }
-    }
-
-    /// Waits for a future; `None` if the time is over before.
-    pub(super) async fn race<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            if let Poll::Ready(output) = future.as_mut().poll(context) {
-                return Poll::Ready(Some(output));
-            }
-            self.poll(context).map(|()| None)
-        })
-        .await
     }
 
     /// Waits until the time is over.

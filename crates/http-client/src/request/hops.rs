@@ -85,7 +85,10 @@ pub(super) async fn follow(
             progress.begin_hop(&plan.method, &plan.url);
             continue;
         }
-        let decoder = match settings.decompresses && has_body(&head, &plan.method) {
+        let is_encoded = settings.decompresses
+            && head.field("content-encoding").is_some()
+            && has_body(&head, &plan.method);
+        let decoder = match is_encoded {
             true => BodyDecoder::of(named(&head, "content-encoding"))?,
             false => None,
         };

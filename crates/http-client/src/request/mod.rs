@@ -10,7 +10,10 @@ mod hops;
 mod progress;
 mod shared_deadlines;
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -42,7 +45,7 @@ pub(crate) async fn buffered(browser: Browser, plan: Plan) -> Result<Response, E
     let rejects = browser.settings.rejects_errors;
     let (head, mut body) = perform(browser, plan, limit).await?;
     let status = head.head.status();
-    let bytes = std::future::poll_fn(|context| body.poll_collected(context)).await?;
+    let bytes = poll_fn(|context| body.poll_collected(context)).await?;
     let trailers = body.take_trailers();
     let response = Response::new(head, bytes, trailers);
     match rejects && (status.is_client_error() || status.is_server_error()) {
@@ -63,7 +66,7 @@ pub(crate) async fn streaming(browser: Browser, plan: Plan) -> Result<StreamingR
     }
     // The error has the response with its body.
     body.set_limit(buffer);
-    let bytes = std::future::poll_fn(|context| body.poll_collected(context)).await?;
+    let bytes = poll_fn(|context| body.poll_collected(context)).await?;
     let trailers = body.take_trailers();
     let response = Response::new(head, bytes, trailers);
     Err(Error::of_status(body.progress(), response))
@@ -77,7 +80,15 @@ async fn perform(
 ) -> Result<(HeadParts, ResponseBody), Error> {
     let progress = Progress::new(&plan);
     let mut deadline = Deadline::new(browser.settings.total_timeout);
-    let answer = match deadline.race(hops::follow(&browser, plan, &progress)).await {
+    let answer = {
+        let mut following = pin!(hops::follow(&browser, plan, &progress));
+        poll_fn(|context| match following.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => deadline.poll(context).map(|()| None),
+        })
+        .await
+    };
+    let answer = match answer {
         Some(Ok(answer)) => answer,
         Some(Err(failure)) => return Err(progress.error(failure)),
         None => return Err(progress.error(deadline.failure())),

@@ -19,6 +19,30 @@ pub(super) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
+/// The bytes of a path and its query that are kept as they are, except percent signs: a question mark begins or is part of the query.
+const LITERAL: [bool; 256] = {
+    let mut literal = [false; 256];
+    let allowed = b"-._~!$&'()*+,;=/:@?";
+    let mut position = 0;
+    while position < allowed.len() {
+        literal[allowed[position] as usize] = true;
+        position += 1;
+    }
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            literal[byte] = true;
+        }
+        byte += 1;
+    }
+    literal
+};
+
+/// Returns `true` for the bytes of a path and its query that are neither encoded nor percent signs.
+pub(super) fn is_literal(byte: u8) -> bool {
+    LITERAL[usize::from(byte)]
+}
+
 /// Returns `true` if `bytes` begin with a percent sign and two hexadecimal digits.
 pub(super) fn is_encoded_byte(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())

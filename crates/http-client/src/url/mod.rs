@@ -233,6 +233,24 @@ impl Url {
         }
     }
 
+    /// Parses a URL that has the origin of this one, written in the same way, and a path and a query without special characters. Returns `None` for
+    /// any other text. The cost is that of a copy.
+    pub(crate) fn parse_sibling(&self, text: &str) -> Option<Url> {
+        let origin = &self.0.text[..self.0.path_start];
+        let rest = text.strip_prefix(origin)?.as_bytes();
+        let is_simple = rest.first() == Some(&b'/')
+            && rest.iter().all(|byte| encode::is_literal(*byte))
+            && text.len() <= MAX_LENGTH;
+        is_simple.then(|| {
+            Url(Arc::new(UrlParts {
+                text: text.to_owned(),
+                path_end: text.len(),
+                user_info: None,
+                ..*self.0
+            }))
+        })
+    }
+
     /// Returns the scheme.
     pub fn scheme(&self) -> Scheme {
         self.0.scheme

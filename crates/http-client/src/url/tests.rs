@@ -405,3 +405,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_sibling_is_parsed_like_any_other_url() {
+    for first in [
+        "http://example.com/",
+        "http://user:password@Example.com:80",
+        "https://[::1]:8443/x?y#z",
+    ] {
+        let first = Url::parse(first).unwrap();
+        let origin = format!("{}://{}", first.scheme(), first.authority());
+        for rest in [
+            "/",
+            "/a/b;c=d",
+            "/a?b=c&d=/?:@",
+            "/?",
+            "",
+            "?a",
+            "/a#b",
+            "/a%20b",
+            "/a b",
+            "/\u{e9}",
+            ":81/a",
+            ".net/a",
+            "@b/",
+            "//x",
+        ] {
+            let text = format!("{origin}{rest}");
+            let Some(sibling) = first.parse_sibling(&text) else {
+                continue;
+            };
+            let url = Url::parse(&text).unwrap();
+            assert_eq!(sibling.as_str(), url.as_str());
+            assert_eq!(sibling.authority(), url.authority());
+            assert_eq!(sibling.host(), url.host());
+            assert_eq!(sibling.path_and_query(), url.path_and_query());
+            assert_eq!(sibling.fragment(), None);
+            assert_eq!(sibling.user_info(), url.user_info());
+            assert!(sibling.is_same_origin(&url));
+        }
+        let simple = format!("{origin}/a?b");
+        assert!(first.parse_sibling(&simple).is_some(), "{simple}");
+        for other in ["", "?a", "/a#b", "/a%20b", ":81/a", ".net/a", "@b/"] {
+            let other = format!("{origin}{other}");
+            assert!(first.parse_sibling(&other).is_none(), "{other}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use super::session::{self, Session};
 use super::stream::Visit;
 use super::{StreamEntry, Transport, closing, ending, filtering, jobs};
 use crate::error::Error;
-use crate::read_buffer::{self, FRAME_SIZE, NoBytes, READ_SIZE};
+use crate::read_buffer::{self, FILTER_SIZE, MESSAGE_SIZE, NoBytes, READ_SIZE};
 
 /// Maximum number of reads from a stream before other streams are served: 16 reads of 64 KiB, 1 MiB in total.
 const BUDGET: usize = 16;
@@ -145,9 +145,12 @@ pub(super) fn next_step<T: Transport>(
 /// Reads once and updates the state; returns whether there may be more data that no event will report.
 #[inline(always)]
 fn read<T: Transport>(entry: &mut StreamEntry<T>, buffer: &mut BytesMut) -> Result<bool, NoBytes> {
-    let limit = match entry.session.is_some() || entry.flags.contains(StreamFlags::FILTERED) {
-        true => FRAME_SIZE,
-        false => READ_SIZE,
+    let limit = if entry.flags.contains(StreamFlags::FILTERED) {
+        FILTER_SIZE
+    } else if entry.session.is_some() {
+        MESSAGE_SIZE
+    } else {
+        READ_SIZE
     };
     let more = read_buffer::read(entry.fd.as_fd(), entry.read_method(), limit, buffer)?;
     entry.bytes_read += buffer.len() as u64;
