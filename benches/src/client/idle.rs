@@ -11,12 +11,12 @@ use crate::cli::Options;
 use crate::measure::cpu::CpuClock;
 use crate::measure::memory::Resident;
 use crate::process::ServerProcess;
-use crate::servers::{OPEN_CONNECTIONS, REQUESTS_DONE, Server};
+use crate::servers::{CLIENT_HOSTS, OPEN_CONNECTIONS, REQUESTS_DONE, Server};
 use crate::table::{Table, cell, ratio};
 
-/// The number of connections opened before memory is measured, so that memory that the client needs for any number of connections is not
-/// counted.
-const WARM_UP: u64 = 64;
+/// The number of connections to each host that are opened before memory is measured, so that memory that the client needs for any number of
+/// connections is not counted.
+const WARM_UP: u64 = 2;
 /// Maximum time until all connections are open.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -51,7 +51,8 @@ pub(super) fn run(plan: &Plan, _: &Options) -> Result<()> {
     }
     println!("{table}");
     println!(
-        "Growth of the client's process while it opens {} connections, all in use at the same time by one request each, and after all responses.\n",
+        "Growth of the client's process while it opens {} connections, to {CLIENT_HOSTS} names of the server. All connections to one name are in use at \
+         the same time, by one request each, and then stay idle.\n",
         plan.connections
     );
     Ok(())
@@ -64,7 +65,7 @@ fn growth(client: Server, connections: u64) -> Result<Memory> {
     open(&process, WARM_UP)?;
     let before = memory(&process)?;
     // These requests also use the connections that are open already.
-    open(&process, WARM_UP + connections)?;
+    open(&process, WARM_UP + connections / CLIENT_HOSTS)?;
     let after = memory(&process)?;
     let each = |before: f64, after: f64| (after - before) / connections as f64;
     let allocated = before.allocated.zip(after.allocated);
@@ -74,6 +75,7 @@ fn growth(client: Server, connections: u64) -> Result<Memory> {
     })
 }
 
+/// Opens connections until there is this number for each host.
 fn open(process: &ServerProcess, connections: u64) -> Result<()> {
     let result = get(process, &format!("/{OPEN_CONNECTIONS}/{connections}"))?;
     ensure!(result == REQUESTS_DONE, "{result}");

@@ -13,7 +13,7 @@ use crate::load::{Exchange, Load, RoundTrips};
 use crate::machine;
 use crate::measure::syscalls::Method;
 use crate::process::{ServerProcess, allow_open_files};
-use crate::servers::{ClientCase, REQUESTS_DONE, Server};
+use crate::servers::{CLIENT_HOSTS, ClientCase, REQUESTS_DONE, Server};
 
 pub(crate) use instructions::table as instructions;
 
@@ -27,13 +27,14 @@ struct Plan {
     rounds: usize,
     /// The number of requests in a round.
     requests: u64,
+    /// The number of idle connections, a multiple of the number of hosts.
     connections: u64,
 }
 
 impl Plan {
     fn new(options: &Options) -> Self {
         let (rounds, requests, connections) = match options.quick {
-            true => (2, 128, 50),
+            true => (2, 128, 100),
             false => (21, 5_000, 10_000),
         };
         Self {
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options, part: Option<&str>) -> Result<()> {
     }
     let plan = Plan::new(options);
     let started = Instant::now();
-    allow_open_files(plan.connections + SPARE_FILES)?;
+    allow_open_files(plan.connections + 2 * CLIENT_HOSTS + SPARE_FILES)?;
     for (name, run) in parts {
         if part.is_none_or(|part| part == name) {
             run(&plan, options)?;

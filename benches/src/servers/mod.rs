@@ -29,7 +29,7 @@ use rustls::crypto::{aws_lc_rs, ring};
 use crate::identity::Identity;
 
 pub(crate) use self::client::{
-    Case as ClientCase, DONE as REQUESTS_DONE, OPEN as OPEN_CONNECTIONS,
+    Case as ClientCase, DONE as REQUESTS_DONE, HOSTS as CLIENT_HOSTS, OPEN as OPEN_CONNECTIONS,
 };
 pub(crate) use self::http::bun::version as bun_version;
 pub(crate) use self::http::node::version as node_version;

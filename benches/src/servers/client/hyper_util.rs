@@ -1,6 +1,11 @@
 //! hyper-util's client on tokio's current-thread runtime, as shown in its documentation.
 
 use std::ffi::OsStr;
+use std::future::{Ready, ready};
+use std::io;
+use std::iter::{Once, once};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::task::{Context, Poll};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -8,12 +13,32 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
 
 use super::tokio_client::{self, Client, UPLOAD};
 use super::{Case, IDLE_TIMEOUT, upstream_url};
 
-type Pooled = HyperClient<HttpConnector, Full<Bytes>>;
+type Pooled = HyperClient<HttpConnector<LocalNames>, Full<Bytes>>;
+
+/// A resolver of the names of the server. An address in a URL is not resolved.
+#[derive(Clone)]
+struct LocalNames;
+
+impl Service<Name> for LocalNames {
+    type Response = Once<SocketAddr>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Once<SocketAddr>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(once((Ipv4Addr::LOCALHOST, 0).into())))
+    }
+}
 
 pub(in super::super) fn serve(argument: Option<&OsStr>) -> Result<()> {
     let upstream = upstream_url(argument)?;
@@ -27,7 +52,7 @@ pub(in super::super) fn serve(argument: Option<&OsStr>) -> Result<()> {
 }
 
 fn pooled(http2: bool) -> Pooled {
-    let mut connector = HttpConnector::new();
+    let mut connector = HttpConnector::new_with_resolver(LocalNames);
     connector.set_nodelay(true);
     HyperClient::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())

@@ -1,7 +1,7 @@
 //! HTTP clients, and the server of their requests.
 //!
-//! A client sends requests on request: `GET /CASE/COUNT` is answered when `COUNT` of them are complete, `GET /open/COUNT` when that number of
-//! connections was in use at the same time, and `GET /allocated` with the number of bytes that the process has allocated.
+//! A client sends requests on request: `GET /CASE/COUNT` is answered when `COUNT` of them are complete, `GET /open/COUNT` when the client has that
+//! number of connections to each of the [`HOSTS`], and `GET /allocated` with the number of bytes that the process has allocated.
 
 pub(super) mod hyper_util;
 pub(super) mod reqwest;
@@ -38,11 +38,9 @@ const RECEIVED: &str = "received";
 /// An idle connection outlives the turns of the other clients.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The number of requests that are started together while many connections are opened, less than the backlog of the server.
-const WAVE: u64 = 250;
-
-/// The time between two waves, in which the server accepts the connections.
-const WAVE_INTERVAL: Duration = Duration::from_millis(10);
+/// The number of names of the server, to which connections are opened one name after the other. The memory that requests in progress need is thus
+/// small compared with that of the idle connections.
+pub(crate) const HOSTS: u64 = 100;
 
 /// The requests that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +130,17 @@ impl Case {
 fn document(size: usize) -> String {
     let (begin, end) = ("{\"text\":\"", "\"}");
     format!("{begin}{}{end}", "x".repeat(size - begin.len() - end.len()))
+}
+
+/// Returns a name of the server.
+fn host(number: u64) -> String {
+    format!("host-{number}.test")
+}
+
+/// Returns the URL of a request by a name of the server, which it answers when `count` such requests have arrived.
+fn held_url(upstream: &str, number: u64, count: u64) -> String {
+    let port = upstream.rsplit(':').next().unwrap_or_default();
+    format!("http://{}:{port}/held/{count}", host(number))
 }
 
 /// The URL of the server, from the command line.

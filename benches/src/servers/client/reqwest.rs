@@ -1,17 +1,23 @@
 //! reqwest on tokio's current-thread runtime, as shown in its documentation.
 
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use reqwest::Client as ReqwestClient;
 
 use super::tokio_client::{self, Client, UPLOAD};
-use super::{Case, IDLE_TIMEOUT, upstream_url};
+use super::{Case, HOSTS, IDLE_TIMEOUT, host, upstream_url};
 
 pub(in super::super) fn serve(argument: Option<&OsStr>) -> Result<()> {
     let upstream = upstream_url(argument)?;
     tokio_client::runtime()?.block_on(async {
-        let builder = || ReqwestClient::builder().pool_idle_timeout(IDLE_TIMEOUT);
+        let builder = || {
+            let builder = ReqwestClient::builder().pool_idle_timeout(IDLE_TIMEOUT);
+            (0..HOSTS).fold(builder, |builder, number| {
+                builder.resolve(&host(number), (Ipv4Addr::LOCALHOST, 0).into())
+            })
+        };
         let client = Clients {
             http1: builder().build()?,
             http2: builder().http2_prior_knowledge().build()?,

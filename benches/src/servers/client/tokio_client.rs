@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::super::{announce, listen};
-use super::{Case, DONE, OPEN, POOL, SMALL, WAVE, WAVE_INTERVAL, allocated};
+use super::{Case, DONE, HOSTS, OPEN, POOL, SMALL, allocated, held_url};
 
 /// The body of an upload.
 pub(super) const UPLOAD: Bytes = Bytes::from_static(&[b'x'; SMALL]);
 
-/// A client with a pool of connections for each version of HTTP.
+/// A client with a pool of connections for each version of HTTP, which resolves the names of the server.
 pub(super) trait Client: Send + Sync + 'static {
     /// Sends one request, and checks the response.
     fn send(&self, url: &str, case: Case) -> impl Future<Output = Result<()>> + Send;
@@ -81,17 +81,16 @@ async fn send<C: Client>(client: &Arc<C>, upstream: &str, case: Case, count: u64
 }
 
 async fn open<C: Client>(client: &Arc<C>, upstream: &str, count: u64) -> Result<()> {
-    let url = format!("{upstream}/held/{count}");
-    let mut tasks = JoinSet::new();
-    for number in 0..count {
-        if number % WAVE == WAVE - 1 {
-            tokio::time::sleep(WAVE_INTERVAL).await;
+    for number in 0..HOSTS {
+        let mut tasks = JoinSet::new();
+        for _ in 0..count {
+            let client = Arc::clone(client);
+            let url = held_url(upstream, number, count);
+            tasks.spawn(async move { client.send(&url, Case::Small).await });
         }
-        let (client, url) = (Arc::clone(client), url.clone());
-        tasks.spawn(async move { client.send(&url, Case::Small).await });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task??;
+        while let Some(task) = tasks.join_next().await {
+            task??;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Uptick's HTTP client, as shown in its documentation.
 
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use uptick::prelude::*;
 
 use super::super::announce;
 use super::{
-    Case, DONE, IDLE_TIMEOUT, OPEN, POOL, SMALL, WAVE, WAVE_INTERVAL, allocated, upstream_url,
+    Case, DONE, HOSTS, IDLE_TIMEOUT, OPEN, POOL, SMALL, allocated, held_url, host, upstream_url,
 };
 
 pub(in super::super) fn serve(argument: Option<&OsStr>) -> Result<()> {
@@ -42,7 +43,7 @@ struct Client {
     upstream: String,
     http1: Browser,
     http2: Browser,
-    /// A client without a limit of connections.
+    /// A client without a limit of connections, which resolves the names of the server.
     unlimited: Browser,
 }
 
@@ -51,10 +52,13 @@ impl Client {
         let limits = PoolLimits::new().idle_timeout(IDLE_TIMEOUT);
         let unlimited = limits.max_per_host(usize::MAX).max_total(usize::MAX);
         let http1 = Browser::new().with_limits(limits.max_per_host(POOL));
+        let resolving = (0..HOSTS).fold(http1.with_limits(unlimited), |browser, number| {
+            browser.with_resolve(&host(number), [Ipv4Addr::LOCALHOST.into()])
+        });
         Self {
             upstream: upstream.to_owned(),
             http2: http1.with_http2(Http2Mode::Only),
-            unlimited: http1.with_limits(unlimited),
+            unlimited: resolving,
             http1,
         }
     }
@@ -81,20 +85,16 @@ impl Client {
     }
 
     async fn open(&self, count: u64) -> Result<()> {
-        let url = format!("{}/held/{count}", self.upstream);
-        let mut tasks = Vec::new();
-        for number in 0..count {
-            if number % WAVE == WAVE - 1 {
-                uptick::sleep(WAVE_INTERVAL).await;
+        for number in 0..HOSTS {
+            let task = |_| {
+                let browser = self.unlimited.clone();
+                let url = held_url(&self.upstream, number, count);
+                uptick::spawn(async move { sequence(&browser, &url, Case::Small, 1).await })
+            };
+            let tasks: Vec<_> = (0..count).map(task).collect();
+            for task in tasks {
+                task.await.context("a task has panicked")??;
             }
-            let (browser, url) = (self.unlimited.clone(), url.clone());
-            tasks.push(uptick::spawn(async move {
-                let response = browser.get(&url).await?;
-                Case::Small.check(response.status().as_u16(), response.body())
-            }));
-        }
-        for task in tasks {
-            task.await.context("a task has panicked")??;
         }
         Ok(())
     }
