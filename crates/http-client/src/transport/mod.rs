@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use uptick_event_loop::driver;
 
 pub(crate) use exchange::{Exchange, ExchangeTransport, Flow};
 pub(crate) use http1::Http1Session;
@@ -75,4 +76,10 @@ pub(crate) trait SessionOwner {
 
     /// Called once when the connection has closed.
     fn closed(&self);
+}
+
+/// Returns `true` if the events of this iteration of the loop were received less than 1 ms ago, and not before a long callback.
+fn is_up_to_date() -> bool {
+    let age = driver::current_time().saturating_sub(driver::elapsed());
+    age < Duration::from_millis(1)
 }

@@ -9,6 +9,7 @@ use uptick_stream::transport::Transport;
 
 use super::flags::SessionFlags;
 use super::state::Http2Session;
+use crate::transport::is_up_to_date;
 
 /// Time after which an idle session frees memory that its next requests would use.
 const SHRINK_AFTER: Duration = Duration::from_secs(1);
@@ -81,7 +82,7 @@ impl Http2Session {
 
     /// Returns `true` if requests can be sent, perhaps only when others have ended: the server has neither closed the connection nor sent GOAWAY.
     ///
-    /// Cost: a system call, unless requests are running or the session became idle in this iteration of the loop.
+    /// Cost: a system call, unless requests are running or the session became idle in this iteration of the loop, less than 1 ms ago.
     pub(crate) fn is_reusable(&self) -> bool {
         let state = self.state();
         let ends = SessionFlags::CLOSING | SessionFlags::RETIRED;
@@ -89,7 +90,7 @@ impl Http2Session {
             return false;
         }
         let is_idle = state.flags.contains(SessionFlags::IDLE);
-        if !is_idle || state.idle_iteration == driver::iteration() {
+        if !is_idle || (state.idle_iteration == driver::iteration() && is_up_to_date()) {
             return true;
         }
         drop(state);
