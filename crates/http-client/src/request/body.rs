@@ -106,15 +106,17 @@ impl ResponseBody {
             Some(Err(error)) => return Poll::Ready(Some(Err(error.clone()))),
             None => {}
         }
-        match self.poll_piece(context) {
+        // A body whose bytes are always available does not extend the time.
+        let is_over = !self.running.exchange.is_done() && self.deadline.poll(context).is_ready();
+        let polled = match is_over {
+            true => Poll::Ready(Err(self.deadline.failure())),
+            false => self.poll_piece(context),
+        };
+        match polled {
             Poll::Ready(Ok(Some(piece))) => Poll::Ready(Some(Ok(piece))),
             Poll::Ready(Ok(None)) => Poll::Ready(self.finish(Ok(())).err().map(Err)),
             Poll::Ready(Err(failure)) => Poll::Ready(self.finish(Err(failure)).err().map(Err)),
-            Poll::Pending => {
-                ready!(self.deadline.poll(context));
-                let failure = self.deadline.failure();
-                Poll::Ready(self.finish(Err(failure)).err().map(Err))
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
