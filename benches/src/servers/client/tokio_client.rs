@@ -1,4 +1,4 @@
-//! What the clients on tokio's current-thread runtime have in common.
+//! The common part of the clients on tokio's current-thread runtime.
 
 use std::sync::Arc;
 
