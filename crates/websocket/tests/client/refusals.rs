@@ -132,7 +132,7 @@ fn an_invalid_response_and_a_missing_one_are_different_errors() {
     assert!(error(&url).ends_with("the response is invalid: it is not HTTP/1.1"));
     let url = responding(|_| String::new(), true);
     assert!(error(&url).ends_with("the connection ended before the response (ECONNRESET)"));
-    let url = responding(|_| "x".repeat(20_000), false);
+    let url = responding(|_| format!("HTTP/1.1 101 {}", "x".repeat(20_000)), false);
     assert!(error(&url).ends_with("its head is too long"));
 }
 
